@@ -1,0 +1,38 @@
+# demo: set-up, a real sweep on the embedded data, its dashboard and its best config.   test: set-up and every check.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench chromium
+
+demo: .venv/installed
+	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
+	else $(BIN)/heteroakd sweep demo.yaml --out sweeps/demo; fi
+	$(BIN)/heteroakd dashboard sweeps/demo
+	$(BIN)/heteroakd export sweeps/demo --by gain --out sweeps/demo/best
+
+test: .venv/installed-test chromium
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/storage.py
+
+.venv/installed: pyproject.toml
+	[ -d .venv ] || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+# The browser tests need Chromium; where it cannot be installed they are skipped and say so.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium; } \
+	|| echo "No Chromium: the browser tests will be skipped."
