@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from trainables.config import Recipe
+from trainables.data.catalogue import open_dataset
+from trainables.data.loader import eval_batches, train_batches
+from trainables.data.order import image_at, view_rng
+from trainables.errors import DataError
+
+RECIPE = Recipe(steps=6, batch_size=3, crop_height=32, crop_width=32, seed=4)
+
+
+def same(one, other):
+    one, other = list(one), list(other)
+    return len(one) == len(other) and all(
+        torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True)
+    )
+
+
+@pytest.fixture
+def dataset(tree):
+    return open_dataset(str(tree))
+
+
+def test_batches_are_uint8_images_and_int64_labels(dataset):
+    batches = list(train_batches(dataset, RECIPE))
+    assert len(batches) == 6
+    for images, labels in batches:
+        assert (images.dtype, tuple(images.shape)) == (torch.uint8, (3, 3, 32, 32))
+        assert (labels.dtype, tuple(labels.shape)) == (torch.int64, (3, 32, 32))
+
+
+@pytest.mark.parametrize("start_step", [0, 1, 4, 6])
+def test_a_resumed_stream_is_the_tail_of_the_whole_one(dataset, tree, start_step):
+    whole = list(train_batches(dataset, RECIPE))
+    assert same(train_batches(open_dataset(str(tree)), RECIPE, start_step=start_step), whole[start_step:])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 and later
+def test_two_worker_processes_give_the_same_stream(dataset):
+    assert same(train_batches(dataset, RECIPE, num_workers=2), train_batches(dataset, RECIPE))
+
+
+def test_two_seeds_give_two_streams(dataset):
+    other = Recipe(**{**RECIPE.model_dump(), "seed": 5})
+    assert not same(train_batches(dataset, RECIPE), train_batches(dataset, other))
+
+
+def test_the_budget_does_not_change_the_stream(dataset):
+    longer = Recipe(**{**RECIPE.model_dump(), "steps": 8})
+    assert same(train_batches(dataset, RECIPE), list(train_batches(dataset, longer))[:6])
+
+
+def test_every_image_comes_once_an_epoch_in_a_new_order():
+    epochs = [[image_at(epoch * 50 + place, num_images=50, seed=3) for place in range(50)] for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_views_differ_between_positions_and_seeds():
+    draws = {view_rng(position, seed=seed).random() for position in range(20) for seed in range(20)}
+    assert len(draws) == 400
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_global_random_state_is_neither_read_nor_changed(dataset, num_workers):
+    def state():
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()
+
+    torch.manual_seed(1)
+    before = state()
+    first = list(train_batches(dataset, RECIPE, num_workers=num_workers))
+    list(eval_batches(dataset, "val", 2))
+    assert state() == before
+    torch.manual_seed(2)
+    assert same(train_batches(dataset, RECIPE, num_workers=num_workers), first)
+
+
+def test_evaluation_gives_whole_images_in_order_grouped_by_size(tree):
+    for kind in ("images", "labels"):
+        shutil.copy(tree / kind / "train" / "r0.png", tree / kind / "val" / "r3.png")
+        shutil.copy(tree / kind / "train" / "r1.png", tree / kind / "val" / "r5.png")
+        with Image.open(tree / kind / "train" / "r2.png") as image:
+            image.crop((0, 0, 40, 48)).save(tree / kind / "val" / "r4.png")
+    dataset = open_dataset(str(tree))
+    batches = list(eval_batches(dataset, "val", 3))
+    assert [tuple(labels.shape) for _, labels in batches] == [(3, 48, 64), (1, 48, 64), (1, 48, 40), (1, 48, 64)]
+    images = [image for images, _ in batches for image in images]
+    labels = [label for _, labels in batches for label in labels]
+    for sample, image, label in zip(dataset.samples("val"), images, labels, strict=True):
+        with Image.open(sample.image) as source, Image.open(sample.label) as mask:
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), np.asarray(source))
+            np.testing.assert_array_equal(label.numpy(), np.asarray(mask))
+            assert label.dtype == torch.int64
+
+
+def test_an_evaluation_batch_is_a_copy(dataset):
+    images, labels = next(eval_batches(dataset, "val", 1))
+    images.zero_(), labels.fill_(3)
+    again, _ = next(eval_batches(dataset, "val", 1))
+    assert again.any()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_torn_image_ends_the_stream_with_one_sentence(dataset, num_workers):
+    path = dataset.samples("train")[2].image
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError) as caught:
+        list(train_batches(dataset, RECIPE, num_workers=num_workers))
+    assert str(caught.value).startswith(f"{path} cannot be decoded: ")
+    assert "\n" not in str(caught.value)

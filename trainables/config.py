@@ -1,0 +1,156 @@
+"""TrialConfig: every hyper-parameter of a trial, once: default, unit, range and the condition under which it is read.
+
+A search space, a study spec, the loop and an exported `best.yaml` all use these names and no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trainables.errors import ConfigError, from_validation
+
+Method = Literal["task", "kd", "heteroakd"]
+Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
+
+
+def _read(default: Any, doc: str, /, *, when: dict[str, Any] | None = None, **limits: Any) -> Any:
+    """A field with its description and `when`: the values of other fields under which a trial reads it."""
+    return Field(default, description=doc, json_schema_extra={"when": when or {}}, **limits)
+
+
+_DISTILS = {"method": ("kd", "heteroakd")}
+_HAKD = {"method": ("heteroakd",)}
+_DEEP = _HAKD | {"projector_depth": (2, 3)}
+
+
+class Recipe(BaseModel):
+    """How one network is trained: shared by students and teachers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    steps: int = _read(400, "Budget: optimiser steps.", ge=1)
+    batch_size: int = _read(8, "Images a step; BatchNorm after global pooling needs 2.", ge=2)
+    crop_height: int = _read(128, "Training crop, pixels.", ge=32, multiple_of=32)
+    crop_width: int = _read(128, "Training crop, pixels.", ge=32, multiple_of=32)
+    scale_min: float = _read(0.5, "Smallest random scale of a training image.", gt=0, le=8)
+    scale_max: float = _read(2.0, "Largest random scale of a training image.", gt=0, le=8)
+    flip_horizontal: float = _read(0.5, "Probability of a left-right flip.", ge=0, le=1)
+    flip_vertical: float = _read(0.0, "Probability of a top-bottom flip.", ge=0, le=1)
+    color_jitter: float = _read(0.0, "Strength of brightness, contrast and saturation jitter.", ge=0, lt=1)
+    optimizer: Literal["adamw", "sgd"] = _read("adamw", "AdamW for Transformers, SGD with momentum as in CNN recipes.")
+    lr: float = _read(1e-3, "Learning rate at step 0; decays by the poly schedule.", gt=0, le=10)
+    momentum: float = _read(0.9, "Momentum of SGD.", ge=0, lt=1, when={"optimizer": ("sgd",)})
+    weight_decay: float = _read(1e-2, "Weight decay.", ge=0, le=1)
+    poly_power: float = _read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", ge=0)
+    clip_norm: float | None = _read(None, "Largest gradient norm; none: not clipped.", gt=0)
+    pretrained: bool = _read(False, "ImageNet weights for the encoder, fetched by timm; needs a network once.")
+    seed: int = _read(0, "Seed of weights, data order, crops and dropout.", ge=0, lt=2**31)
+    num_threads: int = _read(1, "CPU threads; part of the recipe because float sums depend on it.", ge=1)
+
+    @model_validator(mode="after")
+    def _scales_are_ordered(self) -> Recipe:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min must be <= scale_max ({self.scale_max}), got {self.scale_min}.")
+        return self
+
+
+class TrialConfig(Recipe):
+    """One trial. Frozen; unknown fields are refused."""
+
+    method: Method = _read("heteroakd", "task: student alone; kd: lambda_hakd = 0; heteroakd: the full loss.")
+    student: str = _read("segformer:mit_b0", "<decoder>:<encoder> of the trained network.")
+    teacher: str = _read("deeplabv3:resnet18", "<decoder>:<encoder> of the frozen network.", when=_DISTILS)
+    data: str = _read("earth", "A data set's name, or the path of a folder with dataset.yaml.")
+
+    temperature: float = _read(1.0, "Softens both softmaxes (tau).", gt=0, le=100, when=_DISTILS)
+    lambda_kd: float = _read(0.1, "Weight of loss_kd (lambda_1).", ge=0, le=1e6, when=_DISTILS)
+    lambda_hakd: float = _read(1.0, "Weight of loss_hakd (lambda_2).", ge=0, le=1e6, when=_HAKD)
+    lambda_proj: float = _read(1.0, "Weight of the projectors' label BCE.", ge=0, le=1e6, when=_HAKD)
+    kmm: bool = _read(True, "Knowledge mixing; false: the target is Z_T.", when=_HAKD)
+    kem: bool = _read(True, "Knowledge evaluation; false: uniform weights.", when=_HAKD)
+    kem_axis: Literal["class", "space"] = _read("class", "Axis of KEM's softmax.", when=_HAKD | {"kem": (True,)})
+    projector_depth: int = _read(1, "Convolutions in a projector.", ge=1, le=3, when=_HAKD)
+    projector_width: int = _read(64, "Hidden channels.", ge=8, le=2048, when=_DEEP)
+    projector_kernel: Literal[1, 3] = _read(1, "Side of the hidden convolutions.", when=_DEEP)
+    projector_tap: Tap = _read("stage4", "Feature that is projected; stage4: last backbone stage.", when=_HAKD)
+
+    teacher_recipe: Recipe = _read(Recipe(), "How the teacher is trained.", when=_DISTILS)
+    teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_DISTILS)
+
+    eval_every: int = _read(100, "Steps between evaluations (and reports and checkpoints).", ge=1)
+    device: Literal["auto", "cpu", "cuda"] = _read("auto", "auto: cuda where there is one.")
+    amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")
+    num_workers: int = _read(0, "Data-loading processes; 0: in the training process.", ge=0)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], *, where: str = "") -> TrialConfig:
+        """Validate a mapping.
+
+        Raises:
+            ConfigError: one sentence per wrong field: value, rule, remedy.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise from_validation(error, known=cls.model_fields, where=where) from None
+
+    @classmethod
+    def load(cls, path: Path) -> TrialConfig:
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: no such file, not a mapping, or a wrong field.
+        """
+        return cls.parse(load_yaml(path), where=f"{path}: ")
+
+    @classmethod
+    def conditions(cls, field: str) -> dict[str, tuple[Any, ...]]:
+        """Which values of which other fields make a trial read `field`; empty: always read."""
+        extra = cls.model_fields[field].json_schema_extra
+        assert isinstance(extra, dict)
+        return {name: tuple(values) for name, values in extra["when"].items()}  # type: ignore[union-attr, arg-type]
+
+    def reads(self, field: str) -> bool:
+        """Whether a trial with this config reads `field`."""
+        return all(getattr(self, name) in values for name, values in self.conditions(field).items())
+
+    def digest(self) -> str:
+        """Content hash over the fields this trial reads; what it does not read does not count."""
+        return digest({name: value for name, value in self.model_dump(mode="json").items() if self.reads(name)})
+
+    def teacher_config(self) -> TrialConfig:
+        """The teacher's own training: a `task` trial of the teacher network under `teacher_recipe`."""
+        recipe = self.teacher_recipe.model_dump()
+        shared = {"data": self.data, "device": self.device, "amp": self.amp, "num_workers": self.num_workers}
+        return TrialConfig(
+            method="task", student=self.teacher, eval_every=self.teacher_recipe.steps, **shared, **recipe
+        )
+
+
+def digest(values: Any) -> str:
+    """First 16 hex digits of the SHA-256 of the values' canonical JSON."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, read without constructing objects.
+
+    Raises:
+        ConfigError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping of fields to values, got {type(values).__name__}.")
+    return values

@@ -1,0 +1,46 @@
+"""From the name in a config to an opened data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainables.data import DATASETS
+from trainables.data.dataset import SegDataset
+from trainables.data.folder import read_folder
+from trainables.errors import DataError, unknown
+
+
+def open_dataset(name_or_path: str) -> SegDataset:
+    """List a data set's files and read its description; no image is opened (`check.verify` does that).
+
+    Args:
+        name_or_path: `NAME` of DATASETS, `NAME:PATH` for that set's layout at PATH, or the path of a folder with
+            dataset.yaml. A name wins over a folder of the same name; write `./NAME` for the folder.
+
+    Raises:
+        DataError: no such name or folder, or a tree that its layout refuses.
+    """
+    name, _, path = name_or_path.partition(":")
+    if name not in DATASETS:
+        return read_folder(_existing(name_or_path))
+    source = DATASETS[name]
+    if path:
+        return source.read(_existing(path))
+    if source.root is None:
+        raise DataError(f"data set {name!r} needs its path, got {name_or_path!r}. Write {name}:PATH.")
+    return source.read(source.root)
+
+
+def absolute(name_or_path: str) -> str:
+    """The same data set, said so that a process in another folder finds it too."""
+    name, colon, path = name_or_path.partition(":")
+    if name not in DATASETS:
+        return str(Path(name_or_path).expanduser().resolve())
+    return f"{name}:{Path(path).expanduser().resolve()}" if colon else name
+
+
+def _existing(path: str) -> Path:
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise DataError(unknown("data set", path, DATASETS, "Or give the path of a folder with dataset.yaml."))
+    return root
