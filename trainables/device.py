@@ -1,0 +1,29 @@
+"""Where a trial computes, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from trainables.config import TrialConfig
+
+
+def pick_device(config: TrialConfig) -> torch.device:
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
+    """bf16 on CUDA if `amp`; off elsewhere."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.amp and device.type == "cuda")
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """channels_last on CUDA, where convolutions prefer it."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def place(module: nn.Module, device: torch.device) -> None:
+    """Move a module to the device, in its memory format."""
+    module.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]

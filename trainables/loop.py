@@ -1,0 +1,140 @@
+"""The training loop: read `train` from top to bottom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+
+from trainables import checkpoint
+from trainables.config import TrialConfig
+from trainables.data.dataset import SegDataset
+from trainables.data.loader import train_batches
+from trainables.data.transforms import normalize
+from trainables.device import autocast, memory_format, pick_device
+from trainables.evaluate import evaluate
+from trainables.meter import Clock, Meter
+from trainables.metrics import miou
+from trainables.models.segmodel import Features, SegModel
+from trainables.state import Report, TrialState
+
+LOG_EVERY = 10  # steps between host syncs: loss sums are read and checked here
+
+
+def train(
+    config: TrialConfig,
+    *,
+    dataset: SegDataset,
+    teacher: SegModel | None = None,
+    directory: Path,
+    report: Callable[[Report], None] = lambda _: None,
+) -> TrialState:
+    """Train one trial to its budget, or on from the newest checkpoint in `directory`.
+
+    A resumed trial first reports its history again, then equals the uninterrupted one (on the CPU bit for bit).
+
+    Args:
+        teacher: frozen (see `teachers.py`); None for a method that needs none.
+        directory: holds the checkpoints and `log.jsonl`.
+        report: called after each evaluation, when the checkpoint is on disk; may raise to end the trial.
+
+    Raises:
+        NonFiniteLoss: a loss became NaN or infinite; says which and when.
+    """
+    torch.set_num_threads(config.num_threads)
+    device = pick_device(config)
+    state = TrialState.start(
+        config, teacher=teacher, num_classes=dataset.num_classes, ignore_index=dataset.ignore_index, device=device
+    )
+    if found := checkpoint.latest(directory, digest=config.digest()):
+        state.restore(*found)
+        for earlier in state.history:
+            report(earlier)
+
+    meter = Meter(device)
+    clock = Clock(state.seconds)
+    for images, labels in train_batches(dataset, config, start_step=state.step, num_workers=config.num_workers):
+        evaluate_now = (state.step + 1) % config.eval_every == 0 or state.step + 1 == config.steps
+
+        lr = set_lr(state.optimizer, config, state.step)
+        terms, total, grad_shares = losses(config, state, teacher, images, labels, device, sample=evaluate_now)
+        state.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if config.clip_norm is not None:
+            nn.utils.clip_grad_norm_(
+                [p for group in state.optimizer.param_groups for p in group["params"]], config.clip_norm
+            )
+        state.optimizer.step()
+
+        state.step += 1
+        meter.add(terms)
+        if state.step % LOG_EVERY == 0 or evaluate_now:
+            meter.check(state.step)
+        if evaluate_now:
+            state.seconds = clock.pause()
+            iou = evaluate(state.student, dataset, "val", config)
+            state.history.append(
+                Report(state.step, miou(iou), iou, meter.means(), grad_shares, lr, round(state.seconds, 3))
+            )
+            save(state, config, directory)
+            report(state.history[-1])
+            clock.resume()
+    return state
+
+
+def losses(
+    config: TrialConfig,
+    state: TrialState,
+    teacher: SegModel | None,
+    images: UInt8[Tensor, "batch 3 H W"],
+    labels: Int64[Tensor, "batch H W"],
+    device: torch.device,
+    *,
+    sample: bool,
+) -> tuple[dict[str, Tensor], Float[Tensor, ""], dict[str, float]]:
+    """Forward both networks: the unweighted terms, their weighted sum and, if sampled, each term's gradient share."""
+    state.student.train()
+    pixels = normalize(images.to(device, non_blocking=True)).to(memory_format=memory_format(device))
+    targets = labels.to(device, non_blocking=True)
+    with autocast(config, device):
+        guide: Features | None = None
+        if teacher is not None:
+            with torch.no_grad():
+                guide = teacher(pixels)
+        terms = state.criterion(state.student(pixels), guide, targets)
+    weighted = {name: state.criterion.weights[name] * term for name, term in terms.items()}
+    shares = gradient_shares(weighted, list(state.student.parameters())) if sample else {}
+    return terms, torch.stack(list(weighted.values())).sum(), shares
+
+
+def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
+    """Norm of each weighted term's gradient on the student, as a share of the norms' sum; costs a backward a term."""
+    norms = {}
+    for name, term in weighted.items():
+        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        norms[name] = torch.stack([g.norm() for g in gradients if g is not None]).norm().item()
+    total = sum(norms.values())
+    return {name: norm / total if total else 0.0 for name, norm in norms.items()}
+
+
+def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, step: int) -> float:
+    """The poly schedule, a function of the step alone: lr * (1 - step / steps) ** poly_power."""
+    lr = config.lr * (1 - step / config.steps) ** config.poly_power
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def save(state: TrialState, config: TrialConfig, directory: Path) -> None:
+    """Checkpoint, and the history as `log.jsonl` for people to read. The last one needs no optimiser, nor another."""
+    meta = {"digest": config.digest(), **state.meta()}
+    done = state.step == config.steps
+    checkpoint.save(
+        directory, step=state.step, tensors=state.tensors(optimizer=not done), meta=meta, keep=1 if done else 2
+    )
+    lines = [json.dumps(report) for report in meta["history"]]
+    (directory / "log.jsonl").write_text("\n".join(lines) + "\n")

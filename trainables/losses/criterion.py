@@ -1,0 +1,39 @@
+"""What the loop asks of a method: named, unweighted terms and the weight of each."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig
+from trainables.models.segmodel import Features, SegModel
+
+
+class Criterion(nn.Module):
+    """A method's loss. A module because projectors have weights, which train and are checkpointed with the student.
+
+    Called once a step, inside autocast; every term is computed in fp32.
+
+    Attributes:
+        weights: the weight of each term, by the term's name; loss_total is the weighted sum.
+    """
+
+    needs_teacher: ClassVar[bool] = True
+    weights: dict[str, float]
+
+    def __init__(
+        self, config: TrialConfig, *, student: SegModel, teacher: SegModel | None, num_classes: int, ignore_index: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+
+    @abstractmethod
+    def forward(
+        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The terms by name, each a scalar, unweighted."""

@@ -1,0 +1,132 @@
+"""HeteroAKD as recovered from public sources: distillation in the logits space of projected features.
+
+No official code exists; each `Deviation:` names what the public sources do not fix and how it is read here.
+
+Source: Huang, Hu, Zhang, Chen, Gao: "Distilling knowledge from heterogeneous architectures for semantic segmentation",
+AAAI 2025, arXiv 2504.07691. Equation numbers are theirs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainables.losses.grids import labels_on_grid, mean_over_valid, to_grid
+from trainables.losses.kd import Kd
+from trainables.models.projector import projector
+from trainables.models.segmodel import Features, SegModel
+from trainables.models.taps import check_tap
+
+Z = Float[Tensor, "b c h w"]
+
+
+def label_bce(proj: Z, labels: Int[Tensor, "b h w"]) -> Z:
+    """H(Z): the one-vs-rest error of every pixel and class; low means reliable (Eq. 5).
+
+    H(Z)_{c,i} = -[Y log s(Z) + (1 - Y) log(1 - s(Z))], Y the one-hot label. Log-sum-exp form: finite at |Z| = 1e4.
+    At ignored pixels, whose id is no class, Y is 0; callers mask them.
+    """
+    classes = torch.arange(proj.shape[1], device=proj.device).view(1, -1, 1, 1)
+    one_hot = (labels[:, None] == classes).to(proj.dtype)
+    return F.binary_cross_entropy_with_logits(proj, one_hot, reduction="none")
+
+
+def knowledge_mixing(proj_teacher: Z, proj_student: Z, bce_teacher: Z, bce_student: Z) -> Z:
+    """Z_hyb: per pixel and class, the more of the teacher the less it errs (KMM, Eq. 6-7).
+
+    S_T = 1 - H(Z_T) / (H(Z_T) + H(Z_S)), 1/2 where both errors are 0;  Z_hyb = S_T Z_T + (1 - S_T) Z_S
+    """
+    total = bce_teacher + bce_student
+    share = torch.where(total > 0, bce_student / total.clamp(min=torch.finfo(total.dtype).tiny), 0.5)
+    return share * proj_teacher + (1 - share) * proj_student
+
+
+def knowledge_evaluation(
+    bce_student: Z, bce_hybrid: Z, valid: Bool[Tensor, "b h w"], *, axis: str
+) -> Float[Tensor, "b c h w"]:
+    """W: where the student errs and the hybrid would help most (KEM, Eq. 8-9).
+
+    dH = max(0, H(Z_S) - H(Z_hyb));  W = softmax(H(Z_S) + dH)
+
+    Args:
+        axis: "class": the softmax runs over classes at each pixel, W sums to 1 there. "space": over each image's valid
+            pixels for each class, scaled by pixels / classes so that the weights' total is that of "class".
+
+    Deviation: the two public sources differ in the axis; "class" is the default.
+    """
+    urgency = bce_student + (bce_student - bce_hybrid).clamp(min=0)
+    if axis == "class":
+        return urgency.softmax(dim=1)
+    batch, classes, height, width = urgency.shape
+    inside = valid[:, None].expand_as(urgency)
+    spread = urgency.masked_fill(~inside, torch.finfo(urgency.dtype).min).flatten(2).softmax(dim=2)
+    pixels = valid.sum(dim=(1, 2)).view(batch, 1, 1, 1)
+    return spread.view(batch, classes, height, width) * pixels / classes
+
+
+def hakd_loss(
+    proj_student: Z, hybrid: Z, weight: Z, valid: Bool[Tensor, "b h w"], *, temperature: float
+) -> Float[Tensor, ""]:
+    """Weighted cross-entropy from the hybrid to the student's projected logits (Eq. 10).
+
+    L_hakd = -(1/N) sum_i sum_c W_{c,i} softmax_c(Z_hyb,i / tau) log softmax_c(Z_S,i / tau)
+
+    Sum over classes, mean over valid pixels; no tau^2, since the source has none. Gradient to `proj_student` alone.
+
+    Deviation: the sources do not state the reduction.
+    """
+    target = (weight * F.softmax(hybrid / temperature, dim=1)).detach()
+    log_student = F.log_softmax(proj_student / temperature, dim=1)
+    return mean_over_valid(-(target * log_student).sum(dim=1), valid)
+
+
+class HeteroAkd(Kd):
+    """loss_task + lambda_kd loss_kd + lambda_hakd loss_hakd (Eq. 11) + lambda_proj loss_proj.
+
+    Deviation: the hybrid target is a constant, so G_T would never train; both projectors therefore get the label BCE
+    as `loss_proj` (mean over valid pixels and classes, summed over the two), the teacher's feature detached.
+    """
+
+    def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:
+        super().__init__(*args, student=student, teacher=teacher, **kwargs)
+        config = self.config
+        check_tap(config, student=student, teacher=teacher)
+        self.weights |= {"loss_hakd": config.lambda_hakd, "loss_proj": config.lambda_proj}
+        shape = {"depth": config.projector_depth, "width": config.projector_width, "kernel": config.projector_kernel}
+        tap = config.projector_tap
+        self.student_projector = projector(student.taps[tap].channels, self.num_classes, **shape)
+        self.teacher_projector = projector(teacher.taps[tap].channels, self.num_classes, **shape)
+
+    def forward(
+        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        assert teacher is not None
+        terms = super().forward(student, teacher, labels)
+        tap = self.config.projector_tap
+        proj_student = self.student_projector(student.taps[tap]).float()
+        grid = (proj_student.shape[-2], proj_student.shape[-1])
+        proj_teacher = to_grid(self.teacher_projector(teacher.taps[tap].detach()), grid)
+        labels = labels_on_grid(labels, grid)
+        valid = labels != self.ignore_index
+        bce_teacher, bce_student = label_bce(proj_teacher, labels), label_bce(proj_student, labels)
+        terms["loss_proj"] = mean_over_valid((bce_teacher + bce_student).mean(dim=1), valid)
+        with torch.no_grad():
+            hybrid = self._target(proj_teacher, proj_student, bce_teacher, bce_student)
+            weight = self._weight(bce_student, label_bce(hybrid, labels), valid)
+        terms["loss_hakd"] = hakd_loss(proj_student, hybrid, weight, valid, temperature=self.config.temperature)
+        return terms
+
+    def _target(self, proj_teacher: Z, proj_student: Z, bce_teacher: Z, bce_student: Z) -> Z:
+        if not self.config.kmm:
+            return proj_teacher
+        return knowledge_mixing(proj_teacher, proj_student, bce_teacher, bce_student)
+
+    def _weight(self, bce_student: Z, bce_hybrid: Z, valid: Bool[Tensor, "b h w"]) -> Z:
+        """KEM's weights, or 1 everywhere without it: plain cross-entropy."""
+        if not self.config.kem:
+            return torch.ones_like(bce_student)
+        return knowledge_evaluation(bce_student, bce_hybrid, valid, axis=self.config.kem_axis)

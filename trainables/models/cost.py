@@ -1,0 +1,32 @@
+"""What a network costs: parameters and multiply-accumulates."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.models.segmodel import SegModel
+
+
+class Cost(NamedTuple):
+    """Attributes:
+    parameters_millions: all parameters.
+    gmac: 1e9 multiply-accumulates of one forward pass (convolutions and matrix products).
+    stride: of the logits.
+    """
+
+    parameters_millions: float
+    gmac: float
+    stride: int
+
+
+def cost(model: SegModel, *, height: int, width: int) -> Cost:
+    """Cost of one image of this size (sides multiples of 32). Shapes only: the model's own weights are lost."""
+    model = model.to("meta").eval()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(torch.empty(1, 3, height, width, device="meta"))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Cost(parameters / 1e6, counter.get_total_flops() / 2e9, model.stride)

@@ -1,0 +1,103 @@
+"""Frozen teachers: trained once per (model, data, recipe, seed), cached by content hash, or the user's own weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from filelock import FileLock
+from torch import Tensor
+
+from trainables import checkpoint
+from trainables.config import TrialConfig, digest
+from trainables.data.dataset import SegDataset
+from trainables.device import pick_device, place
+from trainables.errors import TeacherError
+from trainables.loop import train
+from trainables.models.build import build
+from trainables.models.segmodel import SegModel
+
+
+def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> SegModel:
+    """The trial's teacher, trained first if the cache does not hold it, frozen.
+
+    Frozen: eval mode (BatchNorm statistics stand still, dropout is off) and no parameter requires a gradient.
+
+    Raises:
+        TeacherError: the user's checkpoint does not fit the network.
+    """
+    path = ensure_teacher(config, dataset=dataset, cache=cache)
+    tensors, _ = checkpoint.load(path)
+    teacher = build(config.teacher, num_classes=dataset.num_classes)
+    _load_weights(teacher, tensors, path, config.teacher)
+    place(teacher, pick_device(config))
+    return freeze(teacher)
+
+
+def freeze(model: SegModel) -> SegModel:
+    return model.eval().requires_grad_(False)
+
+
+def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
+    """Path of the teacher's weights; trains them if they are not there.
+
+    Of several processes that ask at once, one trains and the others wait for its lock. An interrupted training goes on
+    from its last checkpoint.
+
+    Raises:
+        TeacherError: the user's checkpoint does not exist.
+    """
+    if config.teacher_checkpoint is not None:
+        path = Path(config.teacher_checkpoint).expanduser()
+        if not path.is_file():
+            raise TeacherError(
+                f"teacher_checkpoint {str(path)!r} is no file. Give a .safetensors file of {config.teacher!r}."
+            )
+        return path
+    path = cached_path(config, dataset=dataset, cache=cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            recipe = config.teacher_config()
+            state = train(recipe, dataset=dataset, directory=path.parent / "training")
+            meta = {"model": config.teacher, "miou": state.history[-1].miou, "data": dataset.digest()}
+            checkpoint.write(path, state.weights(), {**meta, "config": recipe.model_dump(mode="json")})
+    return path
+
+
+def is_ready(config: TrialConfig, *, dataset: SegDataset) -> bool:
+    """Whether the trial's teacher needs no training."""
+    return config.teacher_checkpoint is not None or cached_path(config, dataset=dataset).exists()
+
+
+def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
+    """Where the cache holds, or will hold, this trial's teacher: named by what determines its weights."""
+    recipe = config.teacher_config()
+    key = digest([recipe.digest(), dataset.digest(), pick_device(recipe).type])
+    name = config.teacher.replace(":", "-")
+    return (cache or default_cache()) / f"{name}-{key}" / "teacher.safetensors"
+
+
+def default_cache() -> Path:
+    """`$HETEROAKD_CACHE`, or `heteroakd` in the user's cache folder."""
+    if own := os.environ.get("HETEROAKD_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "heteroakd"
+
+
+def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:
+    """SHA-256 of the file that taught a trial, for its record; None where the cache no longer has it."""
+    own = config.teacher_checkpoint
+    path = Path(own).expanduser() if own is not None else cached_path(config, dataset=dataset)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _load_weights(model: SegModel, tensors: dict[str, Tensor], path: Path, name: str) -> None:
+    """Strictly; also takes segmentation-models-pytorch's own names."""
+    tensors = {key.replace("segmentation_head.0.", "head."): value for key, value in tensors.items()}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TeacherError(f"{path} does not hold the weights of {name!r} for this data set: {reason}") from None
