@@ -1,0 +1,231 @@
+"""SearchSpace: which fields of a trial vary, over what; checked against TrialConfig before any worker starts.
+
+A dimension is a field of TrialConfig, or `pair`, which stands for `teacher` and `student` together. When a dimension is
+read is known to TrialConfig alone: a dimension that a trial would not read is not suggested to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from pydantic import BaseModel
+
+from search_spaces import dimension
+from search_spaces.pairs import resolve_pair
+from trainables.config import TrialConfig, digest
+from trainables.errors import ConfigError, unknown
+
+_NESTED = {
+    name
+    for name, field in TrialConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
+NAMES = ("pair", *(name for name in TrialConfig.model_fields if name not in _NESTED))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Ordered dimensions: name -> distribution. `base` in the methods below: the fields that are fixed.
+
+    Raises:
+        ConfigError: a name that is neither `pair` nor a plain field of TrialConfig.
+    """
+
+    dimensions: Mapping[str, BaseDistribution]
+
+    def __post_init__(self) -> None:
+        _refuse_unknown(self.dimensions)
+
+    @classmethod
+    def from_dict(cls, forms: Mapping[str, Any]) -> SearchSpace:
+        """Read the YAML form: `{pair: [a, b], lambda_kd: {low: 0.01, high: 10, log: true}, kem: [true, false]}`.
+
+        Raises:
+            ConfigError: an unknown field or key, an empty list, a choice twice, or ends that are no range.
+        """
+        _refuse_unknown(forms)
+        return cls({name: dimension.parse(name, form) for name, form in forms.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The YAML form; `from_dict` gives back an equal space in the same order."""
+        return {name: dimension.form(distribution) for name, distribution in self.dimensions.items()}
+
+    @classmethod
+    def from_json(cls, text: str) -> SearchSpace:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: the text is something else.
+        """
+        try:
+            forms = json.loads(text)
+            return cls({name: json_to_distribution(json.dumps(form)) for name, form in forms.items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"A stored search space must be what to_json wrote ({error}), got {text[:80]!r}."
+            ) from None
+
+    def to_json(self) -> str:
+        """The dimensions, in order, as Optuna writes distributions."""
+        return json.dumps(self._stored())
+
+    def digest(self) -> str:
+        """Content hash, equal for spaces that can share a storage.
+
+        The order of dimensions does not count; the order of choices does, because Optuna stores a choice by its place.
+        """
+        return digest(self._stored())
+
+    def check(self, base: Mapping[str, Any]) -> None:
+        """Refuse a space that would waste or fail a trial.
+
+        Raises:
+            ConfigError: a bound or choice that TrialConfig refuses, a pair that is in no table, a dimension that is
+                also fixed, a dimension that no trial can read, or `pair` beside what it stands for.
+        """
+        self._check_names(base)
+        for params in self._corners():
+            self.config(params, base)
+        for name in self.dimensions:
+            self._check_read(name, base)
+
+    def suggest(self, trial: optuna.trial.Trial, base: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for the dimensions this trial reads, those that decide about others first."""
+        fixed = TrialConfig.parse(_expand(base))
+        params: dict[str, Any] = {}
+        for name in self._ordered():
+            if all(params.get(field, getattr(fixed, field)) in values for field, values in _conditions(name).items()):
+                params[name] = dimension.suggest(trial, name, self.dimensions[name])
+        return params
+
+    def config(self, params: Mapping[str, Any], base: Mapping[str, Any]) -> TrialConfig:
+        """The trial of these params; `pair` becomes teacher and student.
+
+        Raises:
+            ConfigError: an unknown pair, or a field that TrialConfig refuses.
+        """
+        return TrialConfig.parse(_expand({**base, **params}))
+
+    def students(self, base: Mapping[str, Any]) -> tuple[str, ...]:
+        """The student models that trials can have."""
+        if "pair" in self.dimensions:
+            return _unique(student for _, student in self.pairs(base))
+        return _unique(self.values("student", base))
+
+    def pairs(self, base: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """The (teacher, student) models that trials can have; none when no trial distils."""
+        if not self._can_read("teacher", base):
+            return ()
+        if "pair" in self.dimensions:
+            resolved = (resolve_pair(name) for name in self.values("pair", base))
+            return _unique((pair.teacher.model, pair.student.model) for pair in resolved)
+        return _unique(product(self.values("teacher", base), self.values("student", base)))
+
+    def values(self, field: str, base: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What trials have in a field: all values of a dimension with few, else the fixed one."""
+        if field in self.dimensions:
+            return dimension.values(self.dimensions[field])
+        return (getattr(TrialConfig.parse(_expand(base)), field),)
+
+    def task_space(self, base: Mapping[str, Any]) -> SearchSpace:
+        """What the matched baseline, a student without a teacher, can vary: no pair, teacher, student or method."""
+        others = {name: value for name, value in self.dimensions.items() if name not in ("pair", "student", "method")}
+        alone = SearchSpace(others)
+        task = {**base, "method": "task"}
+        return SearchSpace({name: value for name, value in others.items() if alone._can_read(name, task)})
+
+    def _stored(self) -> dict[str, Any]:
+        return {name: json.loads(distribution_to_json(value)) for name, value in self.dimensions.items()}
+
+    def _ordered(self) -> tuple[str, ...]:
+        """The dimensions, each after the dimensions that its conditions name."""
+        ordered: dict[str, None] = {}
+
+        def visit(name: str) -> None:
+            for field in _conditions(name):
+                if field in self.dimensions and field not in ordered:
+                    visit(field)
+            ordered[name] = None
+
+        for name in self.dimensions:
+            visit(name)
+        return tuple(ordered)
+
+    def _corners(self) -> Iterator[dict[str, Any]]:
+        """Each probe of each dimension, with all others at their first, then at their last probe.
+
+        So a rule on one field is met, and an order between two (scale_min <= scale_max).
+        """
+        probes = {name: dimension.probes(value) for name, value in self.dimensions.items()}
+        for end in (0, -1):
+            others = {name: values[end] for name, values in probes.items()}
+            yield others
+            for name, values in probes.items():
+                yield from ({**others, name: value} for value in values)
+
+    def _check_names(self, base: Mapping[str, Any]) -> None:
+        for name in self.dimensions:
+            if name in base:
+                raise ConfigError(f"{name} is a dimension, but base fixes it to {base[name]!r}. Remove one of the two.")
+        named = {*self.dimensions, *base}
+        for name in ("teacher", "student"):
+            if "pair" in named and name in named:
+                raise ConfigError(
+                    f"pair stands for teacher and student, but {name} is given too. Remove one of the two."
+                )
+        if "pair" not in self.dimensions or not self._can_read("pair", base):
+            return
+        without = [value for value in self.values("method", base) if value not in _conditions("pair")["method"]]
+        if without:
+            raise ConfigError(
+                f"pair names the student, but a trial with method {without[0]!r} reads no pair. "
+                f"Remove {without[0]!r} from method, or give teacher and student instead of pair."
+            )
+
+    def _check_read(self, name: str, base: Mapping[str, Any]) -> None:
+        for field, values in _conditions(name).items():
+            taken = self.values(field, base)
+            if not set(taken) & set(values):
+                raise ConfigError(
+                    f"{name} is read only when {field} is {_either(values)}, "
+                    f"but every trial here has {field} {_either(taken, quote=True)}. "
+                    f"Remove the dimension or change {field}."
+                )
+
+    def _can_read(self, name: str, base: Mapping[str, Any]) -> bool:
+        return all(set(self.values(field, base)) & set(values) for field, values in _conditions(name).items())
+
+
+def _conditions(name: str) -> dict[str, tuple[Any, ...]]:
+    """TrialConfig's conditions; a pair is read when a teacher is."""
+    return TrialConfig.conditions("teacher" if name == "pair" else name)
+
+
+def _expand(fields: Mapping[str, Any]) -> dict[str, Any]:
+    if "pair" not in fields:
+        return dict(fields)
+    pair = resolve_pair(str(fields["pair"]))
+    models = {"teacher": pair.teacher.model, "student": pair.student.model}
+    return {name: value for name, value in fields.items() if name != "pair"} | models
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    for name in names:
+        if name in _NESTED:
+            raise ConfigError(f"{name} holds fields of its own, so it cannot be a dimension. Fix it in base instead.")
+        if name not in NAMES:
+            raise ConfigError(unknown("field", name, NAMES))
+
+
+def _either(values: Iterable[Any], *, quote: bool = False) -> str:
+    return " or ".join(repr(value) if quote else str(value) for value in values)
+
+
+def _unique(items: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(items))

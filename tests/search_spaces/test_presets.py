@@ -1,0 +1,87 @@
+"""The contract of a preset, held by each of the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+import search_spaces
+from search_spaces.pairs import PAIRS
+from search_spaces.preset import load
+from search_spaces.space import SearchSpace
+from trainables.config import TrialConfig
+from trainables.errors import ConfigError
+
+
+@pytest.fixture(params=search_spaces.PRESETS)
+def preset(request):
+    return load(request.param)
+
+
+def test_check_passes_and_the_base_is_a_trial(preset):
+    preset.space.check(preset.base)
+    TrialConfig.parse(preset.base)
+    assert preset.doc.endswith(".")
+
+
+def test_random_trials_are_valid_and_hold_only_what_they_read(preset):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    asked = set()
+    for _ in range(50):
+        params = preset.space.suggest(study.ask(), preset.base)
+        config = preset.space.config(params, preset.base)
+        assert all(config.reads(name) for name in params if name != "pair")
+        assert config.student in preset.space.students(preset.base)
+        assert (config.teacher, config.student) in preset.space.pairs(preset.base)
+        asked |= set(params)
+    assert asked == set(preset.space.dimensions)
+
+
+def test_enqueued_points_are_in_the_space_and_are_tried_as_given(preset):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert preset.enqueue
+    for point in preset.enqueue:
+        for name, value in point.items():
+            distribution = preset.space.dimensions[name]
+            assert distribution._contains(distribution.to_internal_repr(value))
+        study.enqueue_trial(dict(point))
+        params = preset.space.suggest(study.ask(), preset.base)
+        assert {name: params[name] for name in point} == point
+
+
+def test_both_forms_round_trip(preset):
+    assert SearchSpace.from_dict(preset.space.to_dict()) == preset.space
+    assert SearchSpace.from_json(preset.space.to_json()) == preset.space
+
+
+def test_every_file_with_a_space_is_in_the_table():
+    folder = Path(search_spaces.__file__).parent
+    with_space = {path.stem for path in folder.glob("*.py") if "\nSPACE = " in path.read_text()}
+    assert with_space == set(search_spaces.PRESETS)
+
+
+def test_papers_weights_are_tried_first():
+    tried = [(point["lambda_kd"], point["lambda_hakd"]) for point in load("heteroakd").enqueue]
+    assert tried == [(0.1, 1.0), (0.1, 10.0)]
+
+
+def test_pairing_tries_every_pair_once():
+    assert [point["pair"] for point in load("pairing").enqueue] == list(PAIRS)
+
+
+def test_heteroakd_searches_both_directions():
+    names = load("heteroakd").space.to_dict()["pair"]
+    assert {PAIRS[name].direction for name in names} == {"CNN->Transformer", "Transformer->CNN"}
+
+
+@pytest.mark.parametrize("name", ["lamdas", "preset", "os"])
+def test_only_presets_are_loaded(name):
+    with pytest.raises(ConfigError, match=f"Unknown preset '{name}'"):
+        load(name)
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"Nearest: lambdas\. Presets: heteroakd, lambdas, projectors, pairing\."):
+        load("lamdas")
