@@ -1,0 +1,1 @@
+"""Everything that talks to Ray Tune, the Optuna storage or a study folder."""

@@ -1,0 +1,155 @@
+"""An arm: one Optuna study, its space and how many trials it gets. A sweep has two, `baseline` and `search`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.pruners import NopPruner
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from explorer import engines
+from explorer.study import StudySpec
+from search_spaces.pairs import pair_name
+from search_spaces.space import SearchSpace
+from trainables.config import TrialConfig
+from trainables.errors import StudyError
+
+Role = Literal["baseline", "search"]
+ROLES: tuple[Role, ...] = ("baseline", "search")  # in this order: gains can be shown as soon as trials finish
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Asks its study for trials until it has `num_trials` of them, in whatever state."""
+
+    role: Role
+    study: optuna.Study
+    space: SearchSpace
+    base: dict[str, Any]
+    num_trials: int
+    seeds: tuple[int, ...]
+
+    @property
+    def budget(self) -> int:
+        """Steps of a full trial."""
+        return self.space.config({}, self.base).steps
+
+    def remaining(self) -> int:
+        """Trials not asked for yet; enqueued ones wait to be asked for."""
+        asked = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+        return max(0, self.num_trials - len(asked))
+
+    def num_open(self) -> int:
+        """Trials that have not ended: running in the storage, or not asked for yet."""
+        return len(self.orphans()) + self.remaining()
+
+    def ask(self) -> tuple[optuna.Trial, TrialConfig]:
+        """A new trial, with everything one may want to know about it later as attributes."""
+        trial = self.study.ask()
+        params = self.space.suggest(trial, self.base)
+        seed = self.seeds[self._repeat(trial.number) % len(self.seeds)]
+        config = self.space.config(params, {**self.base, "seed": seed})
+        attributes: dict[str, Any] = {
+            "student": config.student,
+            "method": config.method,
+            "seed": config.seed,
+            "budget": config.steps,
+        }
+        if config.reads("teacher"):
+            attributes |= {"teacher": config.teacher, "pair": pair_name(config.teacher, config.student)}
+        attributes["config"] = config.model_dump(mode="json")  # last: a trial that has it is described whole
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        return trial, config
+
+    def directory(self, number: int) -> str:
+        """Where a trial's checkpoints are, relative to the study's folder."""
+        return f"trials/{self.role}-{number:05d}"
+
+    def orphans(self) -> list[optuna.Trial]:
+        """Trials that were running when an earlier driver ended; they go on from their checkpoints."""
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [optuna.Trial(self.study, trial._trial_id) for trial in running if "config" in trial.user_attrs]
+
+    def close_unborn(self) -> None:
+        """End trials that were asked for but never described, because the driver died in between."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if "config" not in trial.user_attrs:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def _repeat(self, number: int) -> int:
+        """Baselines take the students in turn, so the seed moves on after each round of them."""
+        return number // len(self.space.students(self.base)) if self.role == "baseline" else number
+
+
+def open_arms(spec: StudySpec, directory: Path, *, data_digest: str) -> dict[Role, Arm]:
+    """Open or create both studies of a sweep in its storage.
+
+    Raises:
+        StudyError: the storage holds this study with another space, base or data set.
+    """
+    storage = engines.open_storage(spec, directory)
+    space, base, num_baselines = spec.baseline()
+    points = [{"student": space.students(base)[n % len(space.students(base))]} for n in range(num_baselines)]
+    seeds = tuple(spec.seeds)
+    baseline = Arm(
+        "baseline",
+        _open(spec, storage, "baseline", space, base, data_digest, points),
+        space,
+        base,
+        num_baselines,
+        seeds,
+    )
+    space, base = spec.search_space, spec.trial_base
+    search = Arm(
+        "search",
+        _open(spec, storage, "search", space, base, data_digest, spec.enqueue),
+        space,
+        base,
+        spec.num_trials,
+        seeds,
+    )
+    return {"baseline": baseline, "search": search}
+
+
+def study_name(spec: StudySpec, role: Role) -> str:
+    return spec.name if role == "search" else f"{spec.name} (students alone)"
+
+
+def _open(
+    spec: StudySpec,
+    storage: BaseStorage,
+    role: Role,
+    space: SearchSpace,
+    base: dict[str, Any],
+    data_digest: str,
+    points: list[dict[str, Any]],
+) -> optuna.Study:
+    budget = space.config({}, base).steps
+    nothing_to_tune = role == "baseline" and set(space.dimensions) == {"student"}
+    study = optuna.create_study(
+        study_name=study_name(spec, role),
+        storage=storage,
+        sampler=engines.sampler(spec) if not nothing_to_tune else optuna.samplers.RandomSampler(seed=spec.sampler_seed),
+        pruner=NopPruner() if nothing_to_tune else engines.pruner(spec, budget=budget),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    identity = {"space": space.to_json(), "base": base, "data": data_digest}
+    if not study.user_attrs:
+        for name, value in identity.items():
+            study.set_user_attr(name, value)
+        for point in points:
+            study.enqueue_trial(point)
+        return study
+    for name, value in identity.items():
+        if study.user_attrs.get(name) != value:
+            raise StudyError(
+                f"The storage holds study {spec.name!r} with another {name}. Choose another name or storage, or go "
+                f"back to that {name}."
+            )
+    return study

@@ -1,0 +1,218 @@
+"""The command line: parses and delegates. Heavy imports stay inside the verbs, so that --help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from explorer.study import StudySpec
+
+app = typer.Typer(
+    name="heteroakd",
+    help="Search what makes heterogeneous knowledge distillation pay off for your segmentation student.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
+
+
+@app.command()
+def sweep(
+    spec: Annotated[
+        Path | None, typer.Argument(help="A study spec (YAML); or use --preset.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="heteroakd, lambdas, projectors or pairing.")] = None,
+    data: Annotated[str | None, typer.Option(help="earth, or the path of a folder with dataset.yaml.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Teacher and student; `heteroakd pairs` lists them.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials of the search; baselines come on top.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget of a trial, optimiser steps.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="An Optuna sampler: tpe, random, gp, cmaes, ...")] = None,
+    pruner: Annotated[str | None, typer.Option(help="An Optuna pruner: hyperband, median, nop, ...")] = None,
+    cpus: Annotated[float | None, typer.Option(help="CPU cores per trial.")] = None,
+    gpus: Annotated[float | None, typer.Option(help="GPUs per trial; may be a fraction.")] = None,
+    concurrent: Annotated[int | None, typer.Option(help="Trials at a time.")] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds; resumable.")] = None,
+    storage: Annotated[str | None, typer.Option(help="journal, sqlite or a database URL.")] = None,
+    fix: Annotated[list[str] | None, typer.Option("--set", help="Fix a field of the trial: --set lr=0.002.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder; default: sweeps/NAME.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster's address; default: start Ray here.")] = None,
+) -> None:
+    """Launch a sweep: teachers, students alone, then the search. Ctrl-C leaves it resumable."""
+    given = {
+        "preset": preset,
+        "num_trials": trials,
+        "seeds": _integers(seeds) if seeds else None,
+        "sampler": sampler,
+        "pruner": pruner,
+        "cpus_per_trial": cpus,
+        "gpus_per_trial": gpus,
+        "max_concurrent": concurrent,
+        "time_budget_s": time_budget,
+        "storage": storage,
+    }
+    base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
+    study = _spec(spec, _without_none(given), _without_none(base))
+    directory = out or Path("sweeps") / study.name
+
+    from explorer import sweep as sweeping
+
+    left = sweeping.sweep(study, directory, console=_console(), address=address)
+    _close(directory, left)
+
+
+@app.command()
+def resume(
+    directory: StudyDir,
+    time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster's address; default: start Ray here.")] = None,
+) -> None:
+    """Go on with an interrupted sweep, every running trial from its last checkpoint."""
+    from explorer import sweep as sweeping
+
+    left = sweeping.resume(directory, console=_console(), address=address, time_budget_s=time_budget)
+    _close(directory, left)
+
+
+@app.command()
+def dashboard(
+    directory: StudyDir,
+    out: Annotated[Path | None, typer.Option(help="The page; default: dashboard.html in the folder.")] = None,
+) -> None:
+    """Write one self-contained HTML page of a study, finished or running."""
+    from dashboards import report
+    from explorer.results import load_frames
+
+    path = report.write(load_frames(directory), out or directory / "dashboard.html")
+    typer.echo(f"dashboard: {path}")
+
+
+@app.command()
+def export(
+    directory: StudyDir,
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("best"),
+    by: Annotated[str, typer.Option(help="What is best: miou, or gain over the student alone.")] = "miou",
+    trial: Annotated[int | None, typer.Option(help="A search trial's number instead of the best.")] = None,
+) -> None:
+    """Write the best config, its student's weights, metrics and provenance."""
+    from explorer import export as exporting
+    from trainables.errors import ConfigError
+
+    if by not in ("miou", "gain"):
+        raise ConfigError(f"--by must be miou or gain, got {by!r}.")
+    metrics = exporting.export(directory, out, by=by, trial=trial)  # type: ignore[arg-type]
+    gain, alone = metrics["gain"], metrics["baseline_miou"]
+    typer.echo(f"bundle: {out / 'best.yaml'}")
+    against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
+    typer.echo(
+        f"best by {by}: trial {metrics['trial']}, {metrics['pair']}, mIoU {100 * metrics['miou']:.2f} %{against}"
+    )
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="A trial's config, such as an exported best.yaml.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of checkpoints and log; default: trial-DIGEST.")] = None,
+) -> None:
+    """Train one trial without Ray; on again from its last checkpoint if the folder has one."""
+    from trainables.config import TrialConfig
+    from trainables.run import run
+
+    parsed = TrialConfig.load(config)
+    directory = out or Path(f"trial-{parsed.digest()}")
+    final = run(parsed, directory=directory, say=typer.echo)
+    typer.echo(f"mIoU {100 * final.miou:.4f} % after {final.step} steps; checkpoint and log in {directory}")
+
+
+@app.command()
+def pairs(
+    height: Annotated[int, typer.Option(help="Image height for GMAC, a multiple of 32.")] = 512,
+    width: Annotated[int, typer.Option(help="Image width for GMAC, a multiple of 32.")] = 1024,
+    classes: Annotated[int, typer.Option(help="Number of classes.")] = 19,
+) -> None:
+    """List the known pairs with family, parameters, GMAC and logit stride."""
+    from explorer.listing import pair_table
+
+    _console().print(pair_table(height=height, width=width, num_classes=classes))
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence and exit code 2, never a traceback."""
+    try:
+        app()
+    except ValueError as error:
+        if not _is_ours(error):
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+
+
+def _is_ours(error: ValueError) -> bool:
+    from trainables.errors import HeteroakdError
+
+    return isinstance(error, HeteroakdError)
+
+
+def _close(directory: Path, left: int) -> None:
+    typer.echo(f"study: {directory}")
+    if left:
+        typer.echo(f"{left} trials are open. Go on with: heteroakd resume {directory}")
+        raise typer.Exit(130)
+
+
+def _spec(path: Path | None, given: dict[str, Any], base: dict[str, Any]) -> StudySpec:
+    """The spec file's values with the command line's on top."""
+    from explorer.study import StudySpec
+    from trainables.config import load_yaml
+    from trainables.errors import ConfigError
+
+    if path is None and "preset" not in given:
+        raise ConfigError("Nothing to search: give a spec file, or --preset.")
+    values = load_yaml(path) if path else {}
+    values = {**values, **given}
+    values["base"] = {**values.get("base", {}), **base}
+    return StudySpec.parse(values, where=f"{path}: " if path else "")
+
+
+def _fields(assignments: list[str]) -> dict[str, Any]:
+    """`lr=0.002` -> {"lr": 0.002}, values read as YAML."""
+    import yaml
+
+    from trainables.errors import ConfigError
+
+    fields = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set needs FIELD=VALUE, got {assignment!r}.")
+        fields[name] = yaml.safe_load(value)
+    return fields
+
+
+def _integers(text: str) -> list[int]:
+    from trainables.errors import ConfigError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds needs integers such as 0,1,2, got {text!r}.") from None
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

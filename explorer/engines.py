@@ -1,0 +1,128 @@
+"""Optuna's samplers and pruners by name, and the storage they work on."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import SQLAlchemyError
+
+from explorer.peers import PeerPruner
+from explorer.study import StudySpec
+from trainables.errors import StudyError, unknown
+
+
+def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
+    """What a module exports under this base: {"tpe": TPESampler, ...}."""
+    found = {name: getattr(module, name) for name in module.__all__ if name.endswith(suffix)}
+    return {
+        name.removesuffix(suffix).lower(): value
+        for name, value in found.items()
+        if isinstance(value, type) and issubclass(value, base) and not name.startswith(("Base", "PartialFixed"))
+    }
+
+
+SAMPLERS = _table(optuna.samplers, BaseSampler, "Sampler")
+PRUNERS = _table(optuna.pruners, BasePruner, "Pruner")
+
+
+def sampler(spec: StudySpec) -> BaseSampler:
+    """The spec's sampler, seeded.
+
+    Raises:
+        StudyError: unknown name or option.
+    """
+    known = _lookup("sampler", spec.sampler, SAMPLERS)
+    options = {**_default_sampler_options(spec), **spec.sampler_options}
+    return _make("sampler", spec.sampler, known, options)
+
+
+def pruner(spec: StudySpec, *, budget: int) -> BasePruner:
+    """The spec's pruner, which compares a trial with those of the same student alone.
+
+    Args:
+        budget: steps of a full trial; Hyperband must know it to prune before the first one completes.
+
+    Raises:
+        StudyError: unknown name or option.
+    """
+    known = _lookup("pruner", spec.pruner, PRUNERS)
+    options = {**_default_pruner_options(spec, budget), **spec.pruner_options}
+    if "wrapped_pruner" in inspect.signature(known).parameters:  # PatientPruner: name what it wraps
+        inner = _lookup("pruner", options.pop("wrapped_pruner", "median"), PRUNERS)
+        options["wrapped_pruner"] = inner()
+    return PeerPruner(_make("pruner", spec.pruner, known, options))
+
+
+def open_storage(spec: StudySpec, directory: Path) -> BaseStorage:
+    """The study's storage: `journal` (default) or `sqlite` in its folder, or a database URL.
+
+    Raises:
+        StudyError: the URL cannot be opened.
+    """
+    name = spec.storage or "journal"
+    if name == "journal":
+        return JournalStorage(JournalFileBackend(str(directory / "study.journal")))
+    url = f"sqlite:///{directory / 'study.db'}" if name == "sqlite" else name
+    try:
+        return optuna.storages.get_storage(RDBStorage(url))
+    except (ImportError, ValueError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        scheme = name.partition(":")[0]  # never the URL itself: it may hold a password
+        raise StudyError(
+            f"The {scheme!r} storage cannot be opened ({type(error).__name__}). Check the URL and driver."
+        ) from None
+
+
+def _default_sampler_options(spec: StudySpec) -> dict[str, Any]:
+    options: dict[str, Any] = {"seed": spec.sampler_seed}
+    if spec.sampler == "tpe":
+        options |= {"multivariate": True, "group": True}  # group: conditional dimensions are modelled where they occur
+    if spec.sampler == "grid":
+        options["search_space"] = {name: _grid(spec, name) for name in spec.space}
+    return options
+
+
+def _grid(spec: StudySpec, name: str) -> list[Any]:
+    choices = spec.space[name]
+    if not isinstance(choices, list):
+        raise StudyError(f"The grid sampler needs a list of choices for every dimension, got {name}: {choices}.")
+    return choices
+
+
+def _default_pruner_options(spec: StudySpec, budget: int) -> dict[str, Any]:
+    grace = spec.grace(budget)
+    rungs: dict[str, Any] = {"min_resource": grace, "reduction_factor": spec.reduction_factor}
+    known: dict[str, dict[str, Any]] = {
+        "hyperband": {**rungs, "max_resource": budget},
+        "successivehalving": rungs,
+        "median": {"n_warmup_steps": grace},
+        "percentile": {"percentile": 100 / spec.reduction_factor, "n_warmup_steps": grace},
+        "threshold": {"n_warmup_steps": grace},
+        "patient": {"patience": 1},
+    }
+    return known.get(spec.pruner, {})
+
+
+def _lookup(kind: str, name: str, table: dict[str, Any]) -> Any:
+    if name not in table:
+        raise StudyError(unknown(kind, name, table))
+    return table[name]
+
+
+def _make(kind: str, name: str, known: Any, options: dict[str, Any]) -> Any:
+    accepted = inspect.signature(known).parameters
+    if extra := [option for option in options if option not in accepted]:
+        raise StudyError(f"The {kind} {name!r} has no option {extra[0]!r}. Its options: {', '.join(accepted)}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            return known(**options)
+        except (TypeError, ValueError) as error:
+            raise StudyError(f"The {kind} {name!r} refuses its options: {error}") from None

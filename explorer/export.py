@@ -1,0 +1,158 @@
+"""The bundle: the best config, its student's weights, its metrics, and what made them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import yaml
+
+from explorer.results import load_studies, trials
+from trainables import checkpoint
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.errors import StudyError
+from trainables.evaluate import evaluate_weights
+from trainables.metrics import miou
+from trainables.state import student_weights
+from trainables.teachers import weights_hash
+
+_PACKAGES = (
+    "heteroakd-explorer",
+    "torch",
+    "torchvision",
+    "timm",
+    "segmentation-models-pytorch",
+    "ray",
+    "optuna",
+    "numpy",
+)
+_TOLERANCE = 1e-6  # of mIoU, between what the sweep recorded and what the exported weights score
+
+
+def export(
+    directory: Path, out: Path, *, by: Literal["miou", "gain"] = "miou", trial: int | None = None
+) -> dict[str, Any]:
+    """Write `best.yaml`, `student.safetensors`, `metrics.json` and `provenance.json`.
+
+    The weights are scored again on the validation split (and on the test split if there is one) before anything is
+    written, so that a bundle never claims what it does not hold.
+
+    Args:
+        by: what "best" means among complete search trials; `gain` is over the matched student alone.
+        trial: a search trial's number instead of the best.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
+    """
+    _, studies = load_studies(directory)
+    row = _choose(trials(studies), by, trial)
+    chosen = studies["search"].get_trials(deepcopy=False)[int(row["number"])]
+    config = TrialConfig.parse(chosen.user_attrs["config"])
+    dataset = open_dataset(config.data)
+    if dataset.digest() != studies["search"].user_attrs["data"]:
+        raise StudyError(f"The data set {config.data!r} has changed since the sweep. Export needs the one it ran on.")
+    folder = directory / "trials" / f"search-{chosen.number:05d}"
+    found = checkpoint.latest(folder, digest=config.digest())
+    if found is None:
+        raise StudyError(f"Trial {chosen.number} has no checkpoint in {folder}. Was the folder moved or cleaned?")
+    weights = student_weights(found[0])
+    scores = {
+        split: evaluate_weights(config, weights, dataset, split) for split in ("val", "test") if split in dataset.splits
+    }
+    if abs(miou(scores["val"]) - row["miou"]) > _TOLERANCE:
+        raise StudyError(
+            f"The weights of trial {chosen.number} score mIoU {miou(scores['val']):.6f}, but the sweep recorded "
+            f"{row['miou']:.6f}. Was it run on another device or version?"
+        )
+    metrics = {
+        "trial": chosen.number,
+        "pair": row["pair"],
+        "miou": row["miou"],
+        "baseline_miou": _number(row["baseline"]),
+        "gain": _number(row["gain"]),
+        "splits": {
+            split: {"miou": miou(iou), "iou": dict(zip(dataset.classes, iou, strict=True))}
+            for split, iou in scores.items()
+        },
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    (out / "best.yaml").write_text(f"# {_headline(metrics)}\n# Repeat the trial: heteroakd train best.yaml\n{text}")
+    checkpoint.write(out / "student.safetensors", weights, {"model": config.student, "classes": dataset.classes})
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    made_by = provenance(config, dataset=dataset) | {"study": studies["search"].study_name}
+    (out / "provenance.json").write_text(json.dumps(made_by, indent=2) + "\n")
+    return metrics
+
+
+def provenance(config: TrialConfig, *, dataset: SegDataset) -> dict[str, Any]:
+    """Versions, seeds, hashes and commit: what one needs to know to trust or repeat the weights."""
+    teacher = None
+    if config.reads("teacher"):
+        teacher = {
+            "model": config.teacher,
+            "seed": config.teacher_recipe.seed,
+            "sha256": weights_hash(config, dataset=dataset),
+        }
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        "machine": platform.machine(),
+        "seed": config.seed,
+        "config_digest": config.digest(),
+        "data": config.data,
+        "data_digest": dataset.digest(),
+        "teacher": teacher,
+        "commit": _commit(),
+    }
+
+
+def _choose(table: pd.DataFrame, by: str, number: int | None) -> pd.Series:
+    done = table[(table["role"] == "search") & (table["state"] == "COMPLETE")]
+    if number is not None:
+        done = done[done["number"] == number]
+        if done.empty:
+            raise StudyError(f"Search trial {number} is not complete. `heteroakd dashboard` lists those that are.")
+    done = done.dropna(subset=[by])
+    if done.empty:
+        raise StudyError(f"No complete search trial has a {by} yet. Let the sweep go on with `heteroakd resume`.")
+    return done.loc[done[by].idxmax()]
+
+
+def _headline(metrics: dict[str, Any]) -> str:
+    gain = metrics["gain"]
+    against = f", {100 * gain:+.2f} points over the student alone" if gain is not None else ""
+    return f"trial {metrics['trial']}: {metrics['pair']}, mIoU {100 * metrics['miou']:.2f} %{against}"
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else float(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the product's source tree, `-dirty` if it was changed; None when installed from a wheel."""
+    here = Path(__file__).resolve().parent
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip()

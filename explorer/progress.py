@@ -1,0 +1,117 @@
+"""What a running sweep shows: trials by state, best so far, time left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune import Callback
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from explorer.arms import Arm, Role
+
+_REFRESH_S = 0.5
+
+
+class Progress(Callback):
+    """A live table on a terminal; a line per finished trial elsewhere. Reads the storage, as everything does."""
+
+    def __init__(self, arms: dict[Role, Arm], console: Console) -> None:
+        self._arms = arms
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._started = time.monotonic()
+        self._drawn = 0.0
+        self._done_before = self._share_done()
+        self._said: set[tuple[Role, int]] = {(role, t.number) for role, t in self._trials() if t.state.is_finished()}
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._draw()
+        if self._live:
+            self._live.stop()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self._drawn >= _REFRESH_S:
+            self._draw()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Tune pickles its callbacks; a terminal cannot be, and that copy is never used."""
+        return {}
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+            return
+        for role, trial in self._trials():
+            if trial.state.is_finished() and (role, trial.number) not in self._said:
+                self._said.add((role, trial.number))
+                self._console.print(
+                    f"{role} {trial.number}: {_outcome(trial)}; {self._time_left()}", highlight=False, soft_wrap=True
+                )
+
+    def _table(self) -> Table:
+        table = Table(caption=self._time_left())
+        for title in ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial"):
+            table.add_column(title, justify="left" if not title else "right")
+        for role, arm in self._arms.items():
+            trials = arm.study.get_trials(deepcopy=False)
+            states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+            counts = [str(sum(trial.state == state for trial in trials)) for state in states]
+            table.add_row(role, str(arm.num_trials), *counts, *_best(trials))
+        return table
+
+    def _time_left(self) -> str:
+        elapsed = time.monotonic() - self._started
+        done = self._share_done() - self._done_before
+        left = elapsed * (1 - self._done_before - done) / done if done > 0 else None
+        return f"{_clock(elapsed)} elapsed, " + (
+            f"about {_clock(left)} left" if left is not None else "time left unknown"
+        )
+
+    def _share_done(self) -> float:
+        """Share of all trials, each counted by its steps: a pruned trial is done, a running one in part."""
+        total = sum(arm.num_trials for arm in self._arms.values())
+        return sum(_progress(trial) for _, trial in self._trials()) / total
+
+    def _trials(self) -> list[tuple[Role, optuna.trial.FrozenTrial]]:
+        return [(role, trial) for role, arm in self._arms.items() for trial in arm.study.get_trials(deepcopy=False)]
+
+
+def _progress(trial: optuna.trial.FrozenTrial) -> float:
+    if trial.state.is_finished():
+        return 1.0
+    return max(trial.intermediate_values, default=0) / trial.user_attrs.get("budget", 1)
+
+
+def _outcome(trial: optuna.trial.FrozenTrial) -> str:
+    what = trial.user_attrs.get("pair", trial.user_attrs.get("student", ""))
+    if trial.state == TrialState.FAIL:
+        return f"{what} failed: {trial.user_attrs.get('reason', 'interrupted')}"
+    word = "pruned at" if trial.state == TrialState.PRUNED else "mIoU"
+    return f"{what} {word} {100 * (trial.value or 0):.2f} %" + (
+        f" after {trial.last_step} steps" if trial.state == TrialState.PRUNED else ""
+    )
+
+
+def _best(trials: list[optuna.trial.FrozenTrial]) -> tuple[str, str]:
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        return "-", "-"
+    best = max(complete, key=lambda trial: trial.value or 0.0)
+    return f"{100 * (best.value or 0):.2f}", str(best.number)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,156 @@
+"""Storage -> tidy pandas frames. Everything shown or exported is computed from these."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+
+from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
+from explorer import engines, sensitivity
+from explorer.arms import ROLES, Role, study_name
+from explorer.study import SPEC_FILE, StudySpec
+from search_spaces.pairs import family
+from trainables.errors import StudyError
+
+
+def load_studies(directory: Path) -> tuple[StudySpec, dict[Role, optuna.Study]]:
+    """A study folder's spec and its two Optuna studies; nothing is created and nothing unpickled.
+
+    Raises:
+        StudyError: the folder holds no study, or its storage none of that name.
+    """
+    if not (directory / SPEC_FILE).exists():
+        raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
+    spec = StudySpec.load(directory / SPEC_FILE)
+    storage = engines.open_storage(spec, directory)
+    try:
+        return spec, {role: optuna.load_study(study_name=study_name(spec, role), storage=storage) for role in ROLES}
+    except KeyError:
+        raise StudyError(f"The storage of {directory} holds no study {spec.name!r}. Was the sweep started?") from None
+
+
+def load_frames(directory: Path) -> StudyFrames:
+    """The frames of a study, finished or running.
+
+    Raises:
+        StudyError: see `load_studies`.
+    """
+    spec, studies = load_studies(directory)
+    table = trials(studies)
+    dimensions = _dimensions(spec)
+    return StudyFrames(
+        summary=_summary(spec, studies, table),
+        trials=table,
+        curves=_curves(studies),
+        dimensions=dimensions,
+        importance=sensitivity.importance(table, dimensions),
+        surface=sensitivity.surface(table) if {"lambda_kd", "lambda_hakd"} <= set(spec.space) else blank("surface"),
+    )
+
+
+def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
+    """One row a trial, columns as `dashboards.frames` lists them; gains against the matched student alone."""
+    costs = studies["search"].user_attrs.get("costs", {})
+    rows = [_row(role, trial, costs) for role, study in studies.items() for trial in study.get_trials(deepcopy=False)]
+    if not rows:
+        return blank("trials")
+    columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
+    frame = pd.DataFrame(rows).reindex(columns=columns)
+    frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind in ("int64", "float64")})
+    return _with_gains(frame)
+
+
+def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:
+    told = trial.user_attrs
+    student, teacher = told.get("student"), told.get("teacher")
+    return {
+        "number": trial.number,
+        "role": role,
+        "state": trial.state.name,
+        "reason": told.get("reason"),
+        "pair": told.get("pair"),
+        "teacher": teacher,
+        "student": student,
+        "teacher_family": family(teacher) if teacher else None,
+        "student_family": family(student) if student else None,
+        "method": told.get("method"),
+        "seed": told.get("seed", 0),
+        "budget": told.get("budget", 0),
+        "step": max(trial.intermediate_values, default=0),
+        "miou": trial.intermediate_values.get(max(trial.intermediate_values, default=0), float("nan")),
+        "parameters_millions": costs.get(student or "", {}).get("parameters_millions", float("nan")),
+        "seconds": told.get("seconds", float("nan")),
+        **{PARAM + name: value for name, value in trial.params.items()},
+    }
+
+
+def _with_gains(frame: pd.DataFrame) -> pd.DataFrame:
+    """Match each search trial with the best complete student alone of the same student, seed and budget."""
+    key = ["student", "seed", "budget"]
+    alone = frame[(frame["role"] == "baseline") & (frame["state"] == "COMPLETE")]
+    best = alone.groupby(key, as_index=False)["miou"].max().rename(columns={"miou": "baseline"})
+    frame = frame.drop(columns="baseline").merge(best, on=key, how="left")
+    search = (frame["role"] == "search") & (frame["state"] == "COMPLETE")
+    frame["baseline"] = frame["baseline"].where(frame["role"] == "search")
+    frame["gain"] = (frame["miou"] - frame["baseline"]).where(search)
+    return frame
+
+
+def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
+    rows = [
+        (role, trial.number, step, value)
+        for role, study in studies.items()
+        for trial in study.get_trials(deepcopy=False)
+        for step, value in sorted(trial.intermediate_values.items())
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS["curves"])).astype(COLUMNS["curves"])
+
+
+def _dimensions(spec: StudySpec) -> pd.DataFrame:
+    rows = []
+    for name, distribution in spec.search_space.dimensions.items():
+        categorical = isinstance(distribution, CategoricalDistribution)
+        kind = "categorical" if categorical else "int" if isinstance(distribution, IntDistribution) else "float"
+        rows.append((name, kind, not categorical and bool(getattr(distribution, "log", False))))
+    return pd.DataFrame(rows, columns=list(COLUMNS["dimensions"])).astype(COLUMNS["dimensions"])
+
+
+def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataFrame) -> dict[str, str]:
+    search = table[table["role"] == "search"]
+    states = search["state"].value_counts()
+    counts = ", ".join(f"{states[state]} {state.lower()}" for state in states.index)
+    floor = sensitivity.noise_floor(table)
+    summary = {
+        "study": spec.name,
+        "data": str(spec.base.get("data", "earth")),
+        "trials": f"{len(search)} of {spec.num_trials} ({counts})",
+        "students alone": f"{int((table['role'] == 'baseline').sum())} trials",
+        "seeds": ", ".join(map(str, spec.seeds)),
+        "sampler and pruner": f"{spec.sampler}, {spec.pruner}",
+        "seed noise (sd of mIoU)": f"{100 * floor:.2f} points"
+        if floor == floor
+        else "not measured: no config was repeated",
+        "training": _span(table["seconds"].sum()),
+        "from first to last trial": _span(_elapsed(studies)),
+    }
+    if len(best := search[search["state"] == "COMPLETE"].nlargest(1, "miou")):
+        row = best.iloc[0]
+        summary["best trial"] = f"{row['number']}: {row['pair']}, mIoU {100 * row['miou']:.2f} %"
+    return summary
+
+
+def _elapsed(studies: dict[Role, optuna.Study]) -> float:
+    every = [trial for study in studies.values() for trial in study.get_trials(deepcopy=False)]
+    starts = [trial.datetime_start for trial in every if trial.datetime_start]
+    ends: list[datetime] = [trial.datetime_complete for trial in every if trial.datetime_complete]
+    return (max(ends) - min(starts)).total_seconds() if ends and starts else 0.0
+
+
+def _span(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,194 @@
+"""StudySpec -> Tuner -> fit; and on from where an interrupted sweep stopped."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from ray.exceptions import RayTaskError
+from rich.console import Console
+
+from explorer.arms import Arm, Role, open_arms
+from explorer.bridge import METRIC, MODE, Bridge, PruningFace
+from explorer.progress import Progress
+from explorer.study import SPEC_FILE, StudySpec
+from trainables.config import TrialConfig
+from trainables.data.catalogue import absolute, open_dataset
+from trainables.errors import HeteroakdError, StudyError
+from trainables.preflight import Preflight, preflight
+from trainables.teachers import default_cache, is_ready
+from trainables.tune import train_teacher, tune_trial
+
+
+def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str | None = None) -> int:
+    """Run a new study into an empty folder.
+
+    Returns:
+        Trials left open by Ctrl-C or the time budget; 0 when the study is whole.
+
+    Raises:
+        HeteroakdError: anything wrong with the spec, the data, the networks or the folder; before a worker starts.
+    """
+    directory = directory.resolve()
+    if (directory / SPEC_FILE).exists():
+        raise StudyError(
+            f"{directory} already holds a study. Continue it with `heteroakd resume`, or choose another --out."
+        )
+    spec.check()
+    open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
+    spec = with_absolute_paths(spec)
+    found = preflight(kinds(spec))
+    directory.mkdir(parents=True, exist_ok=True)
+    spec.save(directory)
+    return _run(spec, directory, found, console, address)
+
+
+def resume(directory: Path, *, console: Console, address: str | None = None, time_budget_s: float | None = None) -> int:
+    """Go on with an interrupted study: running trials from their last checkpoints, then the ones not yet started.
+
+    Returns:
+        Trials left open again.
+
+    Raises:
+        StudyError: no study there, or its space or data set has changed.
+    """
+    directory = directory.resolve()
+    if not (directory / SPEC_FILE).exists():
+        raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
+    spec = StudySpec.load(directory / SPEC_FILE)
+    spec.check()
+    if time_budget_s is not None:
+        spec = spec.model_copy(update={"time_budget_s": time_budget_s})
+    return _run(spec, directory, preflight(kinds(spec)), console, address)
+
+
+def with_absolute_paths(spec: StudySpec) -> StudySpec:
+    """Workers run in folders of their own."""
+    base = dict(spec.base)
+    if "data" in base:
+        base["data"] = absolute(base["data"])
+    if base.get("teacher_checkpoint"):
+        base["teacher_checkpoint"] = str(Path(base["teacher_checkpoint"]).expanduser().resolve())
+    return spec.model_copy(update={"base": base})
+
+
+def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
+    """One config of each kind that trials can have: every pair at every tap, every student alone."""
+    base, space = spec.trial_base, spec.search_space
+    plain = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
+    taps = space.values("projector_tap", base)
+    for (teacher, student), tap in itertools.product(space.pairs(base), taps):
+        yield TrialConfig.parse({**plain, "teacher": teacher, "student": student, "projector_tap": tap})
+    for student in space.students(base):
+        yield TrialConfig.parse({**plain, "student": student, "method": "task"})
+
+
+def _run(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    arms = open_arms(spec, directory, data_digest=found.data_digest)
+    arms["search"].study.set_user_attr("costs", {name: cost._asdict() for name, cost in found.costs.items()})
+    for arm in arms.values():
+        arm.close_unborn()
+    bridge = Bridge(arms.values(), grace=spec.grace(arms["search"].budget), directory=directory)
+    if not bridge.num_open():
+        console.print("Every trial has ended; nothing to run.")
+        return 0
+    with _ray(address):
+        _train_teachers(spec, console)
+        _fit(spec, directory, bridge, arms, console)
+    return sum(arm.num_open() for arm in arms.values())
+
+
+def _fit(spec: StudySpec, directory: Path, bridge: Bridge, arms: dict[Role, Arm], console: Console) -> None:
+    scratch = directory / "tune"  # Tune insists on a folder that all nodes see; nothing in it is ever read back
+    trainable = tune.with_parameters(tune_trial, study_directory=str(directory), cache=str(default_cache()))
+    with Progress(arms, console) as progress:
+        tune.Tuner(
+            tune.with_resources(trainable, _resources(spec)),
+            tune_config=tune.TuneConfig(
+                metric=METRIC,
+                mode=MODE,
+                search_alg=bridge,
+                scheduler=PruningFace(),
+                num_samples=bridge.num_open(),
+                max_concurrent_trials=spec.max_concurrent or _slots(spec),
+                time_budget_s=spec.time_budget_s,
+                reuse_actors=True,
+                trial_name_creator=_trial_id,
+                trial_dirname_creator=_trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=f"driver-{os.getpid()}",
+                storage_path=str(scratch),
+                verbose=0,
+                callbacks=[progress],
+                failure_config=tune.FailureConfig(max_failures=spec.max_failures),
+            ),
+        ).fit()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _trial_id(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def _train_teachers(spec: StudySpec, console: Console) -> None:
+    """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one."""
+    configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher")}
+    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=_resources(spec)["gpu"])(train_teacher)  # type: ignore[arg-type]
+    waiting = {}
+    for name, config in configs.items():
+        if is_ready(config, dataset=open_dataset(config.data)):
+            console.print(f"teacher {name}: ready", highlight=False)
+        else:
+            console.print(f"teacher {name}: training {config.teacher_recipe.steps} steps", highlight=False)
+            waiting[task.remote(config.model_dump(mode="json"), cache=str(default_cache()))] = name
+    while waiting:
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        name = waiting.pop(done)
+        try:
+            console.print(f"teacher {name}: mIoU {100 * ray.get(done):.2f} %", highlight=False)
+        except RayTaskError as error:
+            if isinstance(error.cause, HeteroakdError):
+                raise error.cause from None
+            raise
+
+
+def _resources(spec: StudySpec) -> dict[str, float]:
+    gpus = spec.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+    return {"cpu": spec.cpus_per_trial, "gpu": gpus}
+
+
+def _slots(spec: StudySpec) -> int:
+    """How many trials the cluster's resources hold at a time."""
+    there = ray.cluster_resources()
+    held = [there.get(name.upper(), 0.0) / need for name, need in _resources(spec).items() if need]
+    if min(held) < 1:
+        raise StudyError(f"A trial asks for {_resources(spec)}, but the cluster has {dict(there)}. Ask for less.")
+    return int(min(held))
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """Ray for the time of a sweep: a cluster's, this process's own, or one started here and stopped again."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()

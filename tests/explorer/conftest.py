@@ -1,0 +1,58 @@
+"""Ray for the whole test session, and a study folder with both arms over a synthetic space."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def ray_local():
+    """A two-core Ray of this process."""
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """A folder data set of 64x64 images with three classes that colour tells apart, and a test split."""
+    root = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 4), ("test", 2)):
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for number in range(count):
+            label = np.kron(rng.integers(0, 3, (4, 4)), np.ones((16, 16), int)).astype(np.uint8)
+            image = (80 * label[..., None] + rng.integers(0, 60, (64, 64, 3))).astype(np.uint8)
+            Image.fromarray(image).save(root / "images" / split / f"{number}.png")
+            Image.fromarray(label).save(root / "labels" / split / f"{number}.png")
+    (root / "dataset.yaml").write_text("name: tiny\nclasses: [a, b, c]\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_spec(tiny_data):
+    """A sweep of seconds: two teachers of both families, one small student, every trial four steps."""
+    crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2}
+    return {
+        "name": "tiny",
+        "space": {
+            "pair": ["fpn_r18:mbv3s", "mit_b0:mbv3s"],
+            "lambda_kd": {"low": 0.01, "high": 10.0, "log": True},
+            "lambda_hakd": {"low": 0.1, "high": 10.0, "log": True},
+        },
+        "base": {**crop, "data": str(tiny_data), "steps": 4, "eval_every": 1, "teacher_recipe": {**crop, "steps": 4}},
+        "enqueue": [{"pair": "fpn_r18:mbv3s"}, {"pair": "mit_b0:mbv3s"}],
+        "num_trials": 6,
+        "pruner": "successivehalving",
+        "grace_period": 1,
+        "reduction_factor": 2,
+    }

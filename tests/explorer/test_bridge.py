@@ -1,0 +1,272 @@
+"""The bridge over real Ray Tune with a synthetic trainable: the storage must tell the truth about every trial."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+
+import pytest
+from optuna.trial import TrialState
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from explorer.arms import open_arms
+from explorer.bridge import Bridge, PruningFace
+from explorer.study import StudySpec
+
+STEPS = 9
+
+
+def spec(**values):
+    defaults = {
+        "space": {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}},
+        "base": {"steps": STEPS, "eval_every": 1},
+        "num_trials": 20,
+        "baseline_trials": 1,
+        "grace_period": 1,
+        "reduction_factor": 3,
+    }
+    return StudySpec.parse({**defaults, **values})
+
+
+def curve(lambda_kd, step):
+    """mIoU of the synthetic trainable: best at lambda_kd = 0.3, rising with the step."""
+    return 0.5 * math.exp(-((math.log10(lambda_kd / 0.3)) ** 2)) * (1 - 0.5**step)
+
+
+def synthetic(params):
+    config = params["config"]
+    for step in range(1, config["steps"] + 1):
+        tune.report({"step": step, "miou": curve(config["lambda_kd"], step), "iou": [0.25], "seconds": float(step)})
+
+
+def run(tmp_path, study, trainable, *, arms=None, max_failures=0):
+    arms = arms or open_arms(study, tmp_path, data_digest="d")
+    bridge = Bridge(arms.values(), grace=study.grace(STEPS), directory=tmp_path)
+    tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            metric="miou",
+            mode="max",
+            search_alg=bridge,
+            scheduler=PruningFace(),
+            num_samples=bridge.num_open(),
+            max_concurrent_trials=2,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=f"run-{time.time_ns()}",
+            storage_path=str(tmp_path / "tune"),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=max_failures),
+        ),
+    ).fit()
+    return arms
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp_path, storage):
+    arms = run(tmp_path, spec(storage=storage), synthetic)
+
+    fresh = open_arms(spec(storage=storage), tmp_path, data_digest="d")  # what another process reads
+    trials = fresh["search"].study.get_trials()
+    assert len(trials) == 20
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert sum(trial.state == TrialState.PRUNED for trial in trials) >= 5
+    for trial in trials:
+        reported = len(trial.intermediate_values)
+        expected = {step: curve(trial.params["lambda_kd"], step) for step in range(1, reported + 1)}
+        assert trial.intermediate_values == pytest.approx(expected)
+        if trial.state == TrialState.COMPLETE:
+            assert reported == STEPS
+            assert trial.value == pytest.approx(expected[STEPS])
+        else:
+            assert reported < STEPS
+        assert trial.user_attrs["seconds"] == reported
+        assert trial.user_attrs["ray_trial_id"]
+    assert [trial.state for trial in arms["baseline"].study.get_trials()] == [TrialState.COMPLETE]
+
+
+def test_a_nan_is_failed_at_once_with_its_reason(ray_local, tmp_path):
+    def diverges(params):
+        for step in range(1, STEPS + 1):
+            tune.report({"step": step, "miou": float("nan") if step == 3 else 0.5})
+
+    arms = run(tmp_path, spec(num_trials=2, pruner="nop"), diverges)
+
+    for trial in arms["search"].study.get_trials():
+        assert trial.state == TrialState.FAIL
+        assert trial.intermediate_values == {1: 0.5, 2: 0.5}
+        assert trial.user_attrs["reason"] == "mIoU is nan at step 3."
+
+
+def test_a_user_error_is_failed_with_its_sentence_and_not_retried(ray_local, tmp_path):
+    def refuses(params):
+        with (tmp_path / "calls").open("a") as calls:
+            calls.write("x")
+        tune.report({"step": 0, "miou": float("nan"), "failed": "r0.png is damaged."})
+
+    arms = run(tmp_path, spec(num_trials=1), refuses, max_failures=2)
+
+    (trial,) = arms["search"].study.get_trials()
+    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "r0.png is damaged.")
+    assert len((tmp_path / "calls").read_text()) == 2  # the baseline and the trial, once each
+
+
+def test_a_crashing_trial_is_failed_with_the_crash_and_the_others_go_on(ray_local, tmp_path):
+    def crashes(params):
+        if params["config"]["method"] != "task" and params["directory"].endswith("1"):
+            raise OSError("disk on fire")
+        synthetic(params)
+
+    arms = run(tmp_path, spec(num_trials=4, pruner="nop"), crashes)
+
+    states = [trial.state.name for trial in arms["search"].study.get_trials()]
+    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert "disk on fire" in arms["search"].study.get_trials()[1].user_attrs["reason"]
+
+
+def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(ray_local, tmp_path):
+    def dies_once(params):
+        mark = tmp_path / params["directory"].replace("/", "-")
+        for step in range(1, STEPS + 1):
+            if step == 4 and not mark.exists():
+                mark.touch()
+                os._exit(1)
+            tune.report({"step": step, "miou": step / 10})
+
+    arms = run(tmp_path, spec(num_trials=2, pruner="nop"), dies_once, max_failures=1)
+
+    for trial in arms["search"].study.get_trials():
+        assert trial.state == TrialState.COMPLETE
+        assert trial.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
+
+
+def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_path):
+    study = spec(num_trials=3, pruner="nop")
+    first = Bridge(open_arms(study, tmp_path, data_digest="d").values(), grace=1, directory=tmp_path)
+    assert first.num_open() == 4
+    begun = {name: first.suggest(name) for name in ("a", "b")}
+    first.report("b", {"step": 1, "miou": 0.1})
+    first.on_trial_complete("b", result={"step": 1})  # a stop that is neither a pruning nor an end
+
+    arms = open_arms(study, tmp_path, data_digest="d")
+    second = Bridge(arms.values(), grace=1, directory=tmp_path)
+    assert second.num_open() == 4
+    assert [second.suggest("c"), second.suggest("d")] == [begun["a"], begun["b"]]
+    for name in ("c", "d"):
+        for step in range(1, STEPS + 1):
+            decision = second.report(name, {"step": step, "miou": step / 10})
+        assert decision == TrialScheduler.STOP
+    assert second.num_open() == 2
+    assert second.suggest("e")["directory"] == "trials/search-00001"
+    assert second.suggest("f")["directory"] == "trials/search-00002"
+    assert second.suggest("g") == "FINISHED"
+    adopted = arms["search"].study.get_trials()[0]
+    assert adopted.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
+
+
+def test_a_trial_whose_driver_died_before_it_was_described_is_closed(tmp_path):
+    arms = open_arms(spec(num_trials=2), tmp_path, data_digest="d")
+    arms["search"].study.ask()
+    arms["search"].close_unborn()
+    assert [trial.state for trial in arms["search"].study.get_trials()] == [TrialState.FAIL]
+    assert arms["search"].num_open() == 1
+
+
+@pytest.mark.parametrize("pruner", ["hyperband", "successivehalving", "median"])
+def test_a_small_student_is_not_pruned_for_being_smaller(tmp_path, pruner):
+    study = spec(
+        space={"student": ["segformer:mit_b0", "fpn:tu-mobilenetv3_small_050"]},
+        sampler="random",
+        pruner=pruner,
+        reduction_factor=2,
+        num_trials=20,
+    )
+    arms = open_arms(study, tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    decisions = {}
+    for number in range(20):
+        name = str(number)
+        student = bridge.suggest(name)["config"]["student"]
+        level = 0.8 if student == "segformer:mit_b0" else 0.2  # all trials of a student are alike
+        for step in range(1, STEPS + 1):
+            decision = bridge.report(name, {"step": step, "miou": level})
+            if decision == TrialScheduler.STOP:
+                break
+        decisions.setdefault(student, []).append(arms["search"].study.get_trials()[number].state)
+
+    small = decisions["fpn:tu-mobilenetv3_small_050"]
+    assert len(small) >= 5
+    assert set(small) == {TrialState.COMPLETE}
+
+
+def test_seeds_are_shared_by_search_and_baseline(tmp_path):
+    study = spec(
+        seeds=[3, 5], num_trials=4, baseline_trials=None, space={"student": ["segformer:mit_b0", "fpn:resnet18"]}
+    )
+    arms = open_arms(study, tmp_path, data_digest="d")
+    assert arms["baseline"].num_trials == 4
+    baselines = [arms["baseline"].ask()[1] for _ in range(4)]
+    assert [(config.student, config.seed) for config in baselines] == [
+        ("segformer:mit_b0", 3),
+        ("fpn:resnet18", 3),
+        ("segformer:mit_b0", 5),
+        ("fpn:resnet18", 5),
+    ]
+    assert {config.method for config in baselines} == {"task"}
+    assert [arms["search"].ask()[1].seed for _ in range(4)] == [3, 5, 3, 5]
+
+
+def test_a_tuned_baseline_gets_as_many_trials_as_the_search(tmp_path):
+    study = spec(space={"lr": {"low": 1e-4, "high": 1e-2, "log": True}}, num_trials=7, baseline_trials=None)
+    baseline = open_arms(study, tmp_path, data_digest="d")["baseline"]
+    assert baseline.num_trials == 7
+    assert set(baseline.space.dimensions) == {"student", "lr"}
+
+
+def test_enqueued_points_come_first(tmp_path):
+    study = spec(enqueue=[{"lambda_kd": 0.1}, {"lambda_kd": 1.0}])
+    arms = open_arms(study, tmp_path, data_digest="d")
+    assert [arms["search"].ask()[1].lambda_kd for _ in range(2)] == [0.1, 1.0]
+
+
+def test_a_storage_of_another_space_is_refused(tmp_path):
+    open_arms(spec(), tmp_path, data_digest="d")
+    other = spec(space={"lambda_kd": {"low": 0.1, "high": 10.0, "log": True}})
+    with pytest.raises(ValueError, match="another space"):
+        open_arms(other, tmp_path, data_digest="d")
+    with pytest.raises(ValueError, match="another data"):
+        open_arms(spec(), tmp_path, data_digest="e")
+
+
+def test_a_told_trial_is_stopped_not_told_again(tmp_path):
+    arms = open_arms(spec(num_trials=1), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    bridge.suggest("a")
+    assert bridge.report("a", {"step": STEPS, "miou": 0.5}) == TrialScheduler.STOP
+    assert bridge.report("a", {"step": STEPS + 1, "miou": 0.9}) == TrialScheduler.STOP
+    bridge.on_trial_complete("a", error=True)
+    (trial,) = arms["search"].study.get_trials()
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
+
+
+def test_tunes_copy_of_the_bridge_holds_no_storage(tmp_path):
+    import pickle
+
+    bridge = Bridge(open_arms(spec(), tmp_path, data_digest="d").values(), grace=1, directory=tmp_path)
+    assert b"study" not in pickle.dumps(bridge)
+
+
+def test_optuna_sees_what_was_reported_when_it_samples(tmp_path):
+    """TPE must learn from pruned trials as pruned: no COMPLETE trial may hold fewer values than its budget."""
+    arms = open_arms(spec(num_trials=12, pruner="successivehalving", reduction_factor=2), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    for number in range(12):
+        config = bridge.suggest(str(number))["config"]
+        for step in range(1, STEPS + 1):
+            if bridge.report(str(number), {"step": step, "miou": curve(config["lambda_kd"], step)}) == "STOP":
+                break
+    complete = arms["search"].study.get_trials(states=(TrialState.COMPLETE,))
+    assert all(len(trial.intermediate_values) == STEPS for trial in complete)
