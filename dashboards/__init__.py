@@ -1,0 +1,16 @@
+"""Frames in, plotly figures out. Knows nothing of PyTorch, Ray or an Optuna storage.
+
+FIGURES is the order of the page: module name, which is also the anchor, and the words of its link. A module of the
+table holds CAPTION (one sentence: how to read it), `prepare(frames)`, a frozen dataclass of what is drawn, and
+`figure(data)`, the drawing. Adding a figure is one new file and one line here.
+"""
+
+FIGURES: dict[str, str] = {
+    "history": "History",
+    "curves": "Learning curves",
+    "surface": "λ₁ and λ₂",
+    "pairs": "Pairs",
+    "importance": "Importance",
+    "parallel": "Configs",
+    "tradeoff": "mIoU and size",
+}

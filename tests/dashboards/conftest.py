@@ -1,0 +1,142 @@
+"""Studies to draw: `make` builds one from a few rows, `study` is a realistic one."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
+
+TRIAL = {
+    "role": "search",
+    "state": "COMPLETE",
+    "reason": None,
+    "pair": "r18:mit_b0",
+    "teacher": "deeplabv3:resnet18",
+    "student": "segformer:mit_b0",
+    "teacher_family": "CNN",
+    "student_family": "Transformer",
+    "method": "heteroakd",
+    "seed": 0,
+    "budget": 400,
+    "step": 400,
+    "miou": float("nan"),
+    "baseline": float("nan"),
+    "parameters_millions": 3.7,
+    "seconds": 12.0,
+}
+ALONE = {"role": "baseline", "pair": None, "teacher": None, "teacher_family": None, "method": "task"}
+
+
+def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summary=None):
+    rows = [TRIAL | {"number": number} | row for number, row in enumerate(trials)]
+    table = pd.DataFrame([row | {"gain": row["miou"] - row["baseline"]} for row in rows])
+    given = {"curves": curves, "dimensions": dimensions, "importance": importance, "surface": surface}
+    others = {
+        name: pd.DataFrame(rows, columns=list(COLUMNS[name])) if len(rows) else blank(name)
+        for name, rows in given.items()
+    }
+    return StudyFrames(summary=summary or {}, trials=table if rows else blank("trials"), **others)
+
+
+@pytest.fixture(scope="session")
+def make():
+    """Builds StudyFrames from partial trial rows; the rest as in TRIAL, numbered from 0."""
+    return _frames
+
+
+@pytest.fixture(scope="session")
+def alone():
+    """What makes a row a baseline trial."""
+    return ALONE
+
+
+PAIRS = [
+    ("r18:mit_b0", "deeplabv3:resnet18", "segformer:mit_b0", "CNN", "Transformer", 3.72, 0.431),
+    ("mit_b1:mbv3", "segformer:mit_b1", "deeplabv3:mobilenetv3_small_050", "Transformer", "CNN", 1.61, 0.366),
+    ("r18:mvit", "deeplabv3:resnet18", "unet:mobilevit_xxs", "CNN", "hybrid", 2.38, 0.402),
+]
+DIMENSIONS = [
+    ("pair", "categorical", False),
+    ("temperature", "float", False),
+    ("lambda_kd", "float", True),
+    ("lambda_hakd", "float", True),
+    ("projector_depth", "int", False),
+    ("projector_width", "int", True),
+    ("kem_axis", "categorical", False),
+]
+STEPS = (100, 200, 300, 400)
+KEYS = ("pair", "teacher", "student", "teacher_family", "student_family", "parameters_millions", "baseline")
+
+
+def _config(rng, pair):
+    depth = int(rng.integers(1, 4))
+    return {
+        "pair": pair,
+        "temperature": float(rng.uniform(1, 6)),
+        "lambda_kd": float(10 ** rng.uniform(-2, 1)),
+        "lambda_hakd": float(10 ** rng.uniform(-1, 1.5)),
+        "projector_depth": depth,
+        "projector_width": int(2 ** rng.integers(4, 9)) if depth > 1 else float("nan"),
+        "kem_axis": str(rng.choice(["class", "space"])),
+    }
+
+
+def _trial(rng, number):
+    identity = dict(zip(KEYS, PAIRS[number % 3], strict=True))
+    config = _config(rng, identity["pair"])
+    quality = (
+        0.055 - 0.02 * (np.log10(config["lambda_kd"]) + 1) ** 2 - 0.02 * (np.log10(config["lambda_hakd"]) - 0.3) ** 2
+    )
+    final = identity["baseline"] + quality + rng.normal(0, 0.006)
+    state = "FAIL" if number in (7, 19) else "RUNNING" if number >= 30 else "PRUNED" if quality < 0.01 else "COMPLETE"
+    seen = {"FAIL": 0, "RUNNING": 2, "COMPLETE": 4}.get(state, int(rng.integers(1, 3)))
+    values = [
+        final * (1 - 0.55 * np.exp(-1.4 * k)) / (1 - 0.55 * np.exp(-5.6)) + rng.normal(0, 0.004) for k in range(1, 5)
+    ]
+    values[-1] = final
+    row = identity | {"state": state, "step": 100 * seen, "miou": values[seen - 1] if seen else float("nan")}
+    reason = "NonFiniteLoss: loss_total is nan at step 37; lower lr or lambda_hakd." if number == 7 else None
+    row |= {"reason": reason} if state == "FAIL" else {}
+    row |= {PARAM + name: value for name, value in config.items()}
+    return row, [("search", number, step, value) for step, value in zip(STEPS, values[:seen], strict=False)]
+
+
+def _surface():
+    for pair, *_, level in PAIRS[:2]:
+        for kd in np.logspace(-2, 1, 21):
+            for hakd in np.logspace(-1, 1.5, 21):
+                bump = 0.05 - 0.02 * (np.log10(kd) + 1) ** 2 - 0.02 * (np.log10(hakd) - 0.3) ** 2
+                yield pair, kd, hakd, level + bump, 0.006
+
+
+@pytest.fixture(scope="session")
+def study():
+    """About thirty trials over three pairs: complete, pruned, failed, running, with two baselines for each student."""
+    rng = np.random.default_rng(4)
+    drawn = [_trial(rng, number) for number in range(32)]
+    trials = [row for row, _ in drawn]
+    curves = [value for _, values in drawn for value in values]
+    for number, (_, _, student, _, family, size, level) in enumerate(PAIRS):
+        identity = {"student": student, "student_family": family, "parameters_millions": size}
+        trials.append(ALONE | identity | {"number": number, "miou": level})
+        curves += [("baseline", number, step, level * (1 - 0.5 * np.exp(-step / 90))) for step in STEPS]
+    importance = [
+        ("lambda_kd", 0.41, 0.29, 0.52, True, ""),
+        ("lambda_hakd", 0.27, 0.16, 0.38, True, ""),
+        ("pair", 0.17, 0.08, 0.25, True, ""),
+        ("temperature", 0.06, 0.01, 0.14, True, ""),
+        ("projector_width", 0.05, 0.0, 0.21, False, "only 9 complete trials have it; 20 are needed."),
+        ("kem_axis", 0.02, 0.0, 0.08, False, "its interval holds the noise floor of 3 %."),
+    ]
+    summary = {
+        "study": "earth-pairs",
+        "trials": "32 search, 3 baseline",
+        "states": "18 complete, 10 pruned, 2 failed, 2 running",
+        "best gain": "+5.4 points (r18:mit_b0)",
+        "data": "earth, 8 classes, 128 × 128 px",
+        "budget": "400 steps",
+        "sampler": "TPE, seed 0",
+        "pruner": "Hyperband, 100 to 400 steps, factor 2",
+        "time": "1 h 12 min on 2 CPU cores",
+    }
+    return _frames(trials, curves, DIMENSIONS, importance, list(_surface()), summary)
