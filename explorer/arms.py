@@ -140,14 +140,14 @@ def _open(
         load_if_exists=True,
     )
     identity = {"space": space.to_json(), "base": base, "data": data_digest}
-    if not study.user_attrs:
-        for name, value in identity.items():
-            study.set_user_attr(name, value)
-        for point in points:
+    known = study.user_attrs.get("identity")
+    if known is None:
+        for point in points[len(study.get_trials(deepcopy=False)) :]:  # a driver may have died in this loop
             study.enqueue_trial(point)
+        study.set_user_attr("identity", identity)
         return study
     for name, value in identity.items():
-        if study.user_attrs.get(name) != value:
+        if known[name] != value:
             raise StudyError(
                 f"The storage holds study {spec.name!r} with another {name}. Choose another name or storage, or go "
                 f"back to that {name}."

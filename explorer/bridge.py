@@ -123,7 +123,9 @@ class Bridge(Searcher):
         facts: dict[str, Any] | None = None,
     ) -> str:
         """End a trial in the storage; attributes first, because a finished trial is closed to them."""
-        told: dict[str, Any] = {name: facts[name] for name in ("iou", "seconds") if name in facts} if facts else {}
+        told: dict[str, Any] = (
+            {name: facts[name] for name in ("iou", "seconds", "device") if name in facts} if facts else {}
+        )
         if reason:
             told["reason"] = reason
         for name, fact in told.items():

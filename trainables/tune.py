@@ -7,6 +7,7 @@ checkpoint machinery (and its pickles) is not used.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ray import tune
 from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.device import pick_device
 from trainables.errors import HeteroakdError
 from trainables.loop import train
 from trainables.losses import LOSSES
@@ -23,7 +26,7 @@ from trainables.teachers import ensure_teacher, load_teacher
 
 
 def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str) -> None:
-    """Train one trial and report `step`, `miou`, `iou`, `seconds` after each evaluation.
+    """Train one trial and report each evaluation (the fields of `Report`) and the device.
 
     What a user or the training itself can cause (a damaged image, a non-finite loss) is reported as `failed` with its
     reason, since repeating it would fail again; anything else raises, and Tune restarts the trial.
@@ -44,13 +47,20 @@ def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str) -> N
 
 
 def run_trial(config: TrialConfig, *, directory: Path, cache: Path) -> None:
-    dataset = open_dataset(config.data)
+    dataset = _dataset(config.data)
     teacher = load_teacher(config, dataset=dataset, cache=cache) if LOSSES[config.method].needs_teacher else None
-    train(config, dataset=dataset, teacher=teacher, directory=directory, report=_report)
+    device = pick_device(config).type
+
+    def report(found: Report) -> None:
+        tune.report({**asdict(found), "device": device})
+
+    train(config, dataset=dataset, teacher=teacher, directory=directory, report=report)
 
 
-def _report(found: Report) -> None:
-    tune.report(asdict(found))
+@lru_cache(maxsize=1)
+def _dataset(name: str) -> SegDataset:
+    """A reused worker keeps the set it has opened: decoded images and content hash, nothing that a trial can change."""
+    return open_dataset(name)
 
 
 def train_teacher(config: dict[str, Any], *, cache: str) -> float:
