@@ -70,6 +70,14 @@ class Arm:
         """Where a trial's checkpoints are, relative to the study's folder."""
         return f"trials/{self.role}-{number:05d}"
 
+    def tell(self, trial: optuna.Trial, value: float | None, state: TrialState) -> None:
+        """End a trial. A grid that has no point left asks Optuna's own loop to stop; here the quota does that."""
+        try:
+            self.study.tell(trial, value, state=state)
+        except RuntimeError as error:
+            if "Study.stop" not in str(error):
+                raise
+
     def orphans(self) -> list[optuna.Trial]:
         """Trials that were running when an earlier driver ended; they go on from their checkpoints."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -86,34 +94,28 @@ class Arm:
         return number // len(self.space.students(self.base)) if self.role == "baseline" else number
 
 
-def open_arms(spec: StudySpec, directory: Path, *, data_digest: str) -> dict[Role, Arm]:
+def open_arms(spec: StudySpec, directory: Path, *, data_digest: str, new: bool = False) -> dict[Role, Arm]:
     """Open or create both studies of a sweep in its storage.
 
+    Args:
+        new: the sweep is expected to be the first one of its name in the storage.
+
     Raises:
-        StudyError: the storage holds this study with another space, base or data set.
+        StudyError: the storage holds this study already, or with another space, base or data set.
     """
     storage = engines.open_storage(spec, directory)
-    space, base, num_baselines = spec.baseline()
-    points = [{"student": space.students(base)[n % len(space.students(base))]} for n in range(num_baselines)]
-    seeds = tuple(spec.seeds)
-    baseline = Arm(
-        "baseline",
-        _open(spec, storage, "baseline", space, base, data_digest, points),
-        space,
-        base,
-        num_baselines,
-        seeds,
+    alone, alone_base, num_baselines = spec.baseline()
+    students = alone.students(alone_base)
+    points = [{"student": students[n % len(students)]} for n in range(num_baselines)]
+    plans: tuple[tuple[Role, SearchSpace, dict[str, Any], int, list[dict[str, Any]]], ...] = (
+        ("baseline", alone, alone_base, num_baselines, points),
+        ("search", spec.search_space, spec.trial_base, spec.num_trials, spec.enqueue),
     )
-    space, base = spec.search_space, spec.trial_base
-    search = Arm(
-        "search",
-        _open(spec, storage, "search", space, base, data_digest, spec.enqueue),
-        space,
-        base,
-        spec.num_trials,
-        seeds,
-    )
-    return {"baseline": baseline, "search": search}
+    arms: dict[Role, Arm] = {}
+    for role, space, base, num_trials, enqueue in plans:
+        study = _open(spec, storage, role, space, base, data_digest, enqueue, new=new)
+        arms[role] = Arm(role, study, space, base, num_trials, tuple(spec.seeds))
+    return arms
 
 
 def study_name(spec: StudySpec, role: Role) -> str:
@@ -128,17 +130,25 @@ def _open(
     base: dict[str, Any],
     data_digest: str,
     points: list[dict[str, Any]],
+    *,
+    new: bool,
 ) -> optuna.Study:
     budget = space.config({}, base).steps
-    nothing_to_tune = role == "baseline" and set(space.dimensions) == {"student"}
     study = optuna.create_study(
-        study_name=study_name(spec, role),
-        storage=storage,
-        sampler=engines.sampler(spec) if not nothing_to_tune else optuna.samplers.RandomSampler(seed=spec.sampler_seed),
-        pruner=NopPruner() if nothing_to_tune else engines.pruner(spec, budget=budget),
-        direction="maximize",
-        load_if_exists=True,
+        study_name=study_name(spec, role), storage=storage, direction="maximize", load_if_exists=True
     )
+    asked = sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+    if new and asked:
+        raise StudyError(
+            f"The storage already holds study {spec.name!r} with {asked} trials. Choose another name, or resume its "
+            "folder."
+        )
+    study.sampler = engines.sampler(spec, asked=asked)
+    study.pruner = engines.pruner(spec, budget=budget)
+    if role == "baseline":  # never pruned: every gain needs it whole
+        study.pruner = NopPruner()
+        if spec.sampler == "grid":  # its points are the search's
+            study.sampler = optuna.samplers.RandomSampler(seed=spec.sampler_seed + asked)
     identity = {"space": space.to_json(), "base": base, "data": data_digest}
     known = study.user_attrs.get("identity")
     if known is None:

@@ -130,7 +130,7 @@ class Bridge(Searcher):
             told["reason"] = reason
         for name, fact in told.items():
             live.trial.set_user_attr(name, fact)
-        live.arm.study.tell(live.trial, value, state=state)
+        live.arm.tell(live.trial, value, state)
         live.told = state
         return TrialScheduler.STOP
 

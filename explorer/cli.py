@@ -113,7 +113,8 @@ def export(
     typer.echo(f"bundle: {out / 'best.yaml'}")
     against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
     typer.echo(
-        f"best by {by}: trial {metrics['trial']}, {metrics['pair']}, mIoU {100 * metrics['miou']:.2f} %{against}"
+        f"best by {by} of {metrics['complete_trials']} complete trials: trial {metrics['trial']}, {metrics['pair']}, "
+        f"mIoU {100 * metrics['miou']:.2f} %{against}"
     )
 
 
@@ -150,6 +151,9 @@ def main() -> None:
     """Entry point: a user's mistake is one sentence and exit code 2, never a traceback."""
     try:
         app()
+    except OSError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
     except ValueError as error:
         if not _is_ours(error):
             raise
@@ -180,7 +184,7 @@ def _spec(path: Path | None, given: dict[str, Any], base: dict[str, Any]) -> Stu
         raise ConfigError("Nothing to search: give a spec file, or --preset.")
     values = load_yaml(path) if path else {}
     values = {**values, **given}
-    values["base"] = {**values.get("base", {}), **base}
+    values["base"] = {**(values.get("base") or {}), **base}
     return StudySpec.parse(values, where=f"{path}: " if path else "")
 
 
@@ -195,7 +199,10 @@ def _fields(assignments: list[str]) -> dict[str, Any]:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set needs FIELD=VALUE, got {assignment!r}.")
-        fields[name] = yaml.safe_load(value)
+        try:
+            fields[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {name} needs a YAML value, got {value!r}.") from None
     return fields
 
 

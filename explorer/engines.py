@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from explorer.peers import PeerPruner
 from explorer.study import StudySpec
 from trainables.errors import StudyError, unknown
 
+_NOT_OFFERED = ("Base", "PartialFixed", "BruteForce")  # abstract, partial, and one that only `optimize` can end
+
 
 def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
     """What a module exports under this base: {"tpe": TPESampler, ...}."""
@@ -25,7 +28,7 @@ def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
     return {
         name.removesuffix(suffix).lower(): value
         for name, value in found.items()
-        if isinstance(value, type) and issubclass(value, base) and not name.startswith(("Base", "PartialFixed"))
+        if isinstance(value, type) and issubclass(value, base) and not name.startswith(_NOT_OFFERED)
     }
 
 
@@ -33,14 +36,34 @@ SAMPLERS = _table(optuna.samplers, BaseSampler, "Sampler")
 PRUNERS = _table(optuna.pruners, BasePruner, "Pruner")
 
 
-def sampler(spec: StudySpec) -> BaseSampler:
+def check(spec: StudySpec, *, budget: int) -> None:
+    """Build sampler and pruner once.
+
+    Raises:
+        StudyError: unknown name or option, or a grid with more trials than points.
+    """
+    sampler(spec)
+    pruner(spec, budget=budget)
+    if spec.sampler == "grid":
+        points = math.prod(len(_grid(spec, name)) for name in spec.space)
+        if spec.num_trials > points:
+            raise StudyError(f"num_trials is {spec.num_trials}, but the grid has {points} points. Lower num_trials.")
+        if spec.enqueue:
+            raise StudyError("The grid sampler tries every point itself, so it takes no `enqueue`. Remove it.")
+
+
+def sampler(spec: StudySpec, *, asked: int = 0) -> BaseSampler:
     """The spec's sampler, seeded.
+
+    Args:
+        asked: trials that earlier drivers asked for; moves the seed on, so that a resumed sweep does not draw the same
+            random trials again.
 
     Raises:
         StudyError: unknown name or option.
     """
     known = _lookup("sampler", spec.sampler, SAMPLERS)
-    options = {**_default_sampler_options(spec), **spec.sampler_options}
+    options = {**_default_sampler_options(spec, asked), **spec.sampler_options}
     return _make("sampler", spec.sampler, known, options)
 
 
@@ -80,8 +103,9 @@ def open_storage(spec: StudySpec, directory: Path) -> BaseStorage:
         ) from None
 
 
-def _default_sampler_options(spec: StudySpec) -> dict[str, Any]:
-    options: dict[str, Any] = {"seed": spec.sampler_seed}
+def _default_sampler_options(spec: StudySpec, asked: int) -> dict[str, Any]:
+    fixed = spec.sampler in ("grid", "qmc")  # these keep their place in the storage and must keep their seed
+    options: dict[str, Any] = {"seed": spec.sampler_seed if fixed else spec.sampler_seed + asked}
     if spec.sampler == "tpe":
         options |= {"multivariate": True, "group": True}  # group: conditional dimensions are modelled where they occur
     if spec.sampler == "grid":

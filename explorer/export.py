@@ -56,7 +56,8 @@ def export(
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
     """
     _, studies = load_studies(directory)
-    row = _choose(trials(studies), by, trial)
+    table = trials(studies)
+    row = _choose(table, by, trial)
     chosen = studies["search"].get_trials(deepcopy=False)[int(row["number"])]
     config = TrialConfig.parse(chosen.user_attrs["config"])
     dataset = open_dataset(config.data)
@@ -78,6 +79,7 @@ def export(
         )
     metrics = {
         "trial": chosen.number,
+        "complete_trials": int(((table["role"] == "search") & (table["state"] == "COMPLETE")).sum()),
         "pair": row["pair"],
         "miou": row["miou"],
         "baseline_miou": _number(row["baseline"]),
@@ -149,12 +151,12 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """Commit of the product's source tree, `-dirty` if it was changed; None when installed from a wheel."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
+    git = ["git", "-C", str(here.parent)]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 10, "check": True}
     try:
-        told = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], **options)  # else: somebody else's repository
+        told: str = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=40"], **options).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip()
+    return told.strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from search_spaces.pairs import PAIRS
+from trainables.errors import ConfigError
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
 
@@ -15,6 +16,8 @@ def pair_table(*, height: int, width: int, num_classes: int) -> Table:
     Raises:
         ConfigError: a side that is no multiple of 32.
     """
+    if height % 32 or width % 32:
+        raise ConfigError(f"height and width must be multiples of 32, got {height} and {width}.")
     costs: dict[str, Cost] = {}
     table = Table(title=f"GMAC for one {height}x{width} image, {num_classes} classes")
     for title in ("pair", "direction", "teacher", "student"):

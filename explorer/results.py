@@ -139,6 +139,8 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
         "training": _span(table["seconds"].sum()),
         "from first to last trial": _span(_elapsed(studies)),
     }
+    if teachers := studies["search"].user_attrs.get("teachers"):
+        summary["teachers"] = ", ".join(f"{name} {100 * score:.2f} %" for name, score in teachers.items())
     if len(best := search[search["state"] == "COMPLETE"].nlargest(1, "miou")):
         row = best.iloc[0]
         summary["best trial"] = f"{row['number']}: {row['pair']}, mIoU {100 * row['miou']:.2f} %"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search_spaces import preset
 from search_spaces.space import SearchSpace
-from trainables.config import load_yaml
+from trainables.config import load_yaml, with_teacher_recipe
 from trainables.errors import StudyError, from_validation
 
 SPEC_FILE = "study.yaml"
@@ -93,8 +93,8 @@ class StudySpec(BaseModel):
 
     @property
     def trial_base(self) -> dict[str, Any]:
-        """`base`, with as many threads as a trial has cores."""
-        return {"num_threads": max(1, int(self.cpus_per_trial)), **self.base}
+        """`base`, with as many threads as a trial has cores and the teacher's recipe completed."""
+        return with_teacher_recipe({"num_threads": max(1, int(self.cpus_per_trial)), **self.base})
 
     def baseline(self) -> tuple[SearchSpace, dict[str, Any], int]:
         """Space, base and trials of the matched students alone: same fields, budget and seeds, no teacher."""
@@ -116,6 +116,10 @@ class StudySpec(BaseModel):
         base = self.trial_base
         if not self.space:
             raise StudyError("The space is empty, so there is nothing to search. Give `space` or `preset`.")
+        if "seed" in self.base:
+            raise StudyError(f"`base` fixes seed to {self.base['seed']}. List the seeds under `seeds` instead.")
+        if len({*self.seeds}) < len(self.seeds) or min(self.seeds) < 0:
+            raise StudyError(f"seeds must be different and >= 0, got {self.seeds}.")
         for name, remedy in _NOT_SEARCHED.items():
             if name in self.space:
                 raise StudyError(f"{name!r} is no dimension: {remedy}")
@@ -137,14 +141,26 @@ class StudySpec(BaseModel):
 
 def _fill(values: dict[str, Any], known: preset.Preset) -> dict[str, Any]:
     """A preset below the values given: fixing a field takes it out of the preset's space, and a pair its networks."""
-    fixed = values.get("base", {})
+    fixed = values.get("base") or {}
     replaced = {*fixed, *({"teacher", "student"} if "pair" in fixed else ())}
     if replaced & {"teacher", "student"}:
         replaced.add("pair")
     space = {name: form for name, form in known.space.to_dict().items() if name not in replaced}
-    enqueue = [{name: value for name, value in params.items() if name in space} for params in known.enqueue]
     base = {name: value for name, value in known.base.items() if name not in replaced}
-    return {"name": known.name, "space": space, "enqueue": enqueue, **values, "base": {**base, **fixed}}
+    filled = {"name": known.name, "space": space, **values, "base": {**base, **fixed}}
+    return {"enqueue": _fitting(known.enqueue, filled["space"]), **filled}
+
+
+def _fitting(points: Iterable[Mapping[str, Any]], space: Any) -> list[dict[str, Any]]:
+    """A preset's points as far as they lie in a space, each once."""
+    searched = SearchSpace.from_dict(space) if isinstance(space, dict) else SearchSpace({})
+    fitting: list[dict[str, Any]] = []
+    for params in points:
+        point = {name: value for name, value in params.items() if name in searched.dimensions}
+        inside = all(_contains(searched, name, value) for name, value in point.items())
+        if point and inside and point not in fitting:
+            fitting.append(point)
+    return fitting
 
 
 def _contains(space: SearchSpace, name: str, value: Any) -> bool:

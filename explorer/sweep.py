@@ -13,10 +13,12 @@ from typing import Any
 
 import optuna
 import ray
+from filelock import FileLock, Timeout
 from ray import tune
 from ray.exceptions import RayTaskError
 from rich.console import Console
 
+from explorer import engines
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.progress import Progress
@@ -25,7 +27,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import absolute, open_dataset
 from trainables.errors import HeteroakdError, StudyError
 from trainables.preflight import Preflight, preflight
-from trainables.teachers import default_cache, is_ready
+from trainables.teachers import default_cache
 from trainables.tune import train_teacher, tune_trial
 
 
@@ -43,11 +45,12 @@ def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str | 
         raise StudyError(
             f"{directory} already holds a study. Continue it with `heteroakd resume`, or choose another --out."
         )
-    spec.check()
+    check(spec)
     open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
     spec = with_absolute_paths(spec)
     found = preflight(kinds(spec))
     directory.mkdir(parents=True, exist_ok=True)
+    open_arms(spec, directory, data_digest=found.data_digest, new=True)
     spec.save(directory)
     return _run(spec, directory, found, console, address)
 
@@ -65,10 +68,20 @@ def resume(directory: Path, *, console: Console, address: str | None = None, tim
     if not (directory / SPEC_FILE).exists():
         raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
     spec = StudySpec.load(directory / SPEC_FILE)
-    spec.check()
+    check(spec)
     if time_budget_s is not None:
         spec = spec.model_copy(update={"time_budget_s": time_budget_s})
     return _run(spec, directory, preflight(kinds(spec)), console, address)
+
+
+def check(spec: StudySpec) -> None:
+    """Everything about a spec that can be refused without looking at data or networks.
+
+    Raises:
+        ConfigError, StudyError: one sentence.
+    """
+    spec.check()
+    engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
 
 
 def with_absolute_paths(spec: StudySpec) -> StudySpec:
@@ -78,7 +91,10 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
         base["data"] = absolute(base["data"])
     if base.get("teacher_checkpoint"):
         base["teacher_checkpoint"] = str(Path(base["teacher_checkpoint"]).expanduser().resolve())
-    return spec.model_copy(update={"base": base})
+    storage = spec.storage
+    if storage and storage.startswith("sqlite:///"):
+        storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
+    return spec.model_copy(update={"base": base, "storage": storage})
 
 
 def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
@@ -93,6 +109,11 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
 
 
 def _run(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
+    with sole_driver(directory):
+        return _drive(spec, directory, found, console, address)
+
+
+def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     arms = open_arms(spec, directory, data_digest=found.data_digest)
     arms["search"].study.set_user_attr("costs", {name: cost._asdict() for name, cost in found.costs.items()})
@@ -103,12 +124,14 @@ def _run(spec: StudySpec, directory: Path, found: Preflight, console: Console, a
         console.print("Every trial has ended; nothing to run.")
         return 0
     with _ray(address):
-        _train_teachers(spec, console)
-        _fit(spec, directory, bridge, arms, console)
+        slots = spec.max_concurrent or _slots(spec)
+        teachers = _train_teachers(spec, console, slots)
+        arms["search"].study.set_user_attr("teachers", teachers)
+        _fit(spec, directory, bridge, arms, console, slots)
     return sum(arm.num_open() for arm in arms.values())
 
 
-def _fit(spec: StudySpec, directory: Path, bridge: Bridge, arms: dict[Role, Arm], console: Console) -> None:
+def _fit(spec: StudySpec, directory: Path, bridge: Bridge, arms: dict[Role, Arm], console: Console, slots: int) -> None:
     scratch = directory / "tune"  # Tune insists on a folder that all nodes see; nothing in it is ever read back
     trainable = tune.with_parameters(tune_trial, study_directory=str(directory), cache=str(default_cache()))
     with Progress(arms, console) as progress:
@@ -120,7 +143,7 @@ def _fit(spec: StudySpec, directory: Path, bridge: Bridge, arms: dict[Role, Arm]
                 search_alg=bridge,
                 scheduler=PruningFace(),
                 num_samples=bridge.num_open(),
-                max_concurrent_trials=spec.max_concurrent or _slots(spec),
+                max_concurrent_trials=slots,
                 time_budget_s=spec.time_budget_s,
                 reuse_actors=True,
                 trial_name_creator=_trial_id,
@@ -141,26 +164,40 @@ def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _train_teachers(spec: StudySpec, console: Console) -> None:
-    """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one."""
+def _train_teachers(spec: StudySpec, console: Console, slots: int) -> dict[str, float]:
+    """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one.
+
+    Returns:
+        Validation mIoU by model name; a user's own checkpoint has none.
+    """
     configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher")}
     task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=_resources(spec)["gpu"])(train_teacher)  # type: ignore[arg-type]
-    waiting = {}
+    scores: dict[str, float] = {}
+    waiting: dict[Any, str] = {}
     for name, config in configs.items():
-        if is_ready(config, dataset=open_dataset(config.data)):
-            console.print(f"teacher {name}: ready", highlight=False)
-        else:
-            console.print(f"teacher {name}: training {config.teacher_recipe.steps} steps", highlight=False)
-            waiting[task.remote(config.model_dump(mode="json"), cache=str(default_cache()))] = name
+        if config.teacher_checkpoint is not None:
+            console.print(f"teacher {name}: {config.teacher_checkpoint}", highlight=False)
+            continue
+        console.print(f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache", highlight=False)
+        if len(waiting) == slots:
+            scores |= _await_teacher(waiting, console)
+        waiting[task.remote(config.model_dump(mode="json"), cache=str(default_cache()))] = name
     while waiting:
-        (done,), _ = ray.wait(list(waiting), num_returns=1)
-        name = waiting.pop(done)
-        try:
-            console.print(f"teacher {name}: mIoU {100 * ray.get(done):.2f} %", highlight=False)
-        except RayTaskError as error:
-            if isinstance(error.cause, HeteroakdError):
-                raise error.cause from None
-            raise
+        scores |= _await_teacher(waiting, console)
+    return scores
+
+
+def _await_teacher(waiting: dict[Any, str], console: Console) -> dict[str, float]:
+    (done,), _ = ray.wait(list(waiting), num_returns=1)
+    name = waiting.pop(done)
+    try:
+        score = float(ray.get(done))
+    except RayTaskError as error:
+        if isinstance(error.cause, HeteroakdError):
+            raise error.cause from None
+        raise
+    console.print(f"teacher {name}: mIoU {100 * score:.2f} %", highlight=False)
+    return {name: score}
 
 
 def _resources(spec: StudySpec) -> dict[str, float]:
@@ -177,6 +214,24 @@ def _slots(spec: StudySpec) -> int:
     if min(held) < 1:
         raise StudyError(f"A trial asks for {_resources(spec)}, but the cluster has {dict(there)}. Ask for less.")
     return int(min(held))
+
+
+@contextmanager
+def sole_driver(directory: Path) -> Iterator[None]:
+    """Two drivers of one study would adopt each other's running trials.
+
+    Raises:
+        StudyError: another process is driving it.
+    """
+    lock = FileLock(directory / ".driver.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StudyError(f"Another process is running {directory}. Wait for it, or stop it first.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,7 +85,9 @@ class TrialConfig(Recipe):
     teacher_recipe: Recipe = _read(Recipe(), "How the teacher is trained.", when=_DISTILS)
     teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_DISTILS)
 
-    eval_every: int = _read(100, "Steps between evaluations (and reports and checkpoints).", ge=1)
+    eval_every: int | None = _read(
+        None, "Steps between evaluations (and reports and checkpoints); none: a fifth of the budget.", ge=1
+    )
     device: Literal["auto", "cpu", "cuda"] = _read("auto", "auto: cuda where there is one.")
     amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")
     num_workers: int = _read(0, "Data-loading processes; 0: in the training process.", ge=0)
@@ -108,7 +111,7 @@ class TrialConfig(Recipe):
         Raises:
             ConfigError: no such file, not a mapping, or a wrong field.
         """
-        return cls.parse(load_yaml(path), where=f"{path}: ")
+        return cls.parse(with_teacher_recipe(load_yaml(path)), where=f"{path}: ")
 
     @classmethod
     def conditions(cls, field: str) -> dict[str, tuple[Any, ...]]:
@@ -121,17 +124,33 @@ class TrialConfig(Recipe):
         """Whether a trial with this config reads `field`."""
         return all(getattr(self, name) in values for name, values in self.conditions(field).items())
 
-    def digest(self) -> str:
-        """Content hash over the fields this trial reads; what it does not read does not count."""
-        return digest({name: value for name, value in self.model_dump(mode="json").items() if self.reads(name)})
+    @property
+    def report_every(self) -> int:
+        """Steps between evaluations."""
+        return self.eval_every or math.ceil(self.steps / 5)
+
+    def digest(self, *, without: Iterable[str] = ()) -> str:
+        """Content hash over the fields this trial reads, save those named; what it does not read does not count."""
+        values = self.model_dump(mode="json", exclude=set(without))
+        return digest({name: value for name, value in values.items() if self.reads(name)})
 
     def teacher_config(self) -> TrialConfig:
         """The teacher's own training: a `task` trial of the teacher network under `teacher_recipe`."""
         recipe = self.teacher_recipe.model_dump()
         shared = {"data": self.data, "device": self.device, "amp": self.amp, "num_workers": self.num_workers}
-        return TrialConfig(
-            method="task", student=self.teacher, eval_every=self.teacher_recipe.steps, **shared, **recipe
-        )
+        return TrialConfig(method="task", student=self.teacher, **shared, **recipe)
+
+
+def with_teacher_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fixed fields of a trial, its teacher's recipe completed from them: trained alike, save what is said otherwise.
+
+    Seeds are apart: the teacher of a study stays the same when the trial's seed does not.
+    """
+    own = values.get("teacher_recipe", {})
+    if not isinstance(own, Mapping):
+        return dict(values)  # refused by the validation that follows
+    shared = {name: values[name] for name in Recipe.model_fields if name in values and name != "seed"}
+    return {**values, "teacher_recipe": {**shared, **own}}
 
 
 def digest(values: Any) -> str:

@@ -6,9 +6,17 @@ import torch
 from torch import nn
 
 from trainables.config import TrialConfig
+from trainables.errors import ConfigError
 
 
 def pick_device(config: TrialConfig) -> torch.device:
+    """The config's device.
+
+    Raises:
+        ConfigError: cuda is asked for and there is none.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', but PyTorch finds no CUDA device here. Use auto or cpu.")
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)
@@ -27,3 +35,9 @@ def memory_format(device: torch.device) -> torch.memory_format:
 def place(module: nn.Module, device: torch.device) -> None:
     """Move a module to the device, in its memory format."""
     module.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
+
+
+def release() -> None:
+    """Give memory that a finished trial's caching allocator holds back to its neighbours on a shared GPU."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

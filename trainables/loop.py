@@ -58,7 +58,7 @@ def train(
     meter = Meter(device)
     clock = Clock(state.seconds)
     for images, labels in train_batches(dataset, config, start_step=state.step, num_workers=config.num_workers):
-        evaluate_now = (state.step + 1) % config.eval_every == 0 or state.step + 1 == config.steps
+        evaluate_now = (state.step + 1) % config.report_every == 0 or state.step + 1 == config.steps
 
         lr = set_lr(state.optimizer, config, state.step)
         terms, total, grad_shares = losses(config, state, teacher, images, labels, device, sample=evaluate_now)

@@ -66,24 +66,20 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
     return path
 
 
-def is_ready(config: TrialConfig, *, dataset: SegDataset) -> bool:
-    """Whether the trial's teacher needs no training."""
-    return config.teacher_checkpoint is not None or cached_path(config, dataset=dataset).exists()
-
-
 def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
     """Where the cache holds, or will hold, this trial's teacher: named by what determines its weights."""
     recipe = config.teacher_config()
-    key = digest([recipe.digest(), dataset.digest(), pick_device(recipe).type])
+    content = recipe.digest(without=("data", "device", "num_workers", "eval_every"))
+    key = digest([content, dataset.digest(), pick_device(recipe).type])
     name = config.teacher.replace(":", "-")
     return (cache or default_cache()) / f"{name}-{key}" / "teacher.safetensors"
 
 
 def default_cache() -> Path:
     """`$HETEROAKD_CACHE`, or `heteroakd` in the user's cache folder."""
-    if own := os.environ.get("HETEROAKD_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "heteroakd"
+    own = os.environ.get("HETEROAKD_CACHE")
+    path = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "heteroakd"
+    return path.expanduser().resolve()  # workers run in folders of their own
 
 
 def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:

@@ -17,7 +17,7 @@ from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
-from trainables.device import pick_device
+from trainables.device import pick_device, release
 from trainables.errors import HeteroakdError
 from trainables.loop import train
 from trainables.losses import LOSSES
@@ -47,6 +47,7 @@ def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str) -> N
 
 
 def run_trial(config: TrialConfig, *, directory: Path, cache: Path) -> None:
+    release()
     dataset = _dataset(config.data)
     teacher = load_teacher(config, dataset=dataset, cache=cache) if LOSSES[config.method].needs_teacher else None
     device = pick_device(config).type

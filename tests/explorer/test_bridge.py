@@ -270,3 +270,60 @@ def test_optuna_sees_what_was_reported_when_it_samples(tmp_path):
                 break
     complete = arms["search"].study.get_trials(states=(TrialState.COMPLETE,))
     assert all(len(trial.intermediate_values) == STEPS for trial in complete)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_resumed_sweep_does_not_draw_the_same_trials_again(tmp_path, sampler):
+    drawn = []
+    for _ in range(2):  # two drivers of one study
+        arms = open_arms(spec(sampler=sampler), tmp_path, data_digest="d")
+        for _ in range(3):
+            trial, config = arms["search"].ask()
+            arms["search"].tell(trial, 0.5, TrialState.COMPLETE)
+            drawn.append(config.lambda_kd)
+    assert len(set(drawn)) == 6
+
+
+def test_a_grid_is_tried_whole_and_ends(tmp_path):
+    grid = {"lambda_kd": [0.1, 1.0], "lambda_hakd": [1.0, 10.0]}
+    arms = open_arms(spec(sampler="grid", space=grid, num_trials=4), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    points = set()
+    for number in range(4):
+        config = bridge.suggest(str(number))["config"]
+        points.add((config["lambda_kd"], config["lambda_hakd"]))
+        bridge.report(str(number), {"step": STEPS, "miou": 0.5})
+    assert points == {(0.1, 1.0), (0.1, 10.0), (1.0, 1.0), (1.0, 10.0)}
+    assert bridge.suggest("4") == "FINISHED"
+    assert {trial.state for trial in arms["search"].study.get_trials()} == {TrialState.COMPLETE}
+
+
+def test_a_new_sweep_does_not_join_a_study_that_the_storage_holds(tmp_path):
+    open_arms(spec(), tmp_path, data_digest="d", new=True)["search"].ask()
+    with pytest.raises(ValueError, match="already holds study 'study' with 1 trials"):
+        open_arms(spec(), tmp_path, data_digest="d", new=True)
+
+
+def test_baselines_are_never_pruned(tmp_path):
+    study = spec(space={"lr": {"low": 1e-4, "high": 1e-2, "log": True}}, num_trials=9, baseline_trials=None)
+    arm = open_arms(study, tmp_path, data_digest="d")["baseline"]
+    bridge = Bridge([arm], grace=1, directory=tmp_path)
+    for number in range(9):
+        bridge.suggest(str(number))
+        for step in range(1, STEPS + 1):
+            bridge.report(str(number), {"step": step, "miou": 0.9 - number / 10})  # each worse than all before
+    assert {trial.state for trial in arm.study.get_trials()} == {TrialState.COMPLETE}
+
+
+def test_a_teacher_is_trained_as_the_students_save_for_what_is_said(tmp_path):
+    study = spec(base={"steps": STEPS, "crop_height": 64, "pretrained": True, "teacher_recipe": {"steps": 50}})
+    _, config = open_arms(study, tmp_path, data_digest="d")["search"].ask()
+    taught = config.teacher_recipe
+    assert (taught.steps, taught.crop_height, taught.pretrained, taught.seed) == (50, 64, True, 0)
+
+
+def test_a_presets_points_outside_the_users_space_are_dropped():
+    pairing = StudySpec.parse({"preset": "pairing", "base": {"pair": "r18:mit_b0"}})
+    assert len(pairing.enqueue) == len({str(point) for point in pairing.enqueue}) <= 1
+    narrow = StudySpec.parse({"preset": "lambdas", "space": {"lambda_kd": [0.1, 0.2]}})
+    assert narrow.enqueue == [{"lambda_kd": 0.1}]

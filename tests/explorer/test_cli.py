@@ -190,3 +190,38 @@ def test_a_config_with_a_wrong_field_is_refused(heteroakd, tmp_path):
 @pytest.mark.parametrize("arguments", [("--set", "lr"), ("--seeds", "a,b")])
 def test_malformed_options_are_refused(heteroakd, arguments):
     refused(heteroakd("sweep", "--preset", "lambdas", *arguments), arguments[0])
+
+
+def test_seeds_that_are_negative_or_twice_are_refused(heteroakd):
+    refused(heteroakd("sweep", "--preset", "lambdas", "--seeds", "0,-1"), "seeds must be different and >= 0")
+    refused(heteroakd("sweep", "--preset", "lambdas", "--seeds", "1,1"), "[1, 1]")
+    refused(heteroakd("sweep", "--preset", "lambdas", "--set", "seed=3"), "List the seeds under `seeds`")
+
+
+def test_a_grid_with_too_many_trials_is_refused(heteroakd, tmp_path):
+    bad = spec(tmp_path, space={"lambda_kd": [0.1, 1.0]}, sampler="grid", num_trials=3)
+    refused(heteroakd("sweep", bad), "num_trials is 3, but the grid has 2 points")
+
+
+def test_a_refused_spec_leaves_no_study_behind(heteroakd, tmp_path):
+    bad = spec(tmp_path, sampler="tpa", base={"projector_tap": "stage1"})
+    refused(heteroakd("sweep", bad, "--out", "study"), "tpa")
+    assert not (tmp_path / "study").exists()
+
+
+def test_cuda_without_a_gpu_is_refused(heteroakd, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "trial.yaml").write_text("method: task\nsteps: 1\ndevice: cuda\n")
+    refused(heteroakd("train", "trial.yaml"), "finds no CUDA device")
+
+
+def test_an_image_size_that_no_encoder_takes_is_refused(heteroakd):
+    refused(heteroakd("pairs", "--height", 100), "multiples of 32")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(heteroakd, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(heteroakd("train", tmp_path / "file" / "x.yaml"), "cannot be read")
+    (tmp_path / "empty.yaml").write_text("space: {lambda_kd: {low: 0.1, high: 1}}\nbase:\nsampler: tpa\n")
+    refused(heteroakd("sweep", "empty.yaml"), "tpa")
+    refused(heteroakd("sweep", "empty.yaml", "--set", "lr={"), "--set lr needs a YAML value")

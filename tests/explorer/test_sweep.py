@@ -19,7 +19,7 @@ from safetensors import safe_open
 from explorer.export import export
 from explorer.results import load_frames, load_studies
 from explorer.study import StudySpec
-from explorer.sweep import resume, sweep
+from explorer.sweep import resume, sole_driver, sweep
 from trainables.errors import StudyError
 
 HEAR = "from explorer.cli import main; main()"
@@ -67,7 +67,7 @@ def test_every_trial_ended_and_every_value_is_recorded(finished):
 
 def test_it_says_how_each_trial_ended(finished):
     assert finished[1].count("search ") == 6
-    assert "teacher fpn:resnet18: training 4 steps" in finished[1]
+    assert "teacher fpn:resnet18: mIoU" in finished[1]
     assert "left" in finished[1]
 
 
@@ -212,3 +212,13 @@ def test_pairs_lists_families_and_costs():
     assert said.returncode == 0, said.stderr
     row = next(line for line in said.stdout.splitlines() if " dl_mit_b4:mbv2 " in line)
     assert "Transformer->CNN" in row
+
+
+def test_more_than_the_machine_has_is_refused(ray_local, tiny_spec, cache, tmp_path):
+    with pytest.raises(StudyError, match="Ask for less"):
+        sweep(StudySpec.parse({**tiny_spec, "cpus_per_trial": 64}), tmp_path / "study", console=quiet())
+
+
+def test_a_study_has_one_driver_at_a_time(finished):
+    with sole_driver(finished[0]), pytest.raises(StudyError, match="Another process is running"):
+        resume(finished[0], console=quiet())

@@ -88,7 +88,9 @@ class HeteroAkd(Kd):
     """loss_task + lambda_kd loss_kd + lambda_hakd loss_hakd (Eq. 11) + lambda_proj loss_proj.
 
     Deviation: the hybrid target is a constant, so G_T would never train; both projectors therefore get the label BCE
-    as `loss_proj` (mean over valid pixels and classes, summed over the two), the teacher's feature detached.
+    as `loss_proj` (mean over valid pixels and classes, summed over the two), the teacher's feature detached. The
+    student's is not, so `loss_proj` also supervises the student by labels at the tap; lambda_kd = lambda_hakd = 0 is
+    the control that shows how much of a gain that alone is.
     """
 
     def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:
