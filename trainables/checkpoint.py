@@ -70,9 +70,9 @@ def latest(directory: Path, *, digest: str) -> tuple[dict[str, Tensor], dict[str
             tensors, meta = load(path)
         except CheckpointError:
             continue
-        if meta["digest"] != digest:
+        if meta.get("digest") != digest:
             raise CheckpointError(
-                f"{path} belongs to another config ({meta['digest']}, this one is {digest}). Use an empty folder."
+                f"{path} belongs to another config ({meta.get('digest')}, this one is {digest}). Use an empty folder."
             )
         return tensors, meta
     return None

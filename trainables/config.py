@@ -61,6 +61,23 @@ class Recipe(BaseModel):
             raise ValueError(f"scale_min must be <= scale_max ({self.scale_max}), got {self.scale_min}.")
         return self
 
+    @classmethod
+    def conditions(cls, field: str) -> dict[str, tuple[Any, ...]]:
+        """Which values of which other fields make it be read; empty: always read."""
+        extra = cls.model_fields[field].json_schema_extra
+        assert isinstance(extra, dict)
+        return {name: tuple(values) for name, values in extra["when"].items()}  # type: ignore[union-attr, arg-type]
+
+    def reads(self, field: str) -> bool:
+        """Whether a training with this config reads `field`."""
+        return all(getattr(self, name) in values for name, values in self.conditions(field).items())
+
+    def read_values(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
+        """The fields that are read, as JSON; nested recipes likewise."""
+        values = self.model_dump(mode="json", exclude=set(without))
+        nested = {name: value.read_values() for name, value in self if isinstance(value, Recipe)}
+        return {name: nested.get(name, value) for name, value in values.items() if self.reads(name)}
+
 
 class TrialConfig(Recipe):
     """One trial. Frozen; unknown fields are refused."""
@@ -82,7 +99,9 @@ class TrialConfig(Recipe):
     projector_kernel: Literal[1, 3] = _read(1, "Side of the hidden convolutions.", when=_DEEP)
     projector_tap: Tap = _read("stage4", "Feature that is projected; stage4: last backbone stage.", when=_HAKD)
 
-    teacher_recipe: Recipe = _read(Recipe(), "How the teacher is trained.", when=_DISTILS)
+    teacher_recipe: Recipe = _read(
+        Recipe(), "How the teacher is trained.", when=_DISTILS | {"teacher_checkpoint": (None,)}
+    )
     teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_DISTILS)
 
     eval_every: int | None = _read(
@@ -113,26 +132,14 @@ class TrialConfig(Recipe):
         """
         return cls.parse(with_teacher_recipe(load_yaml(path)), where=f"{path}: ")
 
-    @classmethod
-    def conditions(cls, field: str) -> dict[str, tuple[Any, ...]]:
-        """Which values of which other fields make a trial read `field`; empty: always read."""
-        extra = cls.model_fields[field].json_schema_extra
-        assert isinstance(extra, dict)
-        return {name: tuple(values) for name, values in extra["when"].items()}  # type: ignore[union-attr, arg-type]
-
-    def reads(self, field: str) -> bool:
-        """Whether a trial with this config reads `field`."""
-        return all(getattr(self, name) in values for name, values in self.conditions(field).items())
-
     @property
     def report_every(self) -> int:
         """Steps between evaluations."""
         return self.eval_every or math.ceil(self.steps / 5)
 
     def digest(self, *, without: Iterable[str] = ()) -> str:
-        """Content hash over the fields this trial reads, save those named; what it does not read does not count."""
-        values = self.model_dump(mode="json", exclude=set(without))
-        return digest({name: value for name, value in values.items() if self.reads(name)})
+        """Content hash over the fields this trial reads, save those named and `num_workers`: it changes no result."""
+        return digest(self.read_values(without=("num_workers", *without)))
 
     def teacher_config(self) -> TrialConfig:
         """The teacher's own training: a `task` trial of the teacher network under `teacher_recipe`."""

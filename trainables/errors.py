@@ -77,11 +77,15 @@ def from_validation(error: ValidationError, *, known: Iterable[str], where: str 
         where: said in front of each sentence, such as a file name.
     """
     known = tuple(known)
+    found = {tuple(map(str, item["loc"])): item for item in error.errors(include_url=False)}
     sentences = []
-    for item in error.errors(include_url=False):
-        name = ".".join(str(part) for part in item["loc"])
+    for place, item in found.items():
+        above, leaf = place[:-1], "".join(place[-1:])
+        if above and (leaf,) in found:
+            continue  # the teacher's recipe repeats what it inherits
+        name = ".".join([*above, leaf])
         if item["type"] == "extra_forbidden":
-            sentences.append(unknown("field", name, known))
+            sentences.append(unknown("field", name, (".".join([*above, field]) for field in known)))
         elif item["type"] == "value_error":
             sentences.append(str(item["ctx"]["error"]))
         else:

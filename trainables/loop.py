@@ -17,7 +17,7 @@ from trainables.data.loader import train_batches
 from trainables.data.transforms import normalize
 from trainables.device import autocast, memory_format, pick_device
 from trainables.evaluate import evaluate
-from trainables.meter import Clock, Meter
+from trainables.meter import Clock, Meter, check_finite
 from trainables.metrics import miou
 from trainables.models.segmodel import Features, SegModel
 from trainables.state import Report, TrialState
@@ -75,6 +75,7 @@ def train(
         if state.step % LOG_EVERY == 0 or evaluate_now:
             meter.check(state.step)
         if evaluate_now:
+            check_finite(state.student, state.step)
             state.seconds = clock.pause()
             iou = evaluate(state.student, dataset, "val", config)
             state.history.append(

@@ -6,7 +6,7 @@ import math
 import time
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.errors import NonFiniteLoss
 
@@ -53,3 +53,10 @@ class Clock:
     def pause(self) -> float:
         self._seconds += time.perf_counter() - self._since
         return self._seconds
+
+
+def check_finite(student: nn.Module, step: int) -> None:
+    """Raise NonFiniteLoss if a weight or a BatchNorm statistic is not finite, though the loss was before it."""
+    for name, value in student.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise NonFiniteLoss(f"{name} is not finite at step {step}. Lower lr or the loss weights, or set clip_norm.")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
+from trainables.errors import ModelError
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
 from trainables.models.segmodel import SegModel
@@ -43,5 +44,13 @@ def preflight(configs: Iterable[TrialConfig]) -> Preflight:
             check_tap(config, student=built[config.student], teacher=built[config.teacher])
         if config.reads("teacher") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
-    size = {"height": configs[0].crop_height, "width": configs[0].crop_width}
-    return Preflight(dataset.digest(), {name: cost(model, **size) for name, model in built.items()})
+    return Preflight(dataset.digest(), {name: _cost(name, model, configs[0]) for name, model in built.items()})
+
+
+def _cost(name: str, model: SegModel, config: TrialConfig) -> Cost:
+    """Also the proof that the network takes the training crop; some encoders want multiples of more than 32."""
+    try:
+        return cost(model, height=config.crop_height, width=config.crop_width)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name!r} takes no {config.crop_height}x{config.crop_width} crop: {reason}") from None

@@ -27,12 +27,12 @@ Z = Float[Tensor, "b c h w"]
 def label_bce(proj: Z, labels: Int[Tensor, "b h w"]) -> Z:
     """H(Z): the one-vs-rest error of every pixel and class; low means reliable (Eq. 5).
 
-    H(Z)_{c,i} = -[Y log s(Z) + (1 - Y) log(1 - s(Z))], Y the one-hot label. Log-sum-exp form: finite at |Z| = 1e4.
-    At ignored pixels, whose id is no class, Y is 0; callers mask them.
+    H(Z)_{c,i} = -[Y log s(Z) + (1 - Y) log(1 - s(Z))], Y the one-hot label. At ignored pixels, whose id is no class, Y
+    is 0; callers mask them. Computed as -log s(Z) or -log s(-Z): finite at |Z| = 1e4, and exact where the error is
+    small, which is where KMM divides by it (PyTorch's own form cancels: 0 instead of 3e-7 at Z = -15).
     """
     classes = torch.arange(proj.shape[1], device=proj.device).view(1, -1, 1, 1)
-    one_hot = (labels[:, None] == classes).to(proj.dtype)
-    return F.binary_cross_entropy_with_logits(proj, one_hot, reduction="none")
+    return -F.logsigmoid(torch.where(labels[:, None] == classes, proj, -proj))
 
 
 def knowledge_mixing(proj_teacher: Z, proj_student: Z, bce_teacher: Z, bce_student: Z) -> Z:
@@ -41,7 +41,7 @@ def knowledge_mixing(proj_teacher: Z, proj_student: Z, bce_teacher: Z, bce_stude
     S_T = 1 - H(Z_T) / (H(Z_T) + H(Z_S)), 1/2 where both errors are 0;  Z_hyb = S_T Z_T + (1 - S_T) Z_S
     """
     total = bce_teacher + bce_student
-    share = torch.where(total > 0, bce_student / total.clamp(min=torch.finfo(total.dtype).tiny), 0.5)
+    share = torch.where(total > 0, bce_student / total, 0.5)
     return share * proj_teacher + (1 - share) * proj_student
 
 

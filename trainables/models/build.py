@@ -40,7 +40,7 @@ def build(name: str, *, num_classes: int, pretrained: bool = False) -> SegModel:
             f"ImageNet weights of {encoder!r} cannot be fetched ({type(error).__name__}). Set pretrained to false, "
             "or connect to the network once: the weights are then kept in the hub's cache."
         ) from error
-    except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+    except (AssertionError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"Model {name!r} cannot be built: {' '.join(str(error).split())}") from error
 
 

@@ -1,0 +1,162 @@
+"""A tiny data set on disk, tiny networks that keep SegModel's contract, configs that train in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import nn
+
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.models.segmodel import Features, SegModel
+from trainables.state import TrialState
+from trainables.teachers import freeze, load_teacher
+
+NUM_CLASSES = 5
+SIZES = {"train": [(48, 64)] * 4, "val": [(48, 64), (48, 64), (33, 50)], "test": [(64, 64)]}
+FAST = "fpn:tu-mobilenetv3_small_050"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Blocks of class ids, a tenth of them ignored; an image's red channel is 50 times its id. No pixel has id 4."""
+    root = tmp_path_factory.mktemp("data") / "tiny"
+    rng = np.random.default_rng(0)
+    for split, sizes in SIZES.items():
+        for kind in ("images", "labels"):
+            (root / kind / split).mkdir(parents=True)
+        for number, (height, width) in enumerate(sizes):
+            blocks = rng.integers(0, NUM_CLASSES - 1, (8, 8), dtype=np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+            ids = blocks[:height, :width]
+            noise = rng.integers(0, 256, (height, width, 2), dtype=np.uint8)
+            Image.fromarray(np.dstack([ids * 50, noise])).save(root / "images" / split / f"r{number}.png")
+            labels = np.where(rng.random(ids.shape) < 0.1, 255, ids).astype(np.uint8)
+            Image.fromarray(labels).save(root / "labels" / split / f"r{number}.png")
+    (root / "dataset.yaml").write_text(yaml.safe_dump({"name": "tiny", "classes": list("abcde")}))
+    return root
+
+
+@pytest.fixture(scope="session")
+def dataset(folder: Path) -> SegDataset:
+    return open_dataset(str(folder))
+
+
+@pytest.fixture(scope="session")
+def small(folder: Path) -> Callable[..., TrialConfig]:
+    """A valid config on the tiny data: 6 steps of 2 crops of 64 pixels, evaluated every 2."""
+    recipe = {"steps": 6, "batch_size": 2, "crop_height": 64, "crop_width": 64}
+    trial = {"method": "task", "student": FAST, "teacher": FAST, "data": str(folder), "eval_every": 2}
+    teacher = {"teacher_recipe": recipe | {"steps": 2}}
+
+    def make(**fields: object) -> TrialConfig:
+        return TrialConfig.parse({**recipe, **trial, **teacher, "device": "cpu", **fields})
+
+    return make
+
+
+class Stages(nn.Module):
+    """An encoder of strides 1, 2, 4, 8, 16, 32."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        pairs = zip((3, *channels), channels, strict=False)
+        self.steps = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairs
+        )
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        stages = [images]
+        for step in self.steps:
+            stages.append(step(stages[-1]))
+        return stages
+
+
+class Decode(nn.Module):
+    """One of the encoder's stages, through a convolution and dropout."""
+
+    def __init__(self, stage: int, in_channels: int) -> None:
+        super().__init__()
+        self.stage = stage
+        self.conv = nn.Conv2d(in_channels, 6, 1)
+        self.drop = nn.Dropout(0.3)
+
+    def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        return self.drop(self.conv(stages[self.stage]))
+
+
+@pytest.fixture(scope="session")
+def network() -> Callable[..., SegModel]:
+    """A SegModel of a few hundred weights; logits at stride 2 ** stage."""
+
+    def make(seed: int = 0, *, stage: int = 2, width: int = 4, num_classes: int = NUM_CLASSES) -> SegModel:
+        channels = tuple(width + i for i in range(5))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            head = nn.Conv2d(6, num_classes, 1)
+            return SegModel(Stages(channels), Decode(stage, channels[stage - 1]), head)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def teacher(network: Callable[..., SegModel]) -> SegModel:
+    """Frozen, of other channels and logit stride than students have."""
+    return freeze(network(7, stage=3, width=6))
+
+
+@pytest.fixture(scope="session")
+def features() -> Callable[..., Features]:
+    """Random features of a network, given the grids of its logits and of its taps; leaves that require gradients."""
+
+    def make(model: SegModel, *, logits: tuple[int, int], taps: tuple[int, int], seed: int, batch: int = 2) -> Features:
+        rng = torch.Generator().manual_seed(seed)
+        shape = (batch, model.head.out_channels, *logits)
+        maps = {
+            name: torch.randn(batch, tap.channels, *taps, generator=rng).requires_grad_()
+            for name, tap in model.taps.items()
+        }
+        return Features((3 * torch.randn(shape, generator=rng)).requires_grad_(), maps)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_labels() -> Callable[..., torch.Tensor]:
+    """Ids 0..4, a fifth of the pixels ignored (255)."""
+
+    def make(*shape: int, seed: int = 5) -> torch.Tensor:
+        rng = torch.Generator().manual_seed(seed)
+        ids = torch.randint(0, NUM_CLASSES, shape, generator=rng)
+        return ids.masked_fill(torch.rand(shape, generator=rng) < 0.2, 255)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory, small: Callable[..., TrialConfig], dataset: SegDataset) -> Path:
+    """A cache that holds the teacher of every `small` config that changes nothing about its teacher."""
+    path = tmp_path_factory.mktemp("cache")
+    load_teacher(small(method="kd"), dataset=dataset, cache=path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def outcome() -> Callable[[TrialState], dict[str, object]]:
+    """All that a trial is, but for its seconds; tensors as (dtype, shape, bytes), so that == is bit for bit."""
+
+    def frozen(tensor: torch.Tensor) -> tuple[object, ...]:
+        return tensor.dtype, tuple(tensor.shape), tensor.numpy().tobytes()
+
+    def describe(state: TrialState) -> dict[str, object]:
+        tensors = {name: frozen(value) for name, value in state.tensors().items()}
+        history = [{**report.__dict__, "seconds": None} for report in state.history]
+        return {"tensors": tensors, "history": history, "step": state.step}
+
+    return describe

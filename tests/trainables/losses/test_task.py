@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.losses.task import task_loss
+
+
+@pytest.mark.parametrize("grid", [(8, 12), (4, 6), (3, 5), (16, 24)])
+def test_task_loss_equals_the_formula_on_logits_at_any_stride(grid, oracle, z, random_labels):
+    logits, labels = z(0, 2, 5, *grid), random_labels(2, 8, 12)
+    loss = task_loss(torch.tensor(logits), labels, ignore_index=255)
+    assert loss.item() == pytest.approx(oracle.task(logits, labels.numpy()), rel=1e-5)
+
+
+def test_equal_logits_cost_the_logarithm_of_the_number_of_classes():
+    labels = torch.tensor([[[0, 3], [255, 1]]])
+    assert task_loss(torch.zeros(1, 5, 2, 2), labels, ignore_index=255).item() == pytest.approx(math.log(5))
+
+
+def test_the_gradient_is_softmax_minus_one_hot_over_the_valid_pixels(oracle, z, random_labels):
+    logits, labels = z(1, 2, 5, 6, 8), random_labels(2, 6, 8)
+    leaf = torch.tensor(logits, requires_grad=True)
+    task_loss(leaf, labels, ignore_index=255).backward()
+    valid = labels.numpy() != 255
+    one_hot = labels.numpy()[:, None] == np.arange(5)[None, :, None, None]
+    expected = (oracle.softmax(logits) - one_hot) * valid[:, None] / valid.sum()
+    np.testing.assert_allclose(leaf.grad.numpy(), expected, atol=1e-8)
+
+
+def test_another_ignore_index_is_respected(z):
+    logits, labels = torch.tensor(z(2, 1, 5, 1, 2)), torch.tensor([[[3, 5]]])
+    assert task_loss(logits, labels, ignore_index=5).item() == pytest.approx(
+        task_loss(logits[..., :1], labels[..., :1], ignore_index=255).item()
+    )

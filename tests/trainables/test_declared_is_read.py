@@ -1,0 +1,157 @@
+"""The condition that TrialConfig declares for a field is the condition under which a trial reads it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainables import run as run_module
+from trainables.config import TrialConfig
+from trainables.losses import LOSSES
+from trainables.run import run
+
+BY_METHOD = {name for name in TrialConfig.model_fields if "method" in TrialConfig.conditions(name)}
+HAKD_ONLY = {name for name in BY_METHOD if TrialConfig.conditions(name)["method"] == ("heteroakd",)}
+
+TRIALS = {
+    "task": {"method": "task"},
+    "task with sgd": {"method": "task", "optimizer": "sgd"},
+    "kd": {"method": "kd"},
+    "heteroakd": {"method": "heteroakd", "projector_depth": 2, "projector_width": 8},
+    "heteroakd without kem": {"method": "heteroakd", "kem": False},
+}
+
+# Another value of every field that some method alone reads, and what else must hold for it to matter.
+OTHER = {
+    "temperature": {"temperature": 4.0},
+    "lambda_kd": {"lambda_kd": 3.0},
+    "lambda_hakd": {"lambda_hakd": 5.0},
+    "lambda_proj": {"lambda_proj": 2.0},
+    "kmm": {"kmm": False},
+    "kem": {"kem": False},
+    "kem_axis": {"kem_axis": "space"},
+    "projector_depth": {"projector_depth": 2},
+    "projector_width": {"projector_width": 16},
+    "projector_kernel": {"projector_kernel": 3},
+    "projector_tap": {"projector_tap": "stage2"},
+}
+TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.py shows that these change the teacher
+
+
+@pytest.fixture
+def reads(folder, cache, monkeypatch, tmp_path):
+    """Names of the fields that a trial's run looks at, its bookkeeping (digest) left out."""
+    monkeypatch.setenv("HETEROAKD_CACHE", str(cache))
+    seen = set()
+
+    class Recording(TrialConfig):
+        def __getattribute__(self, name):
+            if name in TrialConfig.model_fields:
+                seen.add(name)
+            return super().__getattribute__(name)
+
+        def digest(self):
+            return "recorded"
+
+    def record(config):
+        watched = Recording.parse(config.model_dump())
+        seen.clear()
+        run(watched, directory=tmp_path)
+        return set(seen)
+
+    return record
+
+
+@pytest.fixture
+def trial(small):
+    return lambda **fields: small(**{"steps": 2, "eval_every": 1, "projector_tap": "stage3", **fields})
+
+
+@pytest.mark.parametrize("fields", TRIALS.values(), ids=TRIALS)
+def test_a_trial_reads_every_field_it_declares_and_none_of_another_method_or_optimizer(fields, reads, trial):
+    config = trial(**fields)
+    found = reads(config)
+    declared = {name for name in TrialConfig.model_fields if config.reads(name)}
+    assert declared - found == set()
+    others = {name for name in BY_METHOD if config.method not in TrialConfig.conditions(name)["method"]}
+    assert found & others == set()
+    assert ("momentum" in found) == (config.optimizer == "sgd")
+
+
+def test_a_trial_with_its_own_teacher_declares_no_recipe_for_one(reads, trial, cache):
+    own = str(next(cache.glob("*/teacher.safetensors")))
+    config = trial(method="kd", teacher_checkpoint=own)
+    found = reads(config)
+    assert "teacher_recipe" not in found
+    assert not config.reads("teacher_recipe")
+
+
+def test_task_declares_no_field_of_distillation_and_kd_none_of_heteroakd(trial):
+    assert {name for name in BY_METHOD if trial(method="task").reads(name)} == set()
+    assert {name for name in HAKD_ONLY if trial(method="kd").reads(name)} == set()
+    assert len(HAKD_ONLY) == 9
+
+
+def test_every_field_of_distillation_is_tried_below():
+    assert OTHER.keys() | TEACHERS == BY_METHOD
+
+
+@pytest.fixture
+def built(trial, network, teacher, features, random_labels):
+    """What a method makes of fixed features: its weighted total, and the shapes of its projectors."""
+
+    def make(**fields):
+        config = trial(**fields)
+        student, guide = network(), teacher if LOSSES[config.method].needs_teacher else None
+        torch.manual_seed(0)
+        criterion = LOSSES[config.method](config, student=student, teacher=guide, num_classes=5, ignore_index=255)
+        grid = {"logits": (6, 8), "taps": (6, 8)}
+        maps = features(student, **grid, seed=1), features(teacher, **grid, seed=2) if guide else None
+        terms = criterion(*maps, random_labels(2, 6, 8))
+        total = sum(criterion.weights[name] * term.item() for name, term in terms.items())
+        return total, {name: tuple(value.shape) for name, value in criterion.state_dict().items()}
+
+    return make
+
+
+CLAIMS = [(name, method) for name in OTHER for method in TrialConfig.conditions(name)["method"]]
+
+
+@pytest.mark.parametrize(("name", "method"), CLAIMS)
+def test_a_field_changes_loss_or_projector_under_each_method_that_claims_it(name, method, built):
+    conditions = TrialConfig.conditions(name)
+    base = {other: values[0] for other, values in conditions.items()} | {"method": method}
+    assert built(**base | OTHER[name]) != built(**base)
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [(name, method) for name in OTHER for method in LOSSES if method not in TrialConfig.conditions(name)["method"]],
+)
+def test_a_field_changes_nothing_under_a_method_that_does_not_claim_it(name, method, built):
+    assert built(method=method, **OTHER[name]) == built(method=method)
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        ({"kem": False}, "kem_axis"),
+        ({"projector_depth": 1}, "projector_width"),
+        ({"projector_depth": 1}, "projector_kernel"),
+    ],
+)
+def test_a_field_changes_nothing_where_its_other_conditions_fail(base, name, built):
+    assert built(method="heteroakd", **base, **OTHER[name]) == built(method="heteroakd", **base)
+
+
+def test_momentum_matters_to_sgd_and_not_to_adamw(trial, tmp_path):
+    found = {
+        (optimizer, momentum): run_module.run(
+            trial(method="task", optimizer=optimizer, momentum=momentum, steps=3, eval_every=3),
+            directory=tmp_path / f"{optimizer}{momentum}",
+        ).terms
+        for optimizer in ("sgd", "adamw")
+        for momentum in (0.0, 0.9)
+    }
+    assert found["sgd", 0.0] != found["sgd", 0.9]
+    assert found["adamw", 0.0] == found["adamw", 0.9]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.metrics import ConfusionMatrix, miou
+
+
+def matrix(num_classes, ignore_index=255):
+    return ConfusionMatrix(num_classes, ignore_index=ignore_index, device=torch.device("cpu"))
+
+
+def logits_of(guesses, num_classes):
+    """Logits whose argmax is the guess."""
+    return torch.nn.functional.one_hot(guesses, num_classes).permute(0, 3, 1, 2).float() - 0.3
+
+
+@pytest.mark.parametrize("ignore_index", [255, 5])
+def test_iou_equals_counts_of_pixels_in_numpy(ignore_index):
+    rng = np.random.default_rng(0)
+    found, seen = matrix(5, ignore_index), []
+    for _ in range(3):
+        guesses, labels = rng.integers(0, 5, (2, 7, 9)), rng.integers(0, 5, (2, 7, 9))
+        labels[rng.random(labels.shape) < 0.2] = ignore_index
+        found.add(logits_of(torch.tensor(guesses), 5), torch.tensor(labels))
+        seen += [(guesses[labels != ignore_index], labels[labels != ignore_index])]
+    guesses, labels = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    expected = [np.sum((guesses == c) & (labels == c)) / np.sum((guesses == c) | (labels == c)) for c in range(5)]
+    assert found.iou() == pytest.approx(expected, abs=1e-12)
+    assert miou(found.iou()) == pytest.approx(np.mean(expected))
+    assert found.counts.sum() == len(labels)
+    assert found.counts.dtype == torch.int64
+
+
+def test_a_class_in_neither_label_nor_prediction_is_left_out():
+    found = matrix(4)
+    found.add(logits_of(torch.tensor([[[0, 0, 1, 2]]]), 4), torch.tensor([[[0, 1, 1, 255]]]))
+    assert found.iou() == [1 / 2, 1 / 2, None, None]  # class 2 is predicted at an ignored pixel only
+    assert miou(found.iou()) == 1 / 2
+
+
+def test_a_class_that_is_predicted_only_or_labelled_only_counts_as_zero():
+    found = matrix(3)
+    found.add(logits_of(torch.tensor([[[0, 1]]]), 3), torch.tensor([[[0, 2]]]))
+    assert found.iou() == [1, 0, 0]
+    assert miou(found.iou()) == pytest.approx(1 / 3)
+
+
+def test_a_split_is_one_matrix_not_a_mean_over_images():
+    found = matrix(2)
+    found.add(logits_of(torch.tensor([[[0, 0, 0, 0]]]), 2), torch.tensor([[[0, 0, 0, 0]]]))
+    found.add(logits_of(torch.tensor([[[0, 1]]]), 2), torch.tensor([[[1, 1]]]))
+    assert found.iou() == [4 / 5, 1 / 2]
+
+
+def test_where_nothing_is_labelled_miou_is_nan():
+    found = matrix(3)
+    found.add(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255))
+    assert found.iou() == [None, None, None]
+    assert math.isnan(miou(found.iou()))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from trainables.errors import DataError, ModelError, TeacherError
+from trainables.run import run
+
+
+def test_a_trial_runs_from_its_config_alone_and_says_each_evaluation(small, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("HETEROAKD_CACHE", str(cache))
+    said = []
+    config = small(method="heteroakd", projector_tap="stage3", steps=3, eval_every=2)
+    last = run(config, directory=tmp_path, say=said.append)
+    assert last.step == 3
+    assert [line.partition(":")[0] for line in said] == ["step 2/3", "step 3/3"]
+    assert f"mIoU {100 * last.miou:.2f} %" in said[-1]
+    assert all(name in said[-1] for name in ("loss_task", "loss_kd", "loss_hakd", "loss_proj"))
+
+
+def test_a_method_without_a_teacher_asks_for_none(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "trainables.run.load_teacher", lambda *_args, **_options: pytest.fail("a teacher was asked for")
+    )
+    config = small(method="task", steps=1, teacher="no:network", teacher_checkpoint="none.safetensors")
+    assert run(config, directory=tmp_path).step == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"data": "no-such-set"}, DataError),
+        ({"student": "fpn:no_such_net"}, ModelError),
+        ({"method": "kd", "teacher_checkpoint": "none.safetensors"}, TeacherError),
+    ],
+)
+def test_what_a_user_got_wrong_is_an_error_of_ours(small, tmp_path, fields, error):
+    with pytest.raises(error):
+        run(small(**fields), directory=tmp_path)
+
+
+def test_a_damaged_mask_is_found_before_training(small, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "torn")
+    mask = tmp_path / "torn" / "labels" / "val" / "r1.png"
+    mask.write_bytes(mask.read_bytes()[:60])
+    with pytest.raises(DataError, match=r"val/r1\.png"):
+        run(small(data=str(tmp_path / "torn")), directory=tmp_path / "trial")
+    assert not (tmp_path / "trial").exists()

@@ -1,0 +1,184 @@
+"""A teacher is trained once for all that share it, and found again by what determines its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from trainables import checkpoint, teachers
+from trainables.data.catalogue import open_dataset
+from trainables.loop import train
+from trainables.teachers import cached_path, default_cache, ensure_teacher, load_teacher, weights_hash
+
+
+def refuse(*_args, **_options):
+    raise AssertionError("a teacher was trained")
+
+
+@pytest.fixture
+def key(small, dataset, tmp_path):
+    """The folder of a config's teacher, whose name holds the key."""
+
+    def make(of=dataset, **fields):
+        return cached_path(small(**{"method": "kd", **fields}), dataset=of, cache=tmp_path)
+
+    return make
+
+
+def test_a_teacher_in_the_cache_is_not_trained_again(small, dataset, cache, monkeypatch):
+    monkeypatch.setattr(teachers, "train", refuse)
+    path = ensure_teacher(small(method="kd"), dataset=dataset, cache=cache)
+    assert path.is_file()
+    with pytest.raises(AssertionError, match="a teacher was trained"):
+        ensure_teacher(small(method="kd", teacher_recipe={"steps": 3}), dataset=dataset, cache=cache)
+
+
+def test_the_cache_holds_the_weights_of_the_teachers_own_trial(small, dataset, cache, tmp_path):
+    config = small(method="kd")
+    state = train(config.teacher_config(), dataset=dataset, directory=tmp_path)
+    tensors, meta = checkpoint.load(ensure_teacher(config, dataset=dataset, cache=cache))
+    assert tensors.keys() == state.weights().keys()
+    assert all(torch.equal(value, tensors[name]) for name, value in state.weights().items())
+    assert meta["model"] == config.teacher
+    assert meta["miou"] == state.history[-1].miou
+    assert meta["data"] == dataset.digest()
+    assert meta["config"] == config.teacher_config().model_dump(mode="json")
+
+
+def test_an_interrupted_teacher_goes_on_from_its_checkpoint(small, dataset, cache, tmp_path, monkeypatch):
+    """A training that ended, but for the last file, is not done again."""
+    config = small(method="kd")
+    kept = ensure_teacher(config, dataset=dataset, cache=cache)
+    folder = tmp_path / kept.parent.name
+    shutil.copytree(kept.parent, folder)
+    (folder / "teacher.safetensors").unlink()
+    monkeypatch.setattr("trainables.loop.losses", refuse)
+    again = ensure_teacher(config, dataset=dataset, cache=tmp_path)
+    assert again.read_bytes() == kept.read_bytes()
+
+
+OTHER_PROCESS = """
+import json, sys, time
+from pathlib import Path
+from trainables import teachers
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+
+config, cache = TrialConfig.parse(json.loads(sys.argv[1])), Path(sys.argv[2])
+dataset, plain = open_dataset(config.data), teachers.train
+
+def noted(*args, **options):
+    (cache / "other").touch()
+    return plain(*args, **options)
+
+teachers.train = noted
+(cache / "ready").touch()
+print(teachers.ensure_teacher(config, dataset=dataset, cache=cache))
+"""
+
+
+def test_two_processes_at_once_train_one_teacher(small, dataset, tmp_path, monkeypatch):
+    config, plain, here = small(method="kd"), teachers.train, []
+
+    def noted(*args, **options):
+        here.append(1)
+        return plain(*args, **options)
+
+    monkeypatch.setattr(teachers, "train", noted)
+    command = [sys.executable, "-c", OTHER_PROCESS, config.model_dump_json(), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
+        while not (tmp_path / "ready").exists() and other.poll() is None:
+            time.sleep(0.005)
+        path = ensure_teacher(config, dataset=dataset, cache=tmp_path)
+        told, errors = other.communicate(timeout=240)
+    assert other.returncode == 0, errors
+    assert len(here) + (tmp_path / "other").exists() == 1
+    assert told.strip() == str(path)
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"teacher": "fpn:resnet18"},
+        {"teacher_recipe": {"lr": 0.5}},
+        {"teacher_recipe": {"seed": 1}},
+        {"teacher_recipe": {"steps": 3}},
+        {"teacher_recipe": {"optimizer": "sgd"}},
+    ],
+)
+def test_the_key_changes_with_the_teacher_and_its_recipe(key, fields):
+    assert key(**fields) != key()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"student": "fpn:resnet18"},
+        {"method": "heteroakd"},
+        {"seed": 5},
+        {"lr": 0.5},
+        {"steps": 99},
+        {"temperature": 4.0},
+        {"lambda_kd": 3.0},
+        {"projector_tap": "stage2"},
+        {"eval_every": 3},
+    ],
+)
+def test_the_key_does_not_change_with_the_students_fields(key, fields):
+    assert key(**fields) == key()
+
+
+@pytest.mark.parametrize("fields", [{"num_workers": 2}, {"device": "auto"}], ids="-".join)
+def test_the_key_does_not_change_with_what_leaves_the_weights_as_they_are(key, fields, monkeypatch):
+    """Where there is no CUDA, `auto` is the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert key(**fields) == key()
+
+
+def test_the_key_changes_with_one_pixel_of_the_data(key, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    path = tmp_path / "other" / "labels" / "train" / "r0.png"
+    label = Image.open(path)
+    label.putpixel((0, 0), 3 if label.getpixel((0, 0)) != 3 else 2)
+    label.save(path)
+    assert key(open_dataset(str(tmp_path / "other"))) != key()
+
+
+def test_the_key_does_not_change_when_the_data_set_is_moved(key, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    moved = open_dataset(str(tmp_path / "elsewhere"))
+    assert moved.digest() == open_dataset(str(folder)).digest()
+    assert key(moved, data=str(tmp_path / "elsewhere")) == key()
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("HETEROAKD_CACHE", raising=False)
+    assert default_cache() == tmp_path / "xdg" / "heteroakd"
+    monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path / "own"))
+    assert default_cache() == tmp_path / "own"
+
+
+def test_a_trials_record_names_the_very_weights_that_taught_it(small, dataset, cache, monkeypatch, tmp_path):
+    config = small(method="kd")
+    path = ensure_teacher(config, dataset=dataset, cache=cache)
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setenv("HETEROAKD_CACHE", str(cache))
+    assert weights_hash(config, dataset=dataset) == expected
+    assert weights_hash(small(method="kd", teacher_checkpoint=str(path)), dataset=dataset) == expected
+    monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path))
+    assert weights_hash(config, dataset=dataset) is None
+
+
+def test_two_loads_are_one_network(small, dataset, cache):
+    config = small(method="kd")
+    one, other = (load_teacher(config, dataset=dataset, cache=cache).state_dict() for _ in range(2))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
