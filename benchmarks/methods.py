@@ -18,7 +18,7 @@ from pathlib import Path
 PAIRS = {"fpn_r18:mit_b0": "CNN->Transformer", "mit_b0:mbv3s": "Transformer->CNN"}
 METHODS = ("task", "kd", "heteroakd")
 SEEDS = (0, 1, 2)
-RECIPE = {"steps": 300, "crop_height": 96, "crop_width": 96, "scale_min": 0.75, "scale_max": 1.25}
+RECIPE = {"steps": 150, "crop_height": 96, "crop_width": 96, "scale_min": 0.75, "scale_max": 1.25}
 OUT = Path(__file__).with_suffix(".json")
 
 

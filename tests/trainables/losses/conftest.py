@@ -1,4 +1,4 @@
-"""The formulas of section 1 of the method notes in NumPy float64, pixel by pixel where speed allows."""
+"""The formulas of HeteroAKD and plain distillation in NumPy float64, pixel by pixel where speed allows."""
 
 from __future__ import annotations
 
