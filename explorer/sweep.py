@@ -80,6 +80,7 @@ def check(spec: StudySpec) -> None:
     Raises:
         ConfigError, StudyError: one sentence.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress says what its INFO lines say
     spec.check()
     engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
 
@@ -114,7 +115,6 @@ def _run(spec: StudySpec, directory: Path, found: Preflight, console: Console, a
 
 
 def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     arms = open_arms(spec, directory, data_digest=found.data_digest)
     arms["search"].study.set_user_attr("costs", {name: cost._asdict() for name, cost in found.costs.items()})
     for arm in arms.values():
