@@ -20,10 +20,10 @@ SPEC = {
     "name": "overhead",
     "space": {"lambda_kd": {"low": 0.01, "high": 10, "log": True}},
     "base": {
-        "teacher": "fpn:resnet18", "student": "fpn:tu-mobilenetv3_small_050", "steps": 120, "eval_every": 30,
+        "teacher": "fpn:resnet18", "student": "fpn:tu-mobilenetv3_small_050", "steps": 90, "eval_every": 30,
         "crop_height": 64, "crop_width": 64, "teacher_recipe": {"steps": 20, "crop_height": 64, "crop_width": 64},
     },
-    "num_trials": 9, "pruner": "nop", "max_concurrent": 1,
+    "num_trials": 7, "pruner": "nop", "max_concurrent": 1,
 }  # fmt: skip
 OUT = Path(__file__).with_suffix(".json")
 

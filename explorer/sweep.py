@@ -124,7 +124,7 @@ def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console,
         console.print("Every trial has ended; nothing to run.")
         return 0
     with _ray(address):
-        slots = spec.max_concurrent or _slots(spec)
+        slots = _slots(spec, may_grow=address is not None)
         teachers = _train_teachers(spec, console, slots)
         arms["search"].study.set_user_attr("teachers", teachers)
         _fit(spec, directory, bridge, arms, console, slots)
@@ -207,13 +207,19 @@ def _resources(spec: StudySpec) -> dict[str, float]:
     return {"cpu": spec.cpus_per_trial, "gpu": gpus}
 
 
-def _slots(spec: StudySpec) -> int:
-    """How many trials the cluster's resources hold at a time."""
+def _slots(spec: StudySpec, *, may_grow: bool) -> int:
+    """Trials at a time: what the resources hold, at most `max_concurrent`; just that on a cluster, which may scale up.
+
+    Raises:
+        StudyError: not even one trial fits.
+    """
+    if may_grow and spec.max_concurrent:
+        return spec.max_concurrent
     there = ray.cluster_resources()
     held = [there.get(name.upper(), 0.0) / need for name, need in _resources(spec).items() if need]
     if min(held) < 1:
         raise StudyError(f"A trial asks for {_resources(spec)}, but the cluster has {dict(there)}. Ask for less.")
-    return int(min(held))
+    return min(int(min(held)), spec.max_concurrent or int(min(held)))
 
 
 @contextmanager

@@ -215,8 +215,9 @@ def test_pairs_lists_families_and_costs():
 
 
 def test_more_than_the_machine_has_is_refused(ray_local, tiny_spec, cache, tmp_path):
+    greedy = StudySpec.parse({**tiny_spec, "cpus_per_trial": 64, "max_concurrent": 1})
     with pytest.raises(StudyError, match="Ask for less"):
-        sweep(StudySpec.parse({**tiny_spec, "cpus_per_trial": 64}), tmp_path / "study", console=quiet())
+        sweep(greedy, tmp_path / "study", console=quiet())
 
 
 def test_a_study_has_one_driver_at_a_time(finished):
