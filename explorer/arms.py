@@ -66,10 +66,6 @@ class Arm:
             trial.set_user_attr(name, value)
         return trial, config
 
-    def directory(self, number: int) -> str:
-        """Where a trial's checkpoints are, relative to the study's folder."""
-        return f"trials/{self.role}-{number:05d}"
-
     def tell(self, trial: optuna.Trial, value: float | None, state: TrialState) -> None:
         """End a trial. A grid that has no point left asks Optuna's own loop to stop; here the quota does that."""
         try:
@@ -118,6 +114,11 @@ def open_arms(spec: StudySpec, directory: Path, *, data_digest: str, new: bool =
     return arms
 
 
+def trial_directory(role: Role, number: int) -> str:
+    """Where a trial's checkpoints and log are, relative to the study's folder."""
+    return f"trials/{role}-{number:05d}"
+
+
 def study_name(spec: StudySpec, role: Role) -> str:
     return spec.name if role == "search" else f"{spec.name} (students alone)"
 
@@ -133,7 +134,6 @@ def _open(
     *,
     new: bool,
 ) -> optuna.Study:
-    budget = space.config({}, base).steps
     study = optuna.create_study(
         study_name=study_name(spec, role), storage=storage, direction="maximize", load_if_exists=True
     )
@@ -143,12 +143,14 @@ def _open(
             f"The storage already holds study {spec.name!r} with {asked} trials. Choose another name, or resume its "
             "folder."
         )
-    study.sampler = engines.sampler(spec, asked=asked)
-    study.pruner = engines.pruner(spec, budget=budget)
+    if role == "baseline" and spec.sampler == "grid":  # its points are the search's
+        study.sampler = optuna.samplers.RandomSampler(seed=spec.sampler_seed + asked)
+    else:
+        study.sampler = engines.sampler(spec, asked=asked)
     if role == "baseline":  # never pruned: every gain needs it whole
         study.pruner = NopPruner()
-        if spec.sampler == "grid":  # its points are the search's
-            study.sampler = optuna.samplers.RandomSampler(seed=spec.sampler_seed + asked)
+    else:
+        study.pruner = engines.pruner(spec, budget=space.config({}, base).steps)
     identity = {"space": space.to_json(), "base": base, "data": data_digest}
     known = study.user_attrs.get("identity")
     if known is None:

@@ -26,7 +26,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from explorer.arms import Arm
+from explorer.arms import Arm, trial_directory
 from trainables import checkpoint
 
 METRIC, MODE = "miou", "max"
@@ -78,7 +78,7 @@ class Bridge(Searcher):
         attributes = trial.user_attrs
         steps = set(arm.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
         self.live[trial_id] = Live(arm, trial, attributes["budget"], min(self._grace, attributes["budget"]), steps)
-        return {"config": attributes["config"], "directory": arm.directory(trial.number)}
+        return {"config": attributes["config"], "directory": trial_directory(arm.role, trial.number)}
 
     def report(self, trial_id: str, result: dict[str, Any]) -> str:
         """Record a result and decide; what the scheduler's face calls."""
@@ -96,7 +96,7 @@ class Bridge(Searcher):
         if step >= live.budget:
             return self._tell(live, TrialState.COMPLETE, value=value, facts=result)
         if live.grace <= step and live.trial.should_prune():
-            checkpoint.discard(self._directory / live.arm.directory(live.trial.number))  # it never goes on
+            checkpoint.discard(self._directory / trial_directory(live.arm.role, live.trial.number))  # it never goes on
             return self._tell(live, TrialState.PRUNED, facts=result)
         return TrialScheduler.CONTINUE
 

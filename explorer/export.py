@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 import yaml
 
+from explorer.arms import trial_directory
 from explorer.results import load_studies, trials
 from trainables import checkpoint
 from trainables.config import TrialConfig
@@ -63,7 +64,7 @@ def export(
     dataset = open_dataset(config.data)
     if dataset.digest() != studies["search"].user_attrs["identity"]["data"]:
         raise StudyError(f"The data set {config.data!r} has changed since the sweep. Export needs the one it ran on.")
-    folder = directory / "trials" / f"search-{chosen.number:05d}"
+    folder = directory / trial_directory("search", chosen.number)
     found = checkpoint.latest(folder, digest=config.digest())
     if found is None:
         raise StudyError(f"Trial {chosen.number} has no checkpoint in {folder}. Was the folder moved or cleaned?")
