@@ -11,7 +11,7 @@ from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from explorer import engines
+from explorer import engines, storages
 from explorer.study import StudySpec
 from search_spaces.pairs import pair_name
 from search_spaces.space import SearchSpace
@@ -99,7 +99,7 @@ def open_arms(spec: StudySpec, directory: Path, *, data_digest: str, new: bool =
     Raises:
         StudyError: the storage holds this study already, or with another space, base or data set.
     """
-    storage = engines.open_storage(spec, directory)
+    storage = storages.open_storage(spec, directory)
     alone, alone_base, num_baselines = spec.baseline()
     students = alone.students(alone_base)
     points = [{"student": students[n % len(students)]} for n in range(num_baselines)]

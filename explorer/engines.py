@@ -1,19 +1,15 @@
-"""Optuna's samplers and pruners by name, and the storage they work on."""
+"""Optuna's samplers and pruners by name."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import warnings
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.exc import SQLAlchemyError
 
 from explorer.peers import PeerPruner
 from explorer.study import StudySpec
@@ -82,25 +78,6 @@ def pruner(spec: StudySpec, *, budget: int) -> BasePruner:
         inner = _lookup("pruner", options.pop("wrapped_pruner", "median"), PRUNERS)
         options["wrapped_pruner"] = inner()
     return PeerPruner(_make("pruner", spec.pruner, known, options))
-
-
-def open_storage(spec: StudySpec, directory: Path) -> BaseStorage:
-    """The study's storage: `journal` (default) or `sqlite` in its folder, or a database URL.
-
-    Raises:
-        StudyError: the URL cannot be opened.
-    """
-    name = spec.storage or "journal"
-    if name == "journal":
-        return JournalStorage(JournalFileBackend(str(directory / "study.journal")))
-    url = f"sqlite:///{directory / 'study.db'}" if name == "sqlite" else name
-    try:
-        return optuna.storages.get_storage(RDBStorage(url))
-    except (ImportError, ValueError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        scheme = name.partition(":")[0]  # never the URL itself: it may hold a password
-        raise StudyError(
-            f"The {scheme!r} storage cannot be opened ({type(error).__name__}). Check the URL and driver."
-        ) from None
 
 
 def _default_sampler_options(spec: StudySpec, asked: int) -> dict[str, Any]:

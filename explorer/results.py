@@ -12,7 +12,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import engines, sensitivity
+from explorer import sensitivity, storages
 from explorer.arms import ROLES, Role, study_name
 from explorer.study import SPEC_FILE, StudySpec
 from search_spaces.pairs import family
@@ -28,7 +28,7 @@ def load_studies(directory: Path) -> tuple[StudySpec, dict[Role, optuna.Study]]:
     if not (directory / SPEC_FILE).exists():
         raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
     spec = StudySpec.load(directory / SPEC_FILE)
-    storage = engines.open_storage(spec, directory)
+    storage = storages.open_storage(spec, directory)
     try:
         return spec, {role: optuna.load_study(study_name=study_name(spec, role), storage=storage) for role in ROLES}
     except KeyError:

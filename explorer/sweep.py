@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from rich.console import Console
 from explorer import engines
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
+from explorer.cluster import connected
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.config import TrialConfig
@@ -123,7 +123,7 @@ def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console,
     if not bridge.num_open():
         console.print("Every trial has ended; nothing to run.")
         return 0
-    with _ray(address):
+    with connected(address):
         slots = _slots(spec, may_grow=address is not None)
         teachers = _train_teachers(spec, console, slots)
         arms["search"].study.set_user_attr("teachers", teachers)
@@ -238,18 +238,3 @@ def sole_driver(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    """Ray for the time of a sweep: a cluster's, this process's own, or one started here and stopped again."""
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        yield
-    finally:
-        ray.shutdown()
