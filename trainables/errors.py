@@ -7,7 +7,8 @@ HeteroakdError (ValueError)
 ├── TeacherError        a teacher that cannot be loaded
 ├── CheckpointError     a checkpoint that is torn or belongs to another trial
 ├── StudyError          a study folder or storage
-└── NonFiniteLoss       training diverged: ends the trial, not the sweep
+├── NonFiniteLoss       training diverged: ends the trial, not the sweep
+└── Interrupted         a full disk, storage out of reach: ends the sweep; its trials stay resumable
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class StudyError(HeteroakdError):
 
 
 class NonFiniteLoss(HeteroakdError):
+    pass
+
+
+class Interrupted(HeteroakdError):
     pass
 
 

@@ -21,6 +21,7 @@ from trainables.meter import Clock, Meter, check_finite
 from trainables.metrics import miou
 from trainables.models.segmodel import Features, SegModel
 from trainables.state import Report, TrialState
+from trainables.store import Store, at
 
 LOG_EVERY = 10  # steps between host syncs: loss sums are read and checked here
 
@@ -30,7 +31,7 @@ def train(
     *,
     dataset: SegDataset,
     teacher: SegModel | None = None,
-    directory: Path,
+    directory: Path | Store,
     report: Callable[[Report], None] = lambda _: None,
 ) -> TrialState:
     """Train one trial to its budget, or on from the newest checkpoint in `directory`.
@@ -39,11 +40,12 @@ def train(
 
     Args:
         teacher: frozen (see `teachers.py`); None for a method that needs none.
-        directory: holds the checkpoints and `log.jsonl`.
+        directory: holds the checkpoints and `log.jsonl`; a folder, or a store that may be elsewhere.
         report: called after each evaluation, when the checkpoint is on disk; may raise to end the trial.
 
     Raises:
         NonFiniteLoss: a loss became NaN or infinite; says which and when.
+        Interrupted: the disk is full, or the storage cannot be reached; the checkpoint before is whole.
     """
     torch.set_num_threads(config.num_threads)
     device = pick_device(config)
@@ -130,12 +132,15 @@ def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, step: int) -> 
     return lr
 
 
-def save(state: TrialState, config: TrialConfig, directory: Path) -> None:
-    """Checkpoint, and the history as `log.jsonl` for people to read. The last one needs no optimiser, nor another."""
+def save(state: TrialState, config: TrialConfig, directory: Path | Store) -> None:
+    """The history as `log.jsonl` for people to read, and a checkpoint. The last one needs no optimiser, nor another.
+
+    The log goes first: where a checkpoint is, its log is whole.
+    """
     meta = {"digest": config.digest(), **state.meta()}
     done = state.step == config.steps
+    log = "".join(json.dumps(report) + "\n" for report in meta["history"])
+    at(directory).write("log.jsonl", lambda path: path.write_bytes(log.encode()))
     checkpoint.save(
         directory, step=state.step, tensors=state.tensors(optimizer=not done), meta=meta, keep=1 if done else 2
     )
-    lines = [json.dumps(report) for report in meta["history"]]
-    (directory / "log.jsonl").write_text("\n".join(lines) + "\n")

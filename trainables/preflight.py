@@ -11,6 +11,7 @@ from trainables.data.check import verify
 from trainables.errors import ModelError
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
+from trainables.models.latency import latency_ms
 from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
 from trainables.teachers import load_teacher
@@ -20,14 +21,15 @@ class Preflight(NamedTuple):
     """The data set's content hash, and what each network of the trials costs at the training crop."""
 
     data_digest: str
-    costs: dict[str, Cost]
+    costs: dict[str, dict[str, float]]
 
 
-def preflight(configs: Iterable[TrialConfig]) -> Preflight:
+def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflight:
     """Open and verify the data, build every network, compare every pair's taps.
 
     Args:
         configs: one of each kind of trial (teacher, student, tap), all on one data set.
+        timed: measure each network's latency here too.
 
     Raises:
         DataError, ModelError, TeacherError: what the first trial would have failed with.
@@ -44,7 +46,12 @@ def preflight(configs: Iterable[TrialConfig]) -> Preflight:
             check_tap(config, student=built[config.student], teacher=built[config.teacher])
         if config.reads("teacher") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
-    return Preflight(dataset.digest(), {name: _cost(name, model, configs[0]) for name, model in built.items()})
+    times = {name: latency_ms(model, configs[0]) for name, model in built.items()} if timed else {}
+    costs = {name: _cost(name, model, configs[0])._asdict() for name, model in built.items()}
+    return Preflight(
+        dataset.digest(),
+        {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
+    )
 
 
 def _cost(name: str, model: SegModel, config: TrialConfig) -> Cost:

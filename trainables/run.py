@@ -8,30 +8,56 @@ from pathlib import Path
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
+from trainables.data.dataset import SegDataset
+from trainables.device import release
 from trainables.loop import train
 from trainables.losses import LOSSES
 from trainables.state import Report
+from trainables.store import Store
 from trainables.teachers import load_teacher
 
 
 def run(config: TrialConfig, *, directory: Path, say: Callable[[str], None] = lambda _: None) -> Report:
-    """Train to the budget, or on from the checkpoint in `directory`; the teacher comes from the cache or is trained.
+    """Check the data, then `run_trial`.
 
     Args:
         say: told each evaluation as a line of text.
 
-    Returns:
-        The last evaluation.
-
     Raises:
-        HeteroakdError: wrong data, networks or checkpoint, or a loss that is not finite.
+        HeteroakdError: wrong data, networks or checkpoint, a loss that is not finite, or a full disk.
     """
     dataset = open_dataset(config.data)
     verify(dataset)
-    teacher = load_teacher(config, dataset=dataset) if LOSSES[config.method].needs_teacher else None
 
     def tell(found: Report) -> None:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())
         say(f"step {found.step}/{config.steps}: mIoU {100 * found.miou:.2f} %, {terms}, {found.seconds:.0f} s")
 
-    return train(config, dataset=dataset, teacher=teacher, directory=directory, report=tell).history[-1]
+    return run_trial(config, dataset=dataset, directory=directory, report=tell)
+
+
+def run_trial(
+    config: TrialConfig,
+    *,
+    dataset: SegDataset,
+    directory: Path | Store,
+    report: Callable[[Report], None],
+    cache: Path | None = None,
+) -> Report:
+    """Train to the budget, or on from the checkpoint in `directory`; the teacher comes from the cache or is trained.
+
+    Args:
+        dataset: opened and sound.
+        report: see `loop.train`.
+        cache: folder of the trained teachers; none: the user's.
+
+    Returns:
+        The last evaluation.
+
+    Raises:
+        HeteroakdError: wrong networks or checkpoint, a loss that is not finite, or a full disk.
+    """
+    release()
+    needed = LOSSES[config.method].needs_teacher
+    teacher = load_teacher(config, dataset=dataset, cache=cache) if needed else None
+    return train(config, dataset=dataset, teacher=teacher, directory=directory, report=report).history[-1]

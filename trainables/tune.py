@@ -17,45 +17,39 @@ from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
-from trainables.device import pick_device, release
-from trainables.errors import HeteroakdError
-from trainables.loop import train
-from trainables.losses import LOSSES
+from trainables.device import pick_device
+from trainables.errors import HeteroakdError, Interrupted
+from trainables.run import run_trial
 from trainables.state import Report
-from trainables.teachers import ensure_teacher, load_teacher
+from trainables.store import open_store
+from trainables.teachers import ensure_teacher
 
 
 def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str) -> None:
     """Train one trial and report each evaluation (the fields of `Report`) and the device.
 
     What a user or the training itself can cause (a damaged image, a non-finite loss) is reported as `failed` with its
-    reason, since repeating it would fail again; anything else raises, and Tune restarts the trial.
+    reason, since repeating it would fail again. A full disk or storage out of reach is reported as `interrupted`: it
+    says nothing about the trial, which can go on later. Anything else raises, and Tune restarts the trial.
 
     Args:
-        params: `config`, the fields of TrialConfig, and `directory`, relative to the study's folder.
-        study_directory: absolute.
+        params: `config`, the fields of TrialConfig, and `directory`, relative to `study_directory`.
+        study_directory: where the trials' folders are: an absolute path, or a URI (see `store.open_store`).
         cache: folder of the trained teachers.
     """
     try:
-        run_trial(
-            TrialConfig.parse(params["config"]),
-            directory=Path(study_directory) / params["directory"],
-            cache=Path(cache),
-        )
+        config = TrialConfig.parse(params["config"])
+        device = pick_device(config).type
+
+        def report(found: Report) -> None:
+            tune.report({**asdict(found), "device": device})
+
+        store = open_store(study_directory, params["directory"])
+        run_trial(config, dataset=_dataset(config.data), directory=store, report=report, cache=Path(cache))
+    except Interrupted as error:
+        tune.report({"step": 0, "miou": float("nan"), "interrupted": str(error)})
     except HeteroakdError as error:
         tune.report({"step": 0, "miou": float("nan"), "failed": str(error)})
-
-
-def run_trial(config: TrialConfig, *, directory: Path, cache: Path) -> None:
-    release()
-    dataset = _dataset(config.data)
-    teacher = load_teacher(config, dataset=dataset, cache=cache) if LOSSES[config.method].needs_teacher else None
-    device = pick_device(config).type
-
-    def report(found: Report) -> None:
-        tune.report({**asdict(found), "device": device})
-
-    train(config, dataset=dataset, teacher=teacher, directory=directory, report=report)
 
 
 @lru_cache(maxsize=1)

@@ -80,10 +80,10 @@ def test_a_state_comes_back_from_disk_bit_for_bit(start, outcome, tmp_path, opti
     state = start(method="heteroakd", **optimizer)
     step(state)
     state.history.append(Report(1, 0.5, [0.5, None], {"loss_task": 1.0}, {"loss_task": 1.0}, 0.1, 2.0))
-    path = checkpoint.save(tmp_path, step=1, tensors=state.tensors(), meta=state.meta())
+    name = checkpoint.save(tmp_path, step=1, tensors=state.tensors(), meta=state.meta())
     before = outcome(state)
     other = start(method="heteroakd", seed=8, **optimizer)
-    other.restore(*checkpoint.load(path))
+    other.restore(*checkpoint.load(tmp_path / name))
     assert outcome(other) == before
     step(state)
     step(other)

@@ -1,0 +1,82 @@
+"""Files that appear whole or not at all, whatever ends the process, the disk or the power."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from trainables.errors import Interrupted
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP}  # some network file systems
+
+
+def write(path: Path, fill: Callable[[Path], object]) -> None:
+    """Let `fill` write a file beside `path`, flush it to disk and rename it; the folder is made if need be.
+
+    Raises:
+        Interrupted: the disk is full or cannot be written. What was at `path` is still there, whole.
+    """
+    with interrupting(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(part_of(path.name))
+        try:
+            fill(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """As `write`, in UTF-8."""
+    write(path, lambda part: part.write_bytes(text.encode()))
+
+
+def part_of(name: str) -> str:
+    """A name for the unfinished file, that no other process uses."""
+    return f".{name}.part-{uuid4().hex[:12]}"
+
+
+def is_part(name: str) -> bool:
+    """Whether a name is one of `part_of`: what a killed process leaves."""
+    return name.startswith(".") and ".part-" in name
+
+
+@contextmanager
+def interrupting(where: object) -> Iterator[None]:
+    """What goes wrong with the disk in here is no fault of the trial.
+
+    Args:
+        where: named in the sentence; a folder or a URI without a password.
+
+    Raises:
+        Interrupted: instead of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "then `heteroakd resume` (or the same command again)."
+        if error.errno in _FULL:
+            raise Interrupted(f"The disk of {where} is full ({reason}). Free space, {remedy}") from None
+        raise Interrupted(f"{where} cannot be used ({reason}). Make it reachable and writable, {remedy}") from None
+
+
+def _sync_folder(directory: Path) -> None:
+    """Without it a loss of power may undo the rename."""
+    folder = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(folder)
