@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench chromium
+.PHONY: demo test bench chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/heteroakd dashboard sweeps/demo
 	$(BIN)/heteroakd export sweeps/demo --by gain --out sweeps/demo/best
 
-test: .venv/installed-test chromium
+test: .venv/installed-test chromium postgresql
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -36,3 +36,12 @@ chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium; } \
 	|| echo "No Chromium: the browser tests will be skipped."
+
+# The PostgreSQL tests start a server of their own; the package must therefore make no cluster and start no service.
+postgresql:
+	@command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	&& apt-get install -y -qq --no-install-recommends postgresql-common \
+	&& sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf \
+	&& apt-get install -y -qq --no-install-recommends postgresql; } \
+	|| echo "No PostgreSQL: the tests that need a server will be skipped."
