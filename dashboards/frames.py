@@ -29,6 +29,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "baseline": "float64",
         "gain": "float64",
         "parameters_millions": "float64",
+        "gmac": "float64",
+        "latency_ms": "float64",
         "seconds": "float64",
     },
     "curves": {"role": "str", "number": "int64", "step": "int64", "miou": "float64"},
@@ -62,6 +64,7 @@ class StudyFrames:
 
     Attributes:
         summary: label -> formatted text, in the order shown; the label "study" names the page.
+        cost: the column of trials that mIoU is weighed against: parameters_millions, gmac or latency_ms.
         trials: one row per trial, keyed by (role, number). role: search or baseline. state: COMPLETE, PRUNED, FAIL,
             RUNNING or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is final for
             COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
@@ -74,6 +77,7 @@ class StudyFrames:
     """
 
     summary: Mapping[str, str] = field(default_factory=dict)
+    cost: str = "parameters_millions"
     trials: pd.DataFrame = field(default_factory=lambda: blank("trials"))
     curves: pd.DataFrame = field(default_factory=lambda: blank("curves"))
     dimensions: pd.DataFrame = field(default_factory=lambda: blank("dimensions"))

@@ -1,4 +1,4 @@
-"""Trade-off: mIoU against the size of the student."""
+"""Trade-off: mIoU against what the student costs: parameters, multiply-accumulates or latency."""
 
 from __future__ import annotations
 
@@ -11,33 +11,41 @@ from dashboards import marks, theme
 from dashboards.frames import StudyFrames
 
 CAPTION = (
-    "The line joins the complete trials, distilled or not, that no smaller student matches: what lies under it is "
+    "The line joins the complete trials, distilled or not, that no cheaper student matches: what lies under it is "
     "never the right choice, and grey diamonds show the students alone."
 )
-TITLE = "mIoU against the size of the student"
+TITLE = "mIoU against the cost of the student"
+AXES = {
+    "parameters_millions": "student's parameters (millions)",
+    "gmac": "student's multiply-accumulates of a crop (1e9)",
+    "latency_ms": "student's latency for a crop (ms)",
+}
 
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """mIoU in %, size in millions of parameters (column `size`).
+    """mIoU in %, cost in the unit of the axis (column `size`).
 
     Attributes:
+        axis: title of the cost's axis.
         search: search trials with a value, as from `marks.points`.
         baselines: complete baseline trials.
         front: size, miou of the Pareto front over complete trials of both roles, by rising size.
     """
 
+    axis: str
     search: pd.DataFrame
     baselines: pd.DataFrame
     front: pd.DataFrame
 
 
 def prepare(frames: StudyFrames) -> Tradeoff:
-    """Trials with a value and a size, and the Pareto front of the complete ones."""
-    drawn = marks.points(frames.trials).assign(size=frames.trials["parameters_millions"].tolist())
+    """Trials with a value and a cost, and the Pareto front of the complete ones."""
+    drawn = marks.points(frames.trials).assign(size=frames.trials[frames.cost].tolist())
     drawn = drawn[drawn["miou"].notna() & drawn["size"].notna()]
     complete = drawn[drawn["state"] == "COMPLETE"]
     return Tradeoff(
+        axis=AXES[frames.cost],
         search=drawn[drawn["role"] == "search"],
         baselines=complete[complete["role"] == "baseline"],
         front=pareto(complete[["size", "miou"]]),
@@ -56,10 +64,10 @@ def pareto(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(data: Tradeoff) -> go.Figure:
-    """Millions of parameters against mIoU, the Pareto front as a step line."""
+    """Cost against mIoU, the Pareto front as a step line."""
     if data.search.empty and data.baselines.empty:
         return theme.empty(TITLE, "No trial has reported a value yet.")
-    drawing = theme.canvas(TITLE, x="student's parameters (millions)", y="mIoU (%)")
+    drawing = theme.canvas(TITLE, x=data.axis, y="mIoU (%)")
     sizes = pd.concat([data.search["size"], data.baselines["size"]])
     pad = max(0.08 * (sizes.max() - sizes.min()), 0.05 * sizes.max())
     first, last = sizes.min() - pad, sizes.max() + pad

@@ -1,18 +1,22 @@
-"""An arm: one Optuna study, its space and how many trials it gets. A sweep has two, `baseline` and `search`."""
+"""An arm: one Optuna study, its plan and how many trials it gets. A sweep has two, `baseline` and `search`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.pruners import NopPruner
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
-from explorer import engines, storages
+from explorer import engines, storages, warm
 from explorer.study import StudySpec
+from explorer.views import reborn
 from search_spaces.pairs import pair_name
 from search_spaces.space import SearchSpace
 from trainables.config import TrialConfig
@@ -23,42 +27,143 @@ ROLES: tuple[Role, ...] = ("baseline", "search")  # in this order: gains can be 
 
 
 @dataclass(frozen=True)
-class Arm:
-    """Asks its study for trials until it has `num_trials` of them, in whatever state."""
+class Plan:
+    """What an arm is to try: `points` (partial params) first, `num_probes` at random, the rest as the sampler says."""
 
     role: Role
-    study: optuna.Study
     space: SearchSpace
     base: dict[str, Any]
     num_trials: int
-    seeds: tuple[int, ...]
+    points: list[dict[str, Any]]
+    num_probes: int = 0
+
+    def is_probe(self, index: int) -> bool:
+        """Whether the trial that is asked for as the index-th is a probe: spread evenly behind the points."""
+        free = self.num_trials - len(self.points)
+        place = index - len(self.points)
+        return place >= 0 and (place + 1) * self.num_probes // free > place * self.num_probes // free
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Asks its study for trials until it has `num_trials` of them, in whatever state.
+
+    Attributes:
+        num_warm: trials at the head of the study that an earlier one ran (`warm.py`).
+    """
+
+    plan: Plan
+    study: optuna.Study
+    spec: StudySpec
+    num_warm: int = 0
+
+    @property
+    def role(self) -> Role:
+        return self.plan.role
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.plan.space
+
+    @property
+    def num_trials(self) -> int:
+        return self.plan.num_trials
 
     @property
     def budget(self) -> int:
         """Steps of a full trial."""
-        return self.space.config({}, self.base).steps
+        return self.space.config({}, self.plan.base).steps
+
+    def trials(self) -> list[FrozenTrial]:
+        """The trials of this sweep, by number; those of a warm start are not."""
+        return self.study.get_trials(deepcopy=False)[self.num_warm :]
 
     def remaining(self) -> int:
         """Trials not asked for yet; enqueued ones wait to be asked for."""
-        asked = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-        return max(0, self.num_trials - len(asked))
+        return max(0, self.num_trials - sum(trial.state != TrialState.WAITING for trial in self.trials()))
 
     def num_open(self) -> int:
         """Trials that have not ended: running in the storage, or not asked for yet."""
-        return len(self.orphans()) + self.remaining()
+        return sum(trial.state == TrialState.RUNNING for trial in self.trials()) + self.remaining()
 
     def ask(self) -> tuple[optuna.Trial, TrialConfig]:
         """A new trial, with everything one may want to know about it later as attributes."""
-        trial = self.study.ask()
-        params = self.space.suggest(trial, self.base)
-        seed = self.seeds[self._repeat(trial.number) % len(self.seeds)]
-        config = self.space.config(params, {**self.base, "seed": seed})
+        trials = self.study.get_trials(deepcopy=False)
+        waiting = (trial.number for trial in trials if trial.state == TrialState.WAITING)
+        self.study.sampler = self._sampler(next(waiting, len(trials)))
+        with storages.one_sync(self.study._storage):
+            return self._describe(self.study.ask())
+
+    def orphans(self) -> list[optuna.Trial]:
+        """Trials that were running when an earlier driver ended; they go on from their checkpoints."""
+        return [self._adopt(trial) for trial in self.trials() if trial.state == TrialState.RUNNING]
+
+    def report(self, trial: optuna.Trial, value: float, step: int) -> None:
+        """Record mIoU at a step; a trial that goes back to an earlier checkpoint writes its steps again."""
+        self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+
+    def should_prune(self, trial: optuna.Trial) -> bool:
+        """The pruner's word, whatever the objectives: it sees mIoU alone."""
+        return self.study.pruner.prune(self.study, self.study._storage.get_trial(trial._trial_id))
+
+    def tell(
+        self,
+        trial: optuna.Trial,
+        state: TrialState,
+        *,
+        miou: float | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a trial, a complete one with its mIoU; facts first, because a finished trial is closed to them."""
+        with storages.one_sync(self.study._storage):
+            for name, fact in (facts or {}).items():
+                trial.set_user_attr(name, fact)
+            self._end(trial, state, miou)
+
+    def _end(self, trial: optuna.Trial, state: TrialState, miou: float | None) -> None:
+        if state == TrialState.PRUNED and len(self.study.directions) > 1:  # Optuna would give it one value of several
+            self.study._storage.set_trial_state_values(trial._trial_id, state)
+            return
+        values = None if miou is None else self._values(trial, miou)
+        try:
+            self.study.tell(trial, values, state=state)
+        except RuntimeError as error:  # a grid without a point left asks Optuna's loop to stop; the quota does that
+            if "Study.stop" not in str(error):
+                raise
+
+    def _values(self, trial: optuna.Trial, miou: float) -> list[float]:
+        others = self.spec.objectives[1 : len(self.study.directions)]
+        cost = self.study.user_attrs["costs"][trial.user_attrs["student"]] if others else {}
+        return [miou, *(float(cost[name]) for name in others)]
+
+    def _adopt(self, trial: FrozenTrial) -> optuna.Trial:
+        if "config" in trial.user_attrs:
+            return optuna.Trial(self.study, trial._trial_id)
+        self.study.sampler = self._sampler(trial.number)  # its driver died before it was described
+        self._describe(reborn(self.study, trial))
+        return optuna.Trial(self.study, trial._trial_id)
+
+    def _sampler(self, number: int) -> BaseSampler:
+        stream = ROLES.index(self.role)
+        if self.plan.is_probe(number - self.num_warm):
+            return engines.uniform(self.spec, number=number, stream=stream)
+        if self.role == "baseline" and self.spec.sampler == "grid":  # its points are the search's
+            return RandomSampler(seed=number)
+        return engines.sampler(self.spec, number=number, stream=stream)
+
+    def _describe(self, trial: optuna.Trial) -> tuple[optuna.Trial, TrialConfig]:
+        params = self.space.suggest(trial, self.plan.base)
+        index = trial.number - self.num_warm
+        seeds = self.spec.seeds
+        config = self.space.config(params, {**self.plan.base, "seed": seeds[self._repeat(index) % len(seeds)]})
         attributes: dict[str, Any] = {
             "student": config.student,
             "method": config.method,
             "seed": config.seed,
             "budget": config.steps,
         }
+        if self.plan.is_probe(index):
+            attributes["probe"] = True
         if config.reads("teacher"):
             attributes |= {"teacher": config.teacher, "pair": pair_name(config.teacher, config.student)}
         attributes["config"] = config.model_dump(mode="json")  # last: a trial that has it is described whole
@@ -66,28 +171,22 @@ class Arm:
             trial.set_user_attr(name, value)
         return trial, config
 
-    def tell(self, trial: optuna.Trial, value: float | None, state: TrialState) -> None:
-        """End a trial. A grid that has no point left asks Optuna's own loop to stop; here the quota does that."""
-        try:
-            self.study.tell(trial, value, state=state)
-        except RuntimeError as error:
-            if "Study.stop" not in str(error):
-                raise
-
-    def orphans(self) -> list[optuna.Trial]:
-        """Trials that were running when an earlier driver ended; they go on from their checkpoints."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [optuna.Trial(self.study, trial._trial_id) for trial in running if "config" in trial.user_attrs]
-
-    def close_unborn(self) -> None:
-        """End trials that were asked for but never described, because the driver died in between."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if "config" not in trial.user_attrs:
-                self.study.tell(trial.number, state=TrialState.FAIL)
-
-    def _repeat(self, number: int) -> int:
+    def _repeat(self, index: int) -> int:
         """Baselines take the students in turn, so the seed moves on after each round of them."""
-        return number // len(self.space.students(self.base)) if self.role == "baseline" else number
+        return index // len(self.space.students(self.plan.base)) if self.role == "baseline" else index
+
+
+def plans(spec: StudySpec) -> dict[Role, Plan]:
+    """Both arms' plans; the students alone in turn, so that each gets as many trials."""
+    alone, alone_base, num_baselines = spec.baseline()
+    students = alone.students(alone_base)
+    points = [{"student": students[n % len(students)]} for n in range(num_baselines)]
+    return {
+        "baseline": Plan("baseline", alone, alone_base, num_baselines, points),
+        "search": Plan(
+            "search", spec.search_space, spec.trial_base, spec.num_trials, spec.enqueue, num_probes=spec.num_probes
+        ),
+    }
 
 
 def open_arms(spec: StudySpec, directory: Path, *, data_digest: str, new: bool = False) -> dict[Role, Arm]:
@@ -100,18 +199,7 @@ def open_arms(spec: StudySpec, directory: Path, *, data_digest: str, new: bool =
         StudyError: the storage holds this study already, or with another space, base or data set.
     """
     storage = storages.open_storage(spec, directory)
-    alone, alone_base, num_baselines = spec.baseline()
-    students = alone.students(alone_base)
-    points = [{"student": students[n % len(students)]} for n in range(num_baselines)]
-    plans: tuple[tuple[Role, SearchSpace, dict[str, Any], int, list[dict[str, Any]]], ...] = (
-        ("baseline", alone, alone_base, num_baselines, points),
-        ("search", spec.search_space, spec.trial_base, spec.num_trials, spec.enqueue),
-    )
-    arms: dict[Role, Arm] = {}
-    for role, space, base, num_trials, enqueue in plans:
-        study = _open(spec, storage, role, space, base, data_digest, enqueue, new=new)
-        arms[role] = Arm(role, study, space, base, num_trials, tuple(spec.seeds))
-    return arms
+    return {role: _open(spec, plan, storage, data_digest, new=new) for role, plan in plans(spec).items()}
 
 
 def trial_directory(role: Role, number: int) -> str:
@@ -123,45 +211,34 @@ def study_name(spec: StudySpec, role: Role) -> str:
     return spec.name if role == "search" else f"{spec.name} (students alone)"
 
 
-def _open(
-    spec: StudySpec,
-    storage: BaseStorage,
-    role: Role,
-    space: SearchSpace,
-    base: dict[str, Any],
-    data_digest: str,
-    points: list[dict[str, Any]],
-    *,
-    new: bool,
-) -> optuna.Study:
+def _open(spec: StudySpec, plan: Plan, storage: BaseStorage, data_digest: str, *, new: bool) -> Arm:
+    others = spec.objectives[1:] if plan.role == "search" else []
+    directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in others)]
     study = optuna.create_study(
-        study_name=study_name(spec, role), storage=storage, direction="maximize", load_if_exists=True
+        study_name=study_name(spec, plan.role), storage=storage, directions=directions, load_if_exists=True
     )
-    asked = sum(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False))
-    if new and asked:
+    if new and any(trial.state == TrialState.RUNNING or trial.state.is_finished() for trial in study.get_trials()):
         raise StudyError(
-            f"The storage already holds study {spec.name!r} with {asked} trials. Choose another name, or resume its "
-            "folder."
+            f"The storage already holds study {spec.name!r} with {len(study.get_trials(deepcopy=False))} trials. "
+            "Choose another name, or resume its folder."
         )
-    if role == "baseline" and spec.sampler == "grid":  # its points are the search's
-        study.sampler = optuna.samplers.RandomSampler(seed=spec.sampler_seed + asked)
-    else:
-        study.sampler = engines.sampler(spec, asked=asked)
-    if role == "baseline":  # never pruned: every gain needs it whole
-        study.pruner = NopPruner()
-    else:
-        study.pruner = engines.pruner(spec, budget=space.config({}, base).steps)
-    identity = {"space": space.to_json(), "base": base, "data": data_digest}
+    study.pruner = engines.pruner(spec, budget=plan.space.config({}, plan.base).steps)
+    if plan.role == "baseline":
+        study.pruner = NopPruner()  # every gain needs it whole
+    identity = {"space": plan.space.to_json(), "base": plan.base, "data": data_digest}
     known = study.user_attrs.get("identity")
     if known is None:
-        for point in points[len(study.get_trials(deepcopy=False)) :]:  # a driver may have died in this loop
-            study.enqueue_trial(point)
+        warm.enqueue(study, plan.points) if plan.role == "baseline" else warm.begin(study, spec, plan, identity)
         study.set_user_attr("identity", identity)
-        return study
-    for name, value in identity.items():
-        if known[name] != value:
+    else:
+        _refuse_other(known, identity, spec.name)
+    return Arm(plan, study, spec, num_warm=warm.count(study))
+
+
+def _refuse_other(known: Mapping[str, Any], identity: Mapping[str, Any], name: str) -> None:
+    for part, value in identity.items():
+        if known[part] != value:
             raise StudyError(
-                f"The storage holds study {spec.name!r} with another {name}. Choose another name or storage, or go "
-                f"back to that {name}."
+                f"The storage holds study {name!r} with another {part}. Choose another name or storage, or go back to "
+                f"that {part}."
             )
-    return study

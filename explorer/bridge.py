@@ -2,20 +2,24 @@
 
 Tune sees two faces, `Bridge` (a Searcher) and `PruningFace` (a TrialScheduler). Both act on the same Optuna trials:
 
-    suggest            study.ask, with the Tune trial id as an attribute at once
-    a result arrives   trial.report(value, step), then should_prune; the scheduler is the only hook that Tune shows
+    suggest            study.ask, described as a whole before Tune hears of it
+    a result arrives   the value is recorded, then the pruner is asked; the scheduler is the only hook that Tune shows
                        every result, the last and the stopping one included
+    a worker dies      the trial goes back in line, as often as it makes progress, else `max_failures` times; a lost
+                       node is nobody's fault and not counted
     a trial's end      told once: PRUNED, COMPLETE, or FAIL with its reason; a trial that was only interrupted stays
                        RUNNING in the storage and is adopted by the next driver
 
 Nothing is restored from Tune's pickles: a resumed sweep is a new Tune run whose bridge first hands out the storage's
-RUNNING trials, which go on from their own checkpoints. Reports are idempotent by step, so a trial may repeat itself.
+RUNNING trials, which go on from their own checkpoints. A retry is the same thing within one driver. Reports are
+idempotent by step, so a trial may repeat itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +30,14 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from explorer import storages
 from explorer.arms import Arm, trial_directory
-from trainables import checkpoint
+from explorer.limits import OCCUPIED, reached
+from explorer.redact import redact
 
 METRIC, MODE = "miou", "max"
+_FACTS = ("iou", "seconds", "device")
+_NODE_DIED = "node has died"  # how Ray's ActorDiedError tells a lost machine from a lost process
 
 
 @dataclass
@@ -41,96 +49,176 @@ class Live:
     budget: int
     grace: int
     steps: set[int]
+    occupied: float
     told: TrialState | None = None
     error: str = "the worker died"
 
+    @property
+    def step(self) -> int:
+        """The last step that was ever reported."""
+        return max(self.steps, default=0)
+
 
 class Bridge(Searcher):
-    """The searcher's face, and the state of both."""
+    """The searcher's face, and the state of both.
 
-    def __init__(self, arms: Iterable[Arm], *, grace: int, directory: Path) -> None:
+    Attributes:
+        interrupted: why the sweep must end although trials are left, such as a full disk; None while it need not.
+    """
+
+    def __init__(
+        self,
+        arms: Iterable[Arm],
+        *,
+        grace: int,
+        max_failures: int = 0,
+        gpus: float = 0.0,
+        discard: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Args:
         arms: in the order in which they are served.
         grace: steps before a trial may be pruned.
-        directory: the study's folder.
+        max_failures: restarts of a trial whose worker dies again and again without a step of progress.
+        gpus: what a trial holds, for `gpu_hours`.
+        discard: removes the checkpoints of a trial's folder, which a pruned trial no longer needs.
         """
         super().__init__(metric=METRIC, mode=MODE)
-        self._directory = directory
         self._arms = tuple(arms)
         self._grace = grace
-        self._orphans = [(arm, trial) for arm in self._arms for trial in arm.orphans()]
+        self._max_failures = max_failures
+        self._gpus = gpus
+        self._discard = discard
+        self._waiting = [(arm, trial) for arm in self._arms for trial in arm.orphans()]
         self.live: dict[str, Live] = {}
+        self.interrupted: str | None = None
 
     def num_open(self) -> int:
-        """Trials still to be run: the adopted ones and those not yet asked for."""
-        return sum(arm.num_open() for arm in self._arms)
+        """Trials still to be run: the adopted ones and, unless a limit is reached, those not yet asked for."""
+        return sum(arm.num_open() - (arm.remaining() if self.limit(arm) else 0) for arm in self._arms)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]
-        """The next trial's config for the trainable: an orphan's first, then an arm's; FINISHED when all have ended."""
-        if self._orphans:
-            arm, trial = self._orphans.pop(0)
-        elif arms := [arm for arm in self._arms if arm.remaining()]:
+    def limit(self, arm: Arm) -> str | None:
+        """The limit that ends this arm early; the students alone are what gains are measured against, so none does."""
+        if arm.role == "baseline":
+            return None
+        trials = arm.trials()
+        every = [trial for other in self._arms for trial in other.trials()]
+        return reached(arm.spec, search=trials, every=every, gpus=self._gpus)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The next trial's config for the trainable: one that waits to go on first, then a new one of the first arm
+        that has any. None while a running trial may still come back; FINISHED when all have ended.
+        """
+        with self._interruptible():
+            return self._next(trial_id)
+        return Searcher.FINISHED
+
+    def _next(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self.interrupted:
+            return Searcher.FINISHED
+        if self._waiting:
+            arm, trial = self._waiting.pop(0)
+        elif arms := [arm for arm in self._arms if arm.remaining() and not self.limit(arm)]:
             arm = arms[0]
             trial, _ = arm.ask()
         else:
-            return Searcher.FINISHED
+            return None if any(live.told is None for live in self.live.values()) else Searcher.FINISHED
         trial.set_user_attr("ray_trial_id", trial_id)
-        attributes = trial.user_attrs
-        steps = set(arm.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-        self.live[trial_id] = Live(arm, trial, attributes["budget"], min(self._grace, attributes["budget"]), steps)
-        return {"config": attributes["config"], "directory": trial_directory(arm.role, trial.number)}
+        known = trial.user_attrs
+        steps = set(arm.study._storage.get_trial(trial._trial_id).intermediate_values)
+        grace = min(self._grace, known["budget"])
+        self.live[trial_id] = Live(arm, trial, known["budget"], grace, steps, known.get(OCCUPIED, 0.0))
+        return {"config": known["config"], "directory": trial_directory(arm.role, trial.number)}
 
     def report(self, trial_id: str, result: dict[str, Any]) -> str:
         """Record a result and decide; what the scheduler's face calls."""
-        live = self.live[trial_id]
+        with self._interruptible():
+            return self._record(self.live[trial_id], result)
+        return TrialScheduler.STOP
+
+    def _record(self, live: Live, result: dict[str, Any]) -> str:
         if live.told is not None:
             return TrialScheduler.STOP
+        if reason := result.get("interrupted"):
+            self.interrupted = reason
+            return TrialScheduler.STOP  # untold, so resumable
         if reason := result.get("failed"):
             return self._tell(live, TrialState.FAIL, reason=reason)
         value, step = float(result[METRIC]), int(result["step"])
         if not math.isfinite(value):
             return self._tell(live, TrialState.FAIL, reason=f"mIoU is {value} at step {step}.")
-        if step not in live.steps:
-            live.trial.report(value, step)
+        return self._judge(live, value, step, result)
+
+    def _judge(self, live: Live, value: float, step: int, result: dict[str, Any]) -> str:
+        self._occupy(live, result)
+        latest = live.step
+        if step not in live.steps or step == live.budget:
+            live.arm.report(live.trial, value, step)
             live.steps.add(step)
         if step >= live.budget:
-            return self._tell(live, TrialState.COMPLETE, value=value, facts=result)
-        if live.grace <= step and live.trial.should_prune():
-            checkpoint.discard(self._directory / trial_directory(live.arm.role, live.trial.number))  # it never goes on
-            return self._tell(live, TrialState.PRUNED, facts=result)
-        return TrialScheduler.CONTINUE
+            return self._tell(live, TrialState.COMPLETE, miou=value, facts=result)
+        if step < latest:
+            return TrialScheduler.CONTINUE  # repeated after a restart; judged before
+        if live.grace <= step and not live.trial.user_attrs.get("probe") and live.arm.should_prune(live.trial):
+            self._tell(live, TrialState.PRUNED, facts=result)
+            self._discard(trial_directory(live.arm.role, live.trial.number))  # it never goes on
+            return TrialScheduler.STOP
+        return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE
 
     def note_error(self, trial_id: str, error: str) -> None:
-        """Remember why a worker died; told when Tune gives the trial up."""
+        """Remember why a worker died; judged when Tune gives the trial up."""
         self.live[trial_id].error = error
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tune's last word on a trial. Without an error and not yet told: interrupted, so it stays resumable."""
         live = self.live.pop(trial_id, None)
         if error and live is not None and live.told is None:
-            self._tell(live, TrialState.FAIL, reason=live.error)
+            with self._interruptible():
+                self._died(live)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """A storage that is full or gone ends the sweep, not the trials: what it does not know did not happen."""
+        try:
+            yield
+        except storages.failures() as error:
+            reason = redact(" ".join(str(error).split()))[:300]
+            self.interrupted = f"The study's storage fails: {reason}. Mend that, then `heteroakd resume`."
+
+    def _died(self, live: Live) -> None:
+        """Back in line, unless it keeps dying at the same step."""
+        if _NODE_DIED not in live.error:
+            count, step = live.trial.user_attrs.get("crashes", (0, 0))
+            count = count + 1 if step == live.step else 1
+            live.trial.set_user_attr("crashes", (count, live.step))
+            if count > self._max_failures:
+                again = f"crashed {count} times at step {live.step}: " if count > 1 else ""
+                self._tell(live, TrialState.FAIL, reason=again + live.error)
+                return
+        self._waiting.append((live.arm, optuna.Trial(live.arm.study, live.trial._trial_id)))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the scheduler's face has seen it."""
+
+    def _occupy(self, live: Live, result: dict[str, Any]) -> None:
+        live.occupied += float(result.get("time_this_iter_s", 0.0))
+        if live.arm.spec.gpu_hours is not None:
+            live.trial.set_user_attr(OCCUPIED, live.occupied)
 
     def _tell(
         self,
         live: Live,
         state: TrialState,
         *,
-        value: float | None = None,
+        miou: float | None = None,
         reason: str | None = None,
         facts: dict[str, Any] | None = None,
     ) -> str:
-        """End a trial in the storage; attributes first, because a finished trial is closed to them."""
-        told: dict[str, Any] = (
-            {name: facts[name] for name in ("iou", "seconds", "device") if name in facts} if facts else {}
-        )
+        """End a trial in the storage."""
+        told: dict[str, Any] = {name: facts[name] for name in _FACTS if name in facts} if facts else {}
+        told[OCCUPIED] = round(live.occupied, 3)
         if reason:
             told["reason"] = reason
-        for name, fact in told.items():
-            live.trial.set_user_attr(name, fact)
-        live.arm.tell(live.trial, value, state)
+        live.arm.tell(live.trial, state, miou=miou, facts=told)
         live.told = state
         return TrialScheduler.STOP
 
@@ -158,7 +246,7 @@ class PruningFace(FIFOScheduler):
         return _bridge(tune_controller).report(trial.trial_id, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        _bridge(tune_controller).note_error(trial.trial_id, _last_line(trial))
+        _bridge(tune_controller).note_error(trial.trial_id, _why(trial))
 
 
 def _bridge(tune_controller: Any) -> Bridge:
@@ -169,8 +257,9 @@ def _bridge(tune_controller: Any) -> Bridge:
     return searcher
 
 
-def _last_line(trial: Trial) -> str:
-    """The exception's own line of the text that Tune keeps of a failure."""
+def _why(trial: Trial) -> str:
+    """The exception's own line of the text that Tune keeps of a failure; Ray's, when it is about a lost node."""
     path = trial.error_file
     lines = Path(path).read_text().strip().splitlines() if path and Path(path).exists() else []
-    return lines[-1] if lines else "the worker died"
+    lost = [line for line in lines if _NODE_DIED in line]
+    return (lost or lines or ["the worker died"])[-1]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explorer.redact import redact
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,10 +43,15 @@ def sweep(
     gpus: Annotated[float | None, typer.Option(help="GPUs per trial; may be a fraction.")] = None,
     concurrent: Annotated[int | None, typer.Option(help="Trials at a time.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds; resumable.")] = None,
-    storage: Annotated[str | None, typer.Option(help="journal, sqlite or a database URL.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="journal, sqlite, a database URL, grpc://HOST:PORT or env:NAME.")
+    ] = None,
     fix: Annotated[list[str] | None, typer.Option("--set", help="Fix a field of the trial: --set lr=0.002.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: sweeps/NAME.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster's address; default: start Ray here.")] = None,
+    address: Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")] = None,
+    trust_storage: Annotated[
+        bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
+    ] = False,
 ) -> None:
     """Launch a sweep: teachers, students alone, then the search. Ctrl-C leaves it resumable."""
     given = {
@@ -61,11 +68,16 @@ def sweep(
     }
     base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
     study = _spec(spec, _without_none(given), _without_none(base))
-    directory = out or Path("sweeps") / study.name
+    directory = out or Path("sweeps") / study.folder_name
 
-    from explorer import sweep as sweeping
+    if _is_client(address):
+        from explorer import remote
 
-    left = sweeping.sweep(study, directory, console=_console(), address=address)
+        left = remote.sweep(study, directory, console=_console(), address=str(address))
+    else:
+        from explorer import sweep as sweeping
+
+        left = sweeping.sweep(study, directory, console=_console(), address=address, trust_storage=trust_storage)
     _close(directory, left)
 
 
@@ -73,13 +85,42 @@ def sweep(
 def resume(
     directory: StudyDir,
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster's address; default: start Ray here.")] = None,
+    address: Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")] = None,
+    trust_storage: Annotated[
+        bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
+    ] = False,
 ) -> None:
     """Go on with an interrupted sweep, every running trial from its last checkpoint."""
-    from explorer import sweep as sweeping
+    if _is_client(address):
+        from explorer import remote
 
-    left = sweeping.resume(directory, console=_console(), address=address, time_budget_s=time_budget)
+        left = remote.resume(directory, console=_console(), address=str(address), time_budget_s=time_budget)
+    else:
+        from explorer import sweep as sweeping
+
+        left = sweeping.resume(
+            directory, console=_console(), address=address, time_budget_s=time_budget, trust_storage=trust_storage
+        )
     _close(directory, left)
+
+
+@app.command()
+def submit(
+    spec: Annotated[Path, typer.Argument(help="A study spec (YAML).", show_default=False)],
+    address: Annotated[str, typer.Option(help="A Ray cluster's dashboard: http://HOST:8265.")],
+    out: Annotated[Path, typer.Option(help="The study's folder, absolute, on storage that all nodes see.")],
+    runtime_env: Annotated[Path | None, typer.Option(help="YAML with more of Ray's runtime_env.")] = None,
+    follow: Annotated[bool, typer.Option(help="Show the job's log; exit with its code.")] = False,
+    resume: Annotated[bool, typer.Option(help="Go on with the study that --out holds.")] = False,
+) -> None:
+    """Hand a sweep to a Ray cluster as a job."""
+    from explorer import submit as submitting
+
+    study = _spec(spec, {}, {})
+    code = submitting.submit(
+        study, out, address=address, console=_console(), runtime_env=runtime_env, resume=resume, follow=follow
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -147,17 +188,31 @@ def pairs(
     _console().print(pair_table(height=height, width=width, num_classes=classes))
 
 
+@app.command()
+def storage(
+    directory: StudyDir,
+    host: Annotated[str, typer.Option(help="Where to listen. Nothing asks who calls, so keep it to this machine.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Where to listen.", min=1, max=65535)] = 13000,
+) -> None:
+    """Serve a study's storage to many workers and readers, who name it grpc://HOST:PORT."""
+    from explorer import serve
+
+    serve.serve(directory, host=host, port=port, say=typer.echo)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one sentence and exit code 2, never a traceback."""
     try:
         app()
     except OSError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {redact(str(error))}", err=True)
         sys.exit(2)
     except ValueError as error:
         if not _is_ours(error):
             raise
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {redact(str(error))}", err=True)
         sys.exit(2)
 
 
@@ -165,6 +220,10 @@ def _is_ours(error: ValueError) -> bool:
     from trainables.errors import HeteroakdError
 
     return isinstance(error, HeteroakdError)
+
+
+def _is_client(address: str | None) -> bool:
+    return address is not None and address.startswith("ray://")
 
 
 def _close(directory: Path, left: int) -> None:

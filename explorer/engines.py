@@ -7,15 +7,20 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 
-from explorer.peers import PeerPruner
+from explorer.asha import AshaPruner
 from explorer.study import StudySpec
+from explorer.views import FrontSampler, PeerPruner
 from trainables.errors import StudyError, unknown
 
 _NOT_OFFERED = ("Base", "PartialFixed", "BruteForce")  # abstract, partial, and one that only `optimize` can end
+_ONE_OBJECTIVE = ("cmaes",)
+_KEEP_SEED = ("grid", "qmc")  # these keep their place in the storage, so their seed must stay
+_UNPICKLES = ("cmaes",)
 
 
 def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
@@ -29,38 +34,62 @@ def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
 
 
 SAMPLERS = _table(optuna.samplers, BaseSampler, "Sampler")
-PRUNERS = _table(optuna.pruners, BasePruner, "Pruner")
+PRUNERS = _table(optuna.pruners, BasePruner, "Pruner") | {"none": optuna.pruners.NopPruner, "asha": AshaPruner}
 
 
 def check(spec: StudySpec, *, budget: int) -> None:
     """Build sampler and pruner once.
 
     Raises:
-        StudyError: unknown name or option, or a grid with more trials than points.
+        StudyError: unknown name or option, a grid with more trials than points, or a sampler that cannot do it.
     """
-    sampler(spec)
+    sampler(spec, number=0)
     pruner(spec, budget=budget)
+    if spec.sampler in _ONE_OBJECTIVE and len(spec.objectives) > 1:
+        raise StudyError(f"The sampler {spec.sampler!r} takes one objective, got {spec.objectives}. Use tpe or nsgaii.")
     if spec.sampler == "grid":
         points = math.prod(len(_grid(spec, name)) for name in spec.space)
         if spec.num_trials > points:
             raise StudyError(f"num_trials is {spec.num_trials}, but the grid has {points} points. Lower num_trials.")
-        if spec.enqueue:
-            raise StudyError("The grid sampler tries every point itself, so it takes no `enqueue`. Remove it.")
+        if spec.enqueue or spec.warm_start or spec.num_probes:
+            raise StudyError(
+                "The grid sampler tries every point itself, so it takes no `enqueue`, `warm_start` or `probes`. "
+                "Remove them."
+            )
 
 
-def sampler(spec: StudySpec, *, asked: int = 0) -> BaseSampler:
-    """The spec's sampler, seeded.
+def refuse_untrusted(spec: StudySpec, *, trusted: bool) -> None:
+    """CMA-ES keeps a pickle in the storage and reads it back at each suggestion.
 
-    Args:
-        asked: trials that earlier drivers asked for; moves the seed on, so that a resumed sweep does not draw the same
-            random trials again.
+    Raises:
+        StudyError: it would be read from a storage that somebody else may have written, and nobody vouched for it.
+    """
+    if spec.sampler in _UNPICKLES and not trusted:
+        raise StudyError(
+            f"The sampler {spec.sampler!r} unpickles from the storage, which runs code that whoever wrote the storage "
+            "chose. If the storage is yours alone, say --trust-storage; else use another sampler."
+        )
+
+
+def sampler(spec: StudySpec, *, number: int, stream: int = 0) -> BaseSampler:
+    """The sampler that proposes one trial.
+
+    Seeded by the trial's number, so that a proposal is a function of (spec, number, the storage's trials): a resumed
+    sweep proposes what the uninterrupted one would have, and two streams never the same.
 
     Raises:
         StudyError: unknown name or option.
     """
     known = _lookup("sampler", spec.sampler, SAMPLERS)
-    options = {**_default_sampler_options(spec, asked), **spec.sampler_options}
-    return _make("sampler", spec.sampler, known, options)
+    seed = spec.sampler_seed if spec.sampler in _KEEP_SEED else _seed(spec, number, stream)
+    options = {"seed": seed, **_sampler_defaults(spec), **spec.sampler_options}
+    made = _make("sampler", spec.sampler, known, options)
+    return FrontSampler(made) if len(spec.objectives) > 1 and spec.sampler not in _KEEP_SEED else made
+
+
+def uniform(spec: StudySpec, *, number: int, stream: int = 0) -> BaseSampler:
+    """What proposes a probe: random, seeded like `sampler`."""
+    return RandomSampler(seed=_seed(spec, number, stream))
 
 
 def pruner(spec: StudySpec, *, budget: int) -> BasePruner:
@@ -73,21 +102,24 @@ def pruner(spec: StudySpec, *, budget: int) -> BasePruner:
         StudyError: unknown name or option.
     """
     known = _lookup("pruner", spec.pruner, PRUNERS)
-    options = {**_default_pruner_options(spec, budget), **spec.pruner_options}
+    options = {**_pruner_defaults(spec.pruner, spec, budget), **spec.pruner_options}
     if "wrapped_pruner" in inspect.signature(known).parameters:  # PatientPruner: name what it wraps
-        inner = _lookup("pruner", options.pop("wrapped_pruner", "median"), PRUNERS)
-        options["wrapped_pruner"] = inner()
+        name = options.pop("wrapped_pruner", "median")
+        inner = _lookup("pruner", name, PRUNERS)
+        options["wrapped_pruner"] = _make("pruner", name, inner, _pruner_defaults(name, spec, budget))
     return PeerPruner(_make("pruner", spec.pruner, known, options))
 
 
-def _default_sampler_options(spec: StudySpec, asked: int) -> dict[str, Any]:
-    fixed = spec.sampler in ("grid", "qmc")  # these keep their place in the storage and must keep their seed
-    options: dict[str, Any] = {"seed": spec.sampler_seed if fixed else spec.sampler_seed + asked}
+def _seed(spec: StudySpec, number: int, stream: int) -> int:
+    return int(np.random.SeedSequence([spec.sampler_seed, stream, number]).generate_state(1)[0])
+
+
+def _sampler_defaults(spec: StudySpec) -> dict[str, Any]:
     if spec.sampler == "tpe":
-        options |= {"multivariate": True, "group": True}  # group: conditional dimensions are modelled where they occur
+        return {"multivariate": True, "group": True}  # group: conditional dimensions are modelled where they occur
     if spec.sampler == "grid":
-        options["search_space"] = {name: _grid(spec, name) for name in spec.space}
-    return options
+        return {"search_space": {name: _grid(spec, name) for name in spec.space}}
+    return {}
 
 
 def _grid(spec: StudySpec, name: str) -> list[Any]:
@@ -97,18 +129,19 @@ def _grid(spec: StudySpec, name: str) -> list[Any]:
     return choices
 
 
-def _default_pruner_options(spec: StudySpec, budget: int) -> dict[str, Any]:
+def _pruner_defaults(name: str, spec: StudySpec, budget: int) -> dict[str, Any]:
     grace = spec.grace(budget)
     rungs: dict[str, Any] = {"min_resource": grace, "reduction_factor": spec.reduction_factor}
     known: dict[str, dict[str, Any]] = {
         "hyperband": {**rungs, "max_resource": budget},
         "successivehalving": rungs,
+        "asha": {**rungs, "max_resource": budget},
         "median": {"n_warmup_steps": grace},
         "percentile": {"percentile": 100 / spec.reduction_factor, "n_warmup_steps": grace},
         "threshold": {"n_warmup_steps": grace},
         "patient": {"patience": 1},
     }
-    return known.get(spec.pruner, {})
+    return known.get(name, {})
 
 
 def _lookup(kind: str, name: str, table: dict[str, Any]) -> Any:

@@ -23,6 +23,7 @@ from trainables.errors import StudyError
 from trainables.evaluate import evaluate_weights
 from trainables.metrics import miou
 from trainables.state import student_weights
+from trainables.store import open_store
 from trainables.teachers import weights_hash
 
 _PACKAGES = (
@@ -56,7 +57,7 @@ def export(
     Raises:
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
     """
-    _, studies = load_studies(directory)
+    spec, studies = load_studies(directory)
     table = trials(studies)
     row = _choose(table, by, trial)
     chosen = studies["search"].get_trials(deepcopy=False)[int(row["number"])]
@@ -64,10 +65,10 @@ def export(
     dataset = open_dataset(config.data)
     if dataset.digest() != studies["search"].user_attrs["identity"]["data"]:
         raise StudyError(f"The data set {config.data!r} has changed since the sweep. Export needs the one it ran on.")
-    folder = directory / trial_directory("search", chosen.number)
-    found = checkpoint.latest(folder, digest=config.digest())
+    store = open_store(spec.storage_path or directory, trial_directory("search", chosen.number))
+    found = checkpoint.latest(store, digest=config.digest())
     if found is None:
-        raise StudyError(f"Trial {chosen.number} has no checkpoint in {folder}. Was the folder moved or cleaned?")
+        raise StudyError(f"Trial {chosen.number} has no checkpoint in {store}. Was the folder moved or cleaned?")
     weights = student_weights(found[0])
     scores = {
         split: evaluate_weights(config, weights, dataset, split) for split in ("val", "test") if split in dataset.splits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from explorer import storages
 from explorer.arms import Arm, Role
 
 _REFRESH_S = 0.5
@@ -49,6 +51,10 @@ class Progress(Callback):
 
     def _draw(self) -> None:
         self._drawn = time.monotonic()
+        with suppress(*storages.failures()):  # the bridge meets it too, and says so
+            self._show()
+
+    def _show(self) -> None:
         if self._live:
             self._live.update(self._table(), refresh=True)
             return
@@ -64,7 +70,7 @@ class Progress(Callback):
         for title in ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial"):
             table.add_column(title, justify="left" if not title else "right")
         for role, arm in self._arms.items():
-            trials = arm.study.get_trials(deepcopy=False)
+            trials = arm.trials()
             states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
             counts = [str(sum(trial.state == state for trial in trials)) for state in states]
             table.add_row(role, str(arm.num_trials), *counts, *_best(trials))
@@ -84,7 +90,7 @@ class Progress(Callback):
         return sum(_progress(trial) for _, trial in self._trials()) / total
 
     def _trials(self) -> list[tuple[Role, optuna.trial.FrozenTrial]]:
-        return [(role, trial) for role, arm in self._arms.items() for trial in arm.study.get_trials(deepcopy=False)]
+        return [(role, trial) for role, arm in self._arms.items() for trial in arm.trials()]
 
 
 def _progress(trial: optuna.trial.FrozenTrial) -> float:
@@ -98,7 +104,7 @@ def _outcome(trial: optuna.trial.FrozenTrial) -> str:
     if trial.state == TrialState.FAIL:
         return f"{what} failed: {trial.user_attrs.get('reason', 'interrupted')}"
     word = "pruned at" if trial.state == TrialState.PRUNED else "mIoU"
-    return f"{what} {word} {100 * (trial.value or 0):.2f} %" + (
+    return f"{what} {word} {100 * _miou(trial):.2f} %" + (
         f" after {trial.last_step} steps" if trial.state == TrialState.PRUNED else ""
     )
 
@@ -107,8 +113,12 @@ def _best(trials: list[optuna.trial.FrozenTrial]) -> tuple[str, str]:
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         return "-", "-"
-    best = max(complete, key=lambda trial: trial.value or 0.0)
-    return f"{100 * (best.value or 0):.2f}", str(best.number)
+    best = max(complete, key=_miou)
+    return f"{100 * _miou(best):.2f}", str(best.number)
+
+
+def _miou(trial: optuna.trial.FrozenTrial) -> float:
+    return trial.intermediate_values[trial.last_step] if trial.last_step is not None else 0.0
 
 
 def _clock(seconds: float) -> str:

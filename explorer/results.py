@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pandas as pd
@@ -12,11 +13,14 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import sensitivity, storages
+from explorer import sensitivity, storages, warm
 from explorer.arms import ROLES, Role, study_name
-from explorer.study import SPEC_FILE, StudySpec
+from explorer.study import SPEC_FILE, Cost, StudySpec
 from search_spaces.pairs import family
 from trainables.errors import StudyError
+
+_NAN = float("nan")
+_LONGEST = 400  # characters of a text that is shown
 
 
 def load_studies(directory: Path) -> tuple[StudySpec, dict[Role, optuna.Study]]:
@@ -46,6 +50,7 @@ def load_frames(directory: Path) -> StudyFrames:
     dimensions = _dimensions(spec)
     return StudyFrames(
         summary=_summary(spec, studies, table),
+        cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=_curves(studies),
         dimensions=dimensions,
@@ -57,7 +62,7 @@ def load_frames(directory: Path) -> StudyFrames:
 def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     """One row a trial, columns as `dashboards.frames` lists them; gains against the matched student alone."""
     costs = studies["search"].user_attrs.get("costs", {})
-    rows = [_row(role, trial, costs) for role, study in studies.items() for trial in study.get_trials(deepcopy=False)]
+    rows = [_row(role, trial, costs) for role, study in studies.items() for trial in own(study)]
     if not rows:
         return blank("trials")
     columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
@@ -66,9 +71,16 @@ def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     return _with_gains(frame)
 
 
+def own(study: optuna.Study) -> list[FrozenTrial]:
+    """A study's trials without those of a warm start, which another sweep ran."""
+    return study.get_trials(deepcopy=False)[warm.count(study) :]
+
+
 def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:
-    told = trial.user_attrs
+    told = {name: _shown(value) for name, value in trial.user_attrs.items()}
     student, teacher = told.get("student"), told.get("teacher")
+    values = _finite_values(trial)
+    step = max(values, default=0)
     return {
         "number": trial.number,
         "role": role,
@@ -82,12 +94,25 @@ def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> 
         "method": told.get("method"),
         "seed": told.get("seed", 0),
         "budget": told.get("budget", 0),
-        "step": max(trial.intermediate_values, default=0),
-        "miou": trial.intermediate_values.get(max(trial.intermediate_values, default=0), float("nan")),
-        "parameters_millions": costs.get(student or "", {}).get("parameters_millions", float("nan")),
-        "seconds": told.get("seconds", float("nan")),
-        **{PARAM + name: value for name, value in trial.params.items()},
+        "step": step,
+        "miou": values.get(step, _NAN),
+        **{name: _number(costs.get(student or "", {}).get(name)) for name in get_args(Cost)},
+        "seconds": _number(told.get("seconds")),
+        **{PARAM + name: _shown(value) for name, value in trial.params.items()},
     }
+
+
+def _finite_values(trial: FrozenTrial) -> dict[int, float]:
+    return {step: value for step, value in trial.intermediate_values.items() if math.isfinite(value)}
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else _NAN
+
+
+def _shown(value: Any) -> Any:
+    """A storage may hold texts of any length; a page need not."""
+    return value[: _LONGEST - 1] + "…" if isinstance(value, str) and len(value) > _LONGEST else value
 
 
 def _with_gains(frame: pd.DataFrame) -> pd.DataFrame:
@@ -106,8 +131,8 @@ def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     rows = [
         (role, trial.number, step, value)
         for role, study in studies.items()
-        for trial in study.get_trials(deepcopy=False)
-        for step, value in sorted(trial.intermediate_values.items())
+        for trial in own(study)
+        for step, value in sorted(_finite_values(trial).items())
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["curves"])).astype(COLUMNS["curves"])
 
@@ -140,7 +165,7 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
         "from first to last trial": _span(_elapsed(studies)),
     }
     if teachers := studies["search"].user_attrs.get("teachers"):
-        summary["teachers"] = ", ".join(f"{name} {100 * score:.2f} %" for name, score in teachers.items())
+        summary["teachers"] = ", ".join(f"{_shown(name)} {100 * score:.2f} %" for name, score in teachers.items())
     if len(best := search[search["state"] == "COMPLETE"].nlargest(1, "miou")):
         row = best.iloc[0]
         summary["best trial"] = f"{row['number']}: {row['pair']}, mIoU {100 * row['miou']:.2f} %"
@@ -148,7 +173,7 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
 
 
 def _elapsed(studies: dict[Role, optuna.Study]) -> float:
-    every = [trial for study in studies.values() for trial in study.get_trials(deepcopy=False)]
+    every = [trial for study in studies.values() for trial in own(study)]
     starts = [trial.datetime_start for trial in every if trial.datetime_start]
     ends: list[datetime] = [trial.datetime_complete for trial in every if trial.datetime_complete]
     return (max(ends) - min(starts)).total_seconds() if ends and starts else 0.0

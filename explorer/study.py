@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from explorer.redact import holds_password, redact
 from search_spaces import preset
 from search_spaces.space import SearchSpace
+from trainables import atomic
 from trainables.config import load_yaml, with_teacher_recipe
 from trainables.errors import StudyError, from_validation
 
 SPEC_FILE = "study.yaml"
+Cost = Literal["parameters_millions", "gmac", "latency_ms"]
+Objective = Literal["miou", "parameters_millions", "gmac", "latency_ms"]
+PROBES, PROBES_FROM = 16, 60
+
 _NOT_SEARCHED = {
     "seed": "list the seeds under `seeds`, so that baselines share them.",
     "steps": "it is the budget, which gains and pruning compare at. Fix it in `base`.",
+    "eval_every": "trials are compared at the steps where they are evaluated. Fix it in `base`.",
     "data": "mIoU on two data sets cannot be compared. Fix it in `base`.",
 }
 
@@ -38,16 +46,37 @@ class StudySpec(BaseModel):
 
     num_trials: int = Field(30, description="Trials of the search, failed ones included.", ge=1)
     seeds: list[int] = Field([0], description="Trial n runs with seed n modulo their number.", min_length=1)
+    objectives: list[Objective] = Field(
+        ["miou"], description="mIoU first; each other is a cost of the student to be low, for a Pareto front."
+    )
+    constraints: dict[Cost, float] = Field({}, description="Most that a student may cost: {parameters_millions: 5}.")
+    warm_start: str | None = Field(None, description="Folder of an earlier study with the same space.")
+    probes: int | None = Field(
+        None, description="Random, never pruned trials among num_trials, which keep importances identifiable; none: "
+        "16 of 60 or more.", ge=0
+    )  # fmt: skip
     baseline_trials: int | None = Field(
         None, description="Trials of the students alone; none: as many as the search has, or one per student and seed "
         "where they have nothing to search.", ge=1
     )  # fmt: skip
 
-    sampler: str = Field("tpe", description="An Optuna sampler: tpe, random, gp, cmaes, nsgaii, qmc, ...")
+    sampler: str = Field(
+        "tpe", description="tpe, gp, cmaes (which draws categories at random), nsgaii, qmc, random, grid."
+    )
     sampler_options: dict[str, Any] = Field({}, description="Its arguments; `seed` is `sampler_seed`.")
     sampler_seed: int = Field(0, ge=0)
-    pruner: str = Field("hyperband", description="An Optuna pruner: hyperband, successivehalving, median, nop, ...")
+    pruner: str = Field(
+        "hyperband",
+        description="hyperband, successivehalving, median, percentile, patient, threshold, wilcoxon, asha, none.",
+    )
     pruner_options: dict[str, Any] = Field({}, description="Its arguments beside the three below.")
+    total_steps: int | None = Field(None, description="Ask for no more trials after this many steps, all told.", ge=1)
+    gpu_hours: float | None = Field(None, description="Ask for no more trials after this many GPU-hours.", gt=0)
+    plateau_trials: int | None = Field(
+        None, description="Ask for no more after this many full trials without plateau_gain.", ge=1
+    )
+    plateau_gain: float = Field(0.001, description="What counts as a gain in mIoU, in [0, 1].", ge=0, lt=1)
+
     grace_period: int | None = Field(None, description="Steps before a trial may be pruned; none: a quarter.", ge=1)
     reduction_factor: int = Field(3, description="Of n trials at a rung, n / reduction_factor go on.", ge=2)
 
@@ -55,8 +84,17 @@ class StudySpec(BaseModel):
     gpus_per_trial: float | None = Field(None, description="GPUs, or a fraction; none: 1 where there is one.", ge=0)
     max_concurrent: int | None = Field(None, description="Trials at a time; none: what the resources allow.", ge=1)
     time_budget_s: float | None = Field(None, description="Stop after this many seconds; resumable.", gt=0)
-    max_failures: int = Field(1, description="Restarts of a trial whose worker died.", ge=0)
-    storage: str | None = Field(None, description="journal, sqlite or a database URL; none: a journal file.")
+    max_failures: int = Field(
+        1,
+        description="Restarts of a trial whose worker dies without a step of progress; lost nodes apart.",
+        ge=0,
+    )
+    storage: str | None = Field(
+        None, description="journal, sqlite, a database URL, grpc://HOST:PORT or env:NAME; none: a journal file."
+    )
+    storage_path: str | None = Field(
+        None, description="Where checkpoints are kept: a path or s3://...; none: the study's folder."
+    )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> StudySpec:
@@ -83,9 +121,19 @@ class StudySpec(BaseModel):
         return cls.parse(load_yaml(path), where=f"{path}: ")
 
     def save(self, directory: Path) -> None:
-        """Write `study.yaml`."""
+        """Write `study.yaml`; for its owner's eyes alone if it holds a password."""
         text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-        (directory / SPEC_FILE).write_text(text)
+
+        def fill(part: Path) -> None:
+            part.touch(mode=0o600 if holds_password(text) else 0o666)
+            part.write_text(text)
+
+        atomic.write(directory / SPEC_FILE, fill)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """A repr may end up in a log, so it shows no password."""
+        for name, value in super().__repr_args__():
+            yield name, redact(value) if isinstance(value, str) else value
 
     @property
     def search_space(self) -> SearchSpace:
@@ -95,6 +143,17 @@ class StudySpec(BaseModel):
     def trial_base(self) -> dict[str, Any]:
         """`base`, with as many threads as a trial has cores and the teacher's recipe completed."""
         return with_teacher_recipe({"num_threads": max(1, int(self.cpus_per_trial)), **self.base})
+
+    @property
+    def folder_name(self) -> str:
+        """The name as a folder's: nothing in it leads anywhere else."""
+        return re.sub(r"[^\w.-]+", "-", self.name)[:100].strip(".-") or "study"
+
+    @property
+    def num_probes(self) -> int:
+        if self.probes is not None:
+            return self.probes
+        return PROBES if self.num_trials >= PROBES_FROM and self.sampler != "grid" else 0
 
     def baseline(self) -> tuple[SearchSpace, dict[str, Any], int]:
         """Space, base and trials of the matched students alone: same fields, budget and seeds, no teacher."""
@@ -120,6 +179,13 @@ class StudySpec(BaseModel):
             raise StudyError(f"`base` fixes seed to {self.base['seed']}. List the seeds under `seeds` instead.")
         if len({*self.seeds}) < len(self.seeds) or min(self.seeds) < 0:
             raise StudyError(f"seeds must be different and >= 0, got {self.seeds}.")
+        if self.objectives[0] != "miou" or len({*self.objectives}) < len(self.objectives):
+            raise StudyError(f"objectives must start with miou and name each once, got {self.objectives}.")
+        if self.num_probes + len(self.enqueue) > self.num_trials:
+            raise StudyError(
+                f"num_trials is {self.num_trials}, which does not hold {len(self.enqueue)} enqueued points and "
+                f"{self.num_probes} probes. Raise num_trials or lower probes."
+            )
         for name, remedy in _NOT_SEARCHED.items():
             if name in self.space:
                 raise StudyError(f"{name!r} is no dimension: {remedy}")

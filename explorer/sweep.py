@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +17,34 @@ from ray import tune
 from ray.exceptions import RayTaskError
 from rich.console import Console
 
-from explorer import engines
+from explorer import constraints, engines, storages, warm
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.cluster import connected
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
+from trainables import checkpoint, store
 from trainables.config import TrialConfig
 from trainables.data.catalogue import absolute, open_dataset
-from trainables.errors import HeteroakdError, StudyError
+from trainables.errors import HeteroakdError, Interrupted, StudyError
 from trainables.preflight import Preflight, preflight
 from trainables.teachers import default_cache
 from trainables.tune import train_teacher, tune_trial
 
 
-def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str | None = None) -> int:
+def sweep(
+    spec: StudySpec, directory: Path, *, console: Console, address: str | None = None, trust_storage: bool = False
+) -> int:
     """Run a new study into an empty folder.
+
+    Args:
+        trust_storage: vouch for a shared storage that a sampler unpickles from (see `engines.refuse_untrusted`).
 
     Returns:
         Trials left open by Ctrl-C or the time budget; 0 when the study is whole.
 
     Raises:
+        Interrupted: a disk is full or storage out of reach; the study can be resumed.
         HeteroakdError: anything wrong with the spec, the data, the networks or the folder; before a worker starts.
     """
     directory = directory.resolve()
@@ -46,16 +53,28 @@ def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str | 
             f"{directory} already holds a study. Continue it with `heteroakd resume`, or choose another --out."
         )
     check(spec)
+    engines.refuse_untrusted(spec, trusted=trust_storage or spec.storage in (None, "journal", "sqlite"))
+    storages.reach(spec)
     open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
     spec = with_absolute_paths(spec)
-    found = preflight(kinds(spec))
+    found = preflight(kinds(spec), timed=_wants_latency(spec))
+    spec, left_out = constraints.within(spec, found.costs)
+    for student, reason in left_out.items():
+        console.print(f"left out: {student} {reason}", highlight=False)
     directory.mkdir(parents=True, exist_ok=True)
-    open_arms(spec, directory, data_digest=found.data_digest, new=True)
-    spec.save(directory)
-    return _run(spec, directory, found, console, address)
+    with sole_driver(directory), storages.owned(spec, directory):
+        _begin(spec, directory, found)
+        return _drive(spec, directory, found, console, address)
 
 
-def resume(directory: Path, *, console: Console, address: str | None = None, time_budget_s: float | None = None) -> int:
+def resume(
+    directory: Path,
+    *,
+    console: Console,
+    address: str | None = None,
+    time_budget_s: float | None = None,
+    trust_storage: bool = False,
+) -> int:
     """Go on with an interrupted study: running trials from their last checkpoints, then the ones not yet started.
 
     Returns:
@@ -69,9 +88,13 @@ def resume(directory: Path, *, console: Console, address: str | None = None, tim
         raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
     spec = StudySpec.load(directory / SPEC_FILE)
     check(spec)
+    engines.refuse_untrusted(spec, trusted=trust_storage)
+    storages.reach(spec)
     if time_budget_s is not None:
         spec = spec.model_copy(update={"time_budget_s": time_budget_s})
-    return _run(spec, directory, preflight(kinds(spec)), console, address)
+    found = preflight(kinds(spec))
+    with sole_driver(directory), storages.owned(spec, directory):
+        return _drive(spec, directory, found, console, address)
 
 
 def check(spec: StudySpec) -> None:
@@ -80,9 +103,10 @@ def check(spec: StudySpec) -> None:
     Raises:
         ConfigError, StudyError: one sentence.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress says what its INFO lines say
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress says what its lines say; the rest is checked here
     spec.check()
     engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
+    warm.check(spec)
 
 
 def with_absolute_paths(spec: StudySpec) -> StudySpec:
@@ -95,7 +119,18 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
     storage = spec.storage
     if storage and storage.startswith("sqlite:///"):
         storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
-    return spec.model_copy(update={"base": base, "storage": storage})
+    return spec.model_copy(
+        update={
+            "base": base,
+            "storage": storage,
+            "storage_path": _absolute(spec.storage_path),
+            "warm_start": _absolute(spec.warm_start),
+        }
+    )
+
+
+def _absolute(path: str | None) -> str | None:
+    return path if path is None or store.is_uri(path) else str(Path(path).expanduser().resolve())
 
 
 def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
@@ -109,54 +144,117 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
         yield TrialConfig.parse({**plain, "student": student, "method": "task"})
 
 
-def _run(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
-    with sole_driver(directory):
-        return _drive(spec, directory, found, console, address)
+def _wants_latency(spec: StudySpec) -> bool:
+    return "latency_ms" in spec.constraints or "latency_ms" in spec.objectives
+
+
+def _begin(spec: StudySpec, directory: Path, found: Preflight) -> None:
+    """The spec goes first: from here on the study can be resumed, whatever happens."""
+    store.check(_root(spec, directory), new=True)
+    spec.save(directory)
+    try:
+        arms = open_arms(spec, directory, data_digest=found.data_digest, new=True)
+    except StudyError:
+        (directory / SPEC_FILE).unlink()  # the storage is another study's
+        raise
+    arms["search"].study.set_user_attr("costs", found.costs)
 
 
 def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
     arms = open_arms(spec, directory, data_digest=found.data_digest)
-    arms["search"].study.set_user_attr("costs", {name: cost._asdict() for name, cost in found.costs.items()})
-    for arm in arms.values():
-        arm.close_unborn()
-    bridge = Bridge(arms.values(), grace=spec.grace(arms["search"].budget), directory=directory)
-    if not bridge.num_open():
+    if "costs" not in arms["search"].study.user_attrs:
+        arms["search"].study.set_user_attr("costs", found.costs)
+    if not sum(arm.num_open() for arm in arms.values()):
         console.print("Every trial has ended; nothing to run.")
         return 0
+    root = _root(spec, directory)
+    store.check(root, new=False)
     with connected(address):
+        resources = _resources(spec)
+        bridge = open_bridge(spec, arms, root=root, gpus=resources["gpu"])
         slots = _slots(spec, may_grow=address is not None)
-        teachers = _train_teachers(spec, console, slots)
-        arms["search"].study.set_user_attr("teachers", teachers)
-        _fit(spec, directory, bridge, arms, console, slots)
-    return sum(arm.num_open() for arm in arms.values())
+        if bridge.num_open():
+            teachers = _train_teachers(spec, console, slots)
+            arms["search"].study.set_user_attr("teachers", teachers)
+            trainable = tune.with_parameters(tune_trial, study_directory=root, cache=str(default_cache()))
+            with Progress(arms, console) as progress:
+                fit(bridge, trainable, directory, resources, slots, spec.time_budget_s, [progress])
+    if bridge.interrupted:
+        raise Interrupted(bridge.interrupted)
+    if limit := bridge.limit(arms["search"]):
+        console.print(f"stopped: {limit}", highlight=False)
+    return bridge.num_open()
 
 
-def _fit(spec: StudySpec, directory: Path, bridge: Bridge, arms: dict[Role, Arm], console: Console, slots: int) -> None:
+def _root(spec: StudySpec, directory: Path) -> str:
+    """Where the trials' folders are: a path or a URI."""
+    return spec.storage_path or str(directory)
+
+
+def open_bridge(spec: StudySpec, arms: dict[Role, Arm], *, root: str, gpus: float = 0.0) -> Bridge:
+    """The bridge over both arms.
+
+    Args:
+        root: where the trials' folders are, a path or a URI.
+
+    Raises:
+        StudyError: GPU-hours are limited, but trials use no GPU.
+    """
+    if spec.gpu_hours is not None and not gpus:
+        raise StudyError(
+            f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
+        )
+    return Bridge(
+        arms.values(),
+        grace=spec.grace(arms["search"].budget),
+        max_failures=spec.max_failures,
+        gpus=gpus,
+        discard=lambda folder: _discard(root, folder),
+    )
+
+
+def _discard(root: str, folder: str) -> None:
+    """Checkpoints that nobody needs do no harm where the storage cannot be reached to remove them."""
+    with suppress(Interrupted):
+        checkpoint.discard(store.open_store(root, folder))
+
+
+def fit(
+    bridge: Bridge,
+    trainable: Any,
+    directory: Path,
+    resources: dict[str, float],
+    slots: int,
+    time_budget_s: float | None = None,
+    callbacks: Sequence[tune.Callback] = (),
+) -> None:
+    """Run the bridge's trials under Ray Tune until it has none to hand out.
+
+    Retries are the bridge's (Tune's `max_failures` is 0), and so is the number of trials.
+    """
     scratch = directory / "tune"  # Tune insists on a folder that all nodes see; nothing in it is ever read back
-    trainable = tune.with_parameters(tune_trial, study_directory=str(directory), cache=str(default_cache()))
-    with Progress(arms, console) as progress:
+    try:
         tune.Tuner(
-            tune.with_resources(trainable, _resources(spec)),
+            tune.with_resources(trainable, resources),
             tune_config=tune.TuneConfig(
                 metric=METRIC,
                 mode=MODE,
                 search_alg=bridge,
                 scheduler=PruningFace(),
-                num_samples=bridge.num_open(),
+                num_samples=-1,
                 max_concurrent_trials=slots,
-                time_budget_s=spec.time_budget_s,
+                time_budget_s=time_budget_s,
                 reuse_actors=True,
                 trial_name_creator=_trial_id,
                 trial_dirname_creator=_trial_id,
             ),
             run_config=tune.RunConfig(
-                name=f"driver-{os.getpid()}",
-                storage_path=str(scratch),
-                verbose=0,
-                callbacks=[progress],
-                failure_config=tune.FailureConfig(max_failures=spec.max_failures),
+                name=f"driver-{os.getpid()}", storage_path=str(scratch), verbose=0, callbacks=list(callbacks)
             ),
         ).fit()
+    except Exception:
+        if not bridge.interrupted:  # else Tune fell over what had interrupted the sweep
+            raise
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -22,6 +22,8 @@ TRIAL = {
     "miou": float("nan"),
     "baseline": float("nan"),
     "parameters_millions": 3.7,
+    "gmac": 0.5,
+    "latency_ms": float("nan"),
     "seconds": 12.0,
 }
 ALONE = {"role": "baseline", "pair": None, "teacher": None, "teacher_family": None, "method": "task"}

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,13 @@ def test_front_holds_what_no_smaller_or_equal_student_matches(make, alone):
     front = prepare(make(rows)).front
     assert front["size"].tolist() == [1.0, 2.2, 3.0]
     assert np.allclose(front["miou"], [35, 40, 50])
+
+
+def test_the_cost_is_the_second_objective(make):
+    frames = dataclasses.replace(make([{"miou": 0.5, "gmac": 2.0}, {"miou": 0.4, "gmac": 1.0}]), cost="gmac")
+    data = prepare(frames)
+    assert data.front["size"].tolist() == [1.0, 2.0]
+    assert "multiply-accumulates" in figure(data).layout.xaxis.title.text
 
 
 def test_front_agrees_with_the_definition_on_random_points():

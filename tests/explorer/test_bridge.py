@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import time
+from contextlib import suppress
 
 import pytest
 from optuna.trial import TrialState
@@ -12,8 +12,9 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
 from explorer.arms import open_arms
-from explorer.bridge import Bridge, PruningFace
+from explorer.bridge import Bridge
 from explorer.study import StudySpec
+from explorer.sweep import fit
 
 STEPS = 9
 
@@ -43,25 +44,8 @@ def synthetic(params):
 
 def run(tmp_path, study, trainable, *, arms=None, max_failures=0):
     arms = arms or open_arms(study, tmp_path, data_digest="d")
-    bridge = Bridge(arms.values(), grace=study.grace(STEPS), directory=tmp_path)
-    tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 1}),
-        tune_config=tune.TuneConfig(
-            metric="miou",
-            mode="max",
-            search_alg=bridge,
-            scheduler=PruningFace(),
-            num_samples=bridge.num_open(),
-            max_concurrent_trials=2,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name=f"run-{time.time_ns()}",
-            storage_path=str(tmp_path / "tune"),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=max_failures),
-        ),
-    ).fit()
+    bridge = Bridge(arms.values(), grace=study.grace(STEPS), max_failures=max_failures)
+    fit(bridge, trainable, tmp_path, {"cpu": 1}, 2)
     return arms
 
 
@@ -145,14 +129,14 @@ def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(ray_loca
 
 def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_path):
     study = spec(num_trials=3, pruner="nop")
-    first = Bridge(open_arms(study, tmp_path, data_digest="d").values(), grace=1, directory=tmp_path)
+    first = Bridge(open_arms(study, tmp_path, data_digest="d").values(), grace=1)
     assert first.num_open() == 4
     begun = {name: first.suggest(name) for name in ("a", "b")}
     first.report("b", {"step": 1, "miou": 0.1})
     first.on_trial_complete("b", result={"step": 1})  # a stop that is neither a pruning nor an end
 
     arms = open_arms(study, tmp_path, data_digest="d")
-    second = Bridge(arms.values(), grace=1, directory=tmp_path)
+    second = Bridge(arms.values(), grace=1)
     assert second.num_open() == 4
     assert [second.suggest("c"), second.suggest("d")] == [begun["a"], begun["b"]]
     for name in ("c", "d"):
@@ -162,17 +146,141 @@ def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_
     assert second.num_open() == 2
     assert second.suggest("e")["directory"] == "trials/search-00001"
     assert second.suggest("f")["directory"] == "trials/search-00002"
-    assert second.suggest("g") == "FINISHED"
+    assert second.suggest("g") is None  # e and f may come back
     adopted = arms["search"].study.get_trials()[0]
     assert adopted.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
 
 
-def test_a_trial_whose_driver_died_before_it_was_described_is_closed(tmp_path):
-    arms = open_arms(spec(num_trials=2), tmp_path, data_digest="d")
-    arms["search"].study.ask()
-    arms["search"].close_unborn()
-    assert [trial.state for trial in arms["search"].study.get_trials()] == [TrialState.FAIL]
-    assert arms["search"].num_open() == 1
+def test_a_crash_loop_is_failed_after_max_failures_and_progress_starts_the_count_anew(tmp_path):
+    arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, max_failures=2)
+    for attempt, reached in enumerate([2, 2, 3, 3, 3]):  # twice at step 2, then one step on, then stuck there
+        name = str(attempt)
+        bridge.suggest(name)
+        for step in range(1, reached + 1):
+            bridge.report(name, {"step": step, "miou": 0.5})
+        bridge.note_error(name, "OSError: disk on fire")
+        bridge.on_trial_complete(name, error=True)
+    (trial,) = arms["search"].trials()
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["reason"] == "crashed 3 times at step 3: OSError: disk on fire"
+    assert trial.intermediate_values == {1: 0.5, 2: 0.5, 3: 0.5}
+    assert bridge.suggest("last") == "FINISHED"
+
+
+def test_crashes_are_counted_across_drivers(tmp_path):
+    for driver in range(3):
+        arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
+        bridge = Bridge([arms["search"]], grace=1, max_failures=2)
+        bridge.suggest(str(driver))
+        bridge.on_trial_complete(str(driver), error=True)
+        bridge.live.clear()
+    assert arms["search"].trials()[0].user_attrs["reason"] == "crashed 3 times at step 0: the worker died"
+
+
+def test_a_lost_node_is_not_counted(tmp_path):
+    arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, max_failures=0)
+    for attempt in range(5):
+        assert bridge.suggest(str(attempt))["directory"] == "trials/search-00000"
+        bridge.note_error(str(attempt), "The actor died because its node has died. Node Id: 0f")
+        bridge.on_trial_complete(str(attempt), error=True)
+    assert arms["search"].trials()[0].state == TrialState.RUNNING
+    assert bridge.num_open() == 1
+
+
+def test_a_full_disk_ends_the_sweep_and_leaves_its_trials_to_go_on(tmp_path):
+    arms = open_arms(spec(num_trials=3, pruner="nop"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, max_failures=0)
+    bridge.suggest("a")
+    bridge.suggest("b")
+    assert bridge.report("a", {"step": 0, "miou": math.nan, "interrupted": "The disk is full."}) == TrialScheduler.STOP
+    assert bridge.report("b", {"step": 1, "miou": 0.5}) == TrialScheduler.STOP
+    for name in ("a", "b"):
+        bridge.on_trial_complete(name)
+    assert bridge.suggest("c") == "FINISHED"
+    assert bridge.interrupted == "The disk is full."
+    states = [trial.state for trial in open_arms(spec(num_trials=3), tmp_path, data_digest="d")["search"].trials()]
+    assert states == [TrialState.RUNNING, TrialState.RUNNING]
+    assert bridge.num_open() == 3
+
+
+@pytest.mark.parametrize("when", ["suggest", "report", "complete"])
+def test_a_storage_that_fails_interrupts_and_what_it_did_not_take_did_not_happen(tmp_path, when):
+    arms = open_arms(spec(num_trials=2, pruner="nop"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1, max_failures=0)
+    bridge.suggest("a")
+    bridge.report("a", {"step": 1, "miou": 0.5})
+    with pytest.MonkeyPatch.context() as patch:
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(type(arms["search"].study._storage), "_write_log", full)
+        if when == "suggest":
+            assert bridge.suggest("b") == "FINISHED"
+        elif when == "report":
+            assert bridge.report("a", {"step": 2, "miou": 0.5}) == TrialScheduler.STOP
+        else:
+            bridge.on_trial_complete("a", error=True)
+    assert "No space left on device" in bridge.interrupted
+    (trial,) = open_arms(spec(num_trials=2), tmp_path, data_digest="d")["search"].trials()
+    assert (trial.state, trial.intermediate_values) == (TrialState.RUNNING, {1: 0.5})
+
+
+def test_repeated_results_are_not_judged_again(tmp_path):
+    """A trial that reports its history anew must not be pruned by what its peers have done since."""
+    arms = open_arms(spec(num_trials=9, pruner="median", sampler="random"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1)
+    bridge.suggest("slow")
+    for step in (1, 2):
+        assert bridge.report("slow", {"step": step, "miou": 0.1}) == TrialScheduler.CONTINUE
+    for number in range(6):
+        bridge.suggest(str(number))
+        for step in range(1, STEPS + 1):
+            bridge.report(str(number), {"step": step, "miou": 0.5})
+    again = Bridge([open_arms(spec(num_trials=9, pruner="median"), tmp_path, data_digest="d")["search"]], grace=1)
+    again.suggest("slow")
+    assert again.report("slow", {"step": 1, "miou": 0.1}) == TrialScheduler.CONTINUE
+    decision = again.report("slow", {"step": 2, "miou": 0.1, "seconds": 2.0})
+    assert decision == TrialScheduler.STOP  # judged where it stands, with what is known now
+    assert arms["search"].study.get_trials()[0].user_attrs["seconds"] == 2.0
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+@pytest.mark.parametrize("writes", range(12))
+def test_a_trial_whose_driver_died_while_describing_it_is_described_as_it_would_have_been(tmp_path, storage, writes):
+    study = spec(
+        storage=storage,
+        num_trials=2,
+        space={"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}, "temperature": {"low": 1.0, "high": 8.0}},
+    )
+    (tmp_path / "whole").mkdir()
+    expected, _ = open_arms(study, tmp_path / "whole", data_digest="d")["search"].ask()
+    arms = open_arms(study, tmp_path, data_digest="d")
+    with pytest.MonkeyPatch.context() as patch:
+        allowed = iter(range(writes))
+
+        def dies(method):
+            def call(self, *arguments, **named):
+                if next(allowed, None) is None:
+                    raise KeyboardInterrupt
+                return method(self, *arguments, **named)
+
+            return call
+
+        kind = type(arms["search"].study._storage)
+        for name in ("create_new_trial", "set_trial_param", "set_trial_user_attr"):
+            patch.setattr(kind, name, dies(getattr(kind, name)))
+        with suppress(KeyboardInterrupt):
+            arms["search"].ask()
+
+    again = open_arms(study, tmp_path, data_digest="d")["search"]
+    (adopted,) = again.orphans() or [again.ask()[0]]
+    assert adopted.number == 0
+    assert adopted.params == expected.params
+    assert adopted.user_attrs["config"] == expected.user_attrs["config"]
+    assert again.remaining() == 1
 
 
 @pytest.mark.parametrize("pruner", ["hyperband", "successivehalving", "median"])
@@ -185,7 +293,7 @@ def test_a_small_student_is_not_pruned_for_being_smaller(tmp_path, pruner):
         num_trials=20,
     )
     arms = open_arms(study, tmp_path, data_digest="d")
-    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    bridge = Bridge([arms["search"]], grace=1)
     decisions = {}
     for number in range(20):
         name = str(number)
@@ -243,7 +351,7 @@ def test_a_storage_of_another_space_is_refused(tmp_path):
 
 def test_a_told_trial_is_stopped_not_told_again(tmp_path):
     arms = open_arms(spec(num_trials=1), tmp_path, data_digest="d")
-    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    bridge = Bridge([arms["search"]], grace=1)
     bridge.suggest("a")
     assert bridge.report("a", {"step": STEPS, "miou": 0.5}) == TrialScheduler.STOP
     assert bridge.report("a", {"step": STEPS + 1, "miou": 0.9}) == TrialScheduler.STOP
@@ -255,14 +363,14 @@ def test_a_told_trial_is_stopped_not_told_again(tmp_path):
 def test_tunes_copy_of_the_bridge_holds_no_storage(tmp_path):
     import pickle
 
-    bridge = Bridge(open_arms(spec(), tmp_path, data_digest="d").values(), grace=1, directory=tmp_path)
+    bridge = Bridge(open_arms(spec(), tmp_path, data_digest="d").values(), grace=1)
     assert b"study" not in pickle.dumps(bridge)
 
 
 def test_optuna_sees_what_was_reported_when_it_samples(tmp_path):
     """TPE must learn from pruned trials as pruned: no COMPLETE trial may hold fewer values than its budget."""
     arms = open_arms(spec(num_trials=12, pruner="successivehalving", reduction_factor=2), tmp_path, data_digest="d")
-    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    bridge = Bridge([arms["search"]], grace=1)
     for number in range(12):
         config = bridge.suggest(str(number))["config"]
         for step in range(1, STEPS + 1):
@@ -279,7 +387,7 @@ def test_a_resumed_sweep_does_not_draw_the_same_trials_again(tmp_path, sampler):
         arms = open_arms(spec(sampler=sampler), tmp_path, data_digest="d")
         for _ in range(3):
             trial, config = arms["search"].ask()
-            arms["search"].tell(trial, 0.5, TrialState.COMPLETE)
+            arms["search"].tell(trial, TrialState.COMPLETE, miou=0.5)
             drawn.append(config.lambda_kd)
     assert len(set(drawn)) == 6
 
@@ -287,7 +395,7 @@ def test_a_resumed_sweep_does_not_draw_the_same_trials_again(tmp_path, sampler):
 def test_a_grid_is_tried_whole_and_ends(tmp_path):
     grid = {"lambda_kd": [0.1, 1.0], "lambda_hakd": [1.0, 10.0]}
     arms = open_arms(spec(sampler="grid", space=grid, num_trials=4), tmp_path, data_digest="d")
-    bridge = Bridge([arms["search"]], grace=1, directory=tmp_path)
+    bridge = Bridge([arms["search"]], grace=1)
     points = set()
     for number in range(4):
         config = bridge.suggest(str(number))["config"]
@@ -307,7 +415,7 @@ def test_a_new_sweep_does_not_join_a_study_that_the_storage_holds(tmp_path):
 def test_baselines_are_never_pruned(tmp_path):
     study = spec(space={"lr": {"low": 1e-4, "high": 1e-2, "log": True}}, num_trials=9, baseline_trials=None)
     arm = open_arms(study, tmp_path, data_digest="d")["baseline"]
-    bridge = Bridge([arm], grace=1, directory=tmp_path)
+    bridge = Bridge([arm], grace=1)
     for number in range(9):
         bridge.suggest(str(number))
         for step in range(1, STEPS + 1):

@@ -1,0 +1,98 @@
+"""What a study knows before its first trial: enqueued points, and an earlier study's trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer import storages
+from explorer.study import SPEC_FILE, StudySpec
+from trainables.errors import StudyError
+
+if TYPE_CHECKING:
+    from explorer.arms import Plan
+
+_BEST = 5  # points taken over from a study whose mIoU cannot be compared
+_KEPT = ("student", "teacher", "pair", "method", "seed", "budget", "seconds", "iou")
+
+
+def check(spec: StudySpec) -> None:
+    """Refuse a warm start that cannot be made.
+
+    Raises:
+        StudyError: no study there, or with another space.
+    """
+    if spec.warm_start is not None:
+        _earlier(spec)
+
+
+def begin(study: optuna.Study, spec: StudySpec, plan: Plan, identity: Mapping[str, Any]) -> None:
+    """Fill a new search study: first what an earlier study knows, then the enqueued points.
+
+    Trials of an earlier study on the same data, base and objectives are copied, whole and pruned ones, with every
+    reported value; they do not count as trials of this one. Of any other study only the best points are taken, to be
+    tried first: its mIoU cannot be compared with ours. A driver may die in here, so what is there is not added again.
+    """
+    copies, points = _carried(spec, identity)
+    if copies:
+        study.set_user_attr("warm", {"from": spec.warm_start, "count": len(copies)})
+    for trial in copies[len(study.get_trials(deepcopy=False)) :]:
+        study.add_trial(trial)
+    fresh = [point for point in points if point not in plan.points]
+    enqueue(study, [*plan.points, *fresh], after=len(copies))
+
+
+def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Any]], *, after: int = 0) -> None:
+    """Points to try first; those that are in the study already, behind its first `after` trials, are skipped."""
+    for point in points[len(study.get_trials(deepcopy=False)) - after :]:
+        study.enqueue_trial(dict(point))
+
+
+def count(study: optuna.Study) -> int:
+    """Trials at the head of the study that an earlier one ran."""
+    return int(study.user_attrs.get("warm", {}).get("count", 0))
+
+
+def _carried(spec: StudySpec, identity: Mapping[str, Any]) -> tuple[list[FrozenTrial], list[dict[str, Any]]]:
+    if spec.warm_start is None:
+        return [], []
+    earlier = _earlier(spec)
+    done = [
+        trial for trial in earlier.get_trials(deepcopy=False) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
+    done.sort(key=lambda trial: (trial.datetime_complete, trial.number))  # an earlier study that still runs only adds
+    comparable = earlier.user_attrs.get("identity") == identity and len(earlier.directions) == len(spec.objectives)
+    if comparable:
+        return [_copy(trial, spec) for trial in done], []
+    whole = [trial for trial in done if trial.state == TrialState.COMPLETE]
+    best = sorted(whole, key=lambda trial: -trial.values[0])[:_BEST]
+    return [], [dict(trial.params) for trial in best]
+
+
+def _copy(trial: FrozenTrial, spec: StudySpec) -> FrozenTrial:
+    kept = {name: trial.user_attrs[name] for name in _KEPT if name in trial.user_attrs}
+    return optuna.trial.create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=trial.params,
+        distributions=trial.distributions,
+        intermediate_values=trial.intermediate_values,
+        user_attrs={**kept, "warm_start": f"{spec.warm_start}, trial {trial.number}"},
+    )
+
+
+def _earlier(spec: StudySpec) -> optuna.Study:
+    directory = Path(str(spec.warm_start))
+    if not (directory / SPEC_FILE).exists():
+        raise StudyError(f"warm_start {directory} holds no study ({SPEC_FILE} is missing).")
+    earlier = StudySpec.load(directory / SPEC_FILE)
+    if earlier.search_space.digest() != spec.search_space.digest():
+        raise StudyError(f"warm_start {directory} searched another space. Make the spaces equal, or leave it out.")
+    try:
+        return optuna.load_study(study_name=earlier.name, storage=storages.open_storage(earlier, directory))
+    except KeyError:
+        raise StudyError(f"The storage of warm_start {directory} holds no study {earlier.name!r}.") from None

@@ -1,0 +1,100 @@
+"""When a sweep asks for no more: each limit, and that a resumed sweep knows it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from optuna.trial import TrialState
+
+from explorer.arms import open_arms
+from explorer.bridge import Bridge
+from explorer.simulator import simulate
+from explorer.study import StudySpec
+from explorer.sweep import open_bridge
+
+STEPS = 5
+
+
+def spec(**values):
+    defaults = {
+        "space": {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}},
+        "base": {"steps": STEPS, "eval_every": 1},
+        "num_trials": 20,
+        "baseline_trials": 2,
+        "pruner": "none",
+    }
+    return StudySpec.parse({**defaults, **values})
+
+
+def flat(config):
+    return [(step, 0.5) for step in range(1, STEPS + 1)]
+
+
+def run(tmp_path, study, curve=flat, **options):
+    arms = open_arms(study, tmp_path, data_digest="d")
+    bridge = Bridge(arms.values(), grace=1, **options)
+    simulate(bridge, curve)
+    return arms, bridge
+
+
+def test_total_steps_counts_the_students_alone_too(tmp_path):
+    arms, bridge = run(tmp_path, spec(total_steps=28))
+    assert [trial.state for trial in arms["baseline"].trials()] == [TrialState.COMPLETE] * 2
+    assert [trial.state for trial in arms["search"].trials()] == [TrialState.COMPLETE] * 4  # 6 trials of 5 steps: 30
+    assert bridge.num_open() == 0
+    assert bridge.limit(arms["search"]) == "30 steps are done; total_steps is 28."
+
+
+def test_a_resumed_sweep_knows_its_limit_and_a_higher_one_goes_on(tmp_path):
+    run(tmp_path, spec(total_steps=28))
+    assert len(run(tmp_path, spec(total_steps=28))[0]["search"].trials()) == 4
+    assert len(run(tmp_path, spec(total_steps=40))[0]["search"].trials()) == 6
+    assert len(run(tmp_path, spec())[0]["search"].trials()) == 20
+
+
+def test_a_plateau_ends_the_search_and_a_gain_begins_anew(tmp_path):
+    values = iter([0.1, 0.1, 0.5, 0.5005, 0.52, 0.52, 0.51, 0.5209, 0.9])  # two of the students alone first
+
+    def curve(config):
+        value = next(values)
+        return [(step, value) for step in range(1, STEPS + 1)]
+
+    arms, bridge = run(tmp_path, spec(plateau_trials=3, plateau_gain=0.001), curve)
+    assert [trial.value for trial in arms["search"].trials()] == [0.5, 0.5005, 0.52, 0.52, 0.51, 0.5209]
+    assert "3 full trials brought no gain of 0.1 points" in bridge.limit(arms["search"])
+
+
+def test_gpu_hours_are_what_trials_hold_and_outlive_the_driver(tmp_path):
+    study = spec(gpu_hours=1.0)
+    arms = open_arms(study, tmp_path, data_digest="d")
+    bridge = Bridge(arms.values(), grace=1, gpus=0.5)
+    for name in ("a", "b"):
+        bridge.suggest(name)
+        for step in range(1, STEPS + 1):
+            bridge.report(name, {"step": step, "miou": 0.5, "time_this_iter_s": 600.0})
+    bridge.suggest("c")
+    bridge.report("c", {"step": 1, "miou": 0.5, "time_this_iter_s": 600.0})  # 11 results of 600 s on half a GPU: 0.92 h
+    again = Bridge(open_arms(study, tmp_path, data_digest="d").values(), grace=1, gpus=0.5)
+    assert again.limit(arms["search"]) is None
+    again.suggest("c")
+    again.report("c", {"step": 2, "miou": 0.5, "time_this_iter_s": 600.0})
+    assert again.limit(arms["search"]) == "1.00 GPU-hours are spent; gpu_hours is 1.0."
+    assert again.suggest("d") is None
+
+
+def test_gpu_hours_without_gpus_are_refused(tmp_path):
+    study = spec(gpu_hours=1.0)
+    with pytest.raises(ValueError, match="a trial holds no GPU"):
+        open_bridge(study, open_arms(study, tmp_path, data_digest="d"), root=str(tmp_path))
+
+
+def test_num_trials_holds_with_failures_among_them(tmp_path):
+    def curve(config):
+        last = math.nan if config["lambda_kd"] > 0.3 and config["method"] == "heteroakd" else 0.5
+        return [(1, 0.4), (STEPS, last)]
+
+    arms, _ = run(tmp_path, spec(sampler="random"), curve)
+    states = [trial.state for trial in arms["search"].trials()]
+    assert len(states) == 20
+    assert 3 < states.count(TrialState.FAIL) < 17
