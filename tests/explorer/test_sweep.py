@@ -199,6 +199,37 @@ def _wait_for(condition, process):
         time.sleep(0.2)
 
 
+def test_objectives_and_constraints_hold_in_a_real_sweep(ray_local, tiny_spec, cache, tmp_path):
+    spec = {
+        **tiny_spec,
+        "space": {
+            "student": ["fpn:tu-mobilenetv3_small_050", "fpn:resnet18"],
+            "lambda_kd": tiny_spec["space"]["lambda_kd"],
+        },
+        "base": {**tiny_spec["base"], "teacher": "fpn:resnet18"},
+        "enqueue": [{"student": "fpn:resnet18"}, {"student": "fpn:tu-mobilenetv3_small_050"}],
+        "num_trials": 4,
+        "objectives": ["miou", "latency_ms"],
+        "constraints": {"parameters_millions": 5},
+    }
+    console = quiet()
+    assert sweep(StudySpec.parse(spec), tmp_path / "study", console=console) == 0
+    assert "left out: fpn:resnet18 has parameters_millions" in console.file.getvalue()
+    _, studies = load_studies(tmp_path / "study")
+    trials = studies["search"].get_trials()
+    assert len(trials) == 4
+    assert {trial.params["student"] for trial in trials} == {"fpn:tu-mobilenetv3_small_050"}
+    latency = studies["search"].user_attrs["costs"]["fpn:tu-mobilenetv3_small_050"]["latency_ms"]
+    assert 0.1 < latency < 10_000
+    whole = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert whole
+    assert {tuple(trial.values) for trial in whole} == {(trial.intermediate_values[4], latency) for trial in whole}
+    frames = load_frames(tmp_path / "study")
+    assert frames.cost == "latency_ms"
+    assert set(frames.trials["latency_ms"]) == {latency}
+    assert export(tmp_path / "study", tmp_path / "best")["miou"] == max(trial.values[0] for trial in whole)
+
+
 def test_a_time_budget_leaves_the_rest_open(ray_local, tiny_spec, cache, tmp_path):
     spec = StudySpec.parse({**tiny_spec, "time_budget_s": 1, "num_trials": 50})
     assert sweep(spec, tmp_path / "study", console=quiet()) > 0

@@ -1,0 +1,152 @@
+"""The driver that the kill matrix kills: the product's own sweep over a trainable of milliseconds.
+
+The trainable obeys `FOLDER/kill.json`, a list of trials and steps at which its worker dies.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from optuna.storages import JournalStorage
+from ray import tune
+from ray.cloudpickle import register_pickle_by_value
+
+from explorer import storages
+from explorer.arms import open_arms
+from explorer.cluster import connected
+from explorer.study import SPEC_FILE, StudySpec
+from explorer.sweep import fit, open_bridge, sole_driver
+from trainables import checkpoint
+from trainables.errors import Interrupted
+from trainables.store import open_store
+
+STEPS = 9
+CASES = {
+    # One trial at a time: what is proposed and pruned depends on what came before, so a slip shows in all that follows.
+    "tpe": {"sampler": "tpe", "pruner": "successivehalving", "num_trials": 10, "max_concurrent": 1},
+    # Two at a time: the order of results is the machine's, so proposals must not depend on it.
+    "random": {"sampler": "random", "pruner": "threshold", "pruner_options": {"lower": 0.2}, "num_trials": 12},
+}
+
+
+def spec(case: str) -> StudySpec:
+    shared = {
+        "name": case,
+        "space": {
+            "lambda_kd": {"low": 0.01, "high": 10.0, "log": True},
+            "projector_depth": {"low": 1, "high": 2},
+            "projector_width": [32, 64],
+        },
+        "base": {"steps": STEPS, "eval_every": 1},
+        "enqueue": [{"lambda_kd": 0.1, "projector_depth": 1}],
+        "seeds": [0, 1],
+        "baseline_trials": 2,
+        "grace_period": 2,
+        "reduction_factor": 2,
+        "max_failures": 1,
+    }
+    return StudySpec.parse(shared | CASES[case])
+
+
+def miou(config: dict, step: int) -> float:
+    """Depends on the config, the seed and the step alone."""
+    best = 0.8 - 0.1 * config["seed"] - 0.05 * config["projector_depth"]
+    return best * math.exp(-((math.log10(config["lambda_kd"] / 0.3)) ** 2)) * (1 - 0.6**step)
+
+
+def trainable(params: dict, *, root: str) -> None:
+    """As `tune_trial` does: what is no fault of the trial interrupts the sweep."""
+    try:
+        train(params, root)
+    except Interrupted as error:
+        tune.report({"step": 0, "miou": math.nan, "interrupted": str(error)})
+
+
+def train(params: dict, root: str) -> None:
+    """Nine steps, a checkpoint after each, on from the newest; every step that is really run leaves a line."""
+    config, folder = params["config"], Path(root) / params["directory"]
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open_store(root, params["directory"])
+    found = checkpoint.latest(store, digest="fault")
+    history = found[1]["history"] if found else []
+    for step in range(1, STEPS + 1):
+        if step > len(history):
+            time.sleep(0.01)
+            history.append(miou(config, step))
+            with (folder / "ran.txt").open("a") as ran:
+                ran.write(f"{step}\n")
+            die(root, params["directory"], step, "before the checkpoint")
+            weights = {"w": torch.full((64,), float(step))}
+            checkpoint.save(store, step=step, tensors=weights, meta={"digest": "fault", "history": history})
+            die(root, params["directory"], step, "after the checkpoint")
+        tune.report({"step": step, "miou": history[step - 1], "seconds": float(step), "iou": [history[step - 1]]})
+
+
+def die(root: str, directory: str, step: int, when: str) -> None:
+    """Kill this worker, once, if the matrix says so; `torn` cuts the newest checkpoint first, `full` fills the disk."""
+    for order in json.loads(Path(root, "kill.json").read_text() or "[]"):
+        mark = Path(root, f"killed-{order['id']}")
+        if (directory, step, when) == (order["trial"], order["step"], order["when"]) and not mark.exists():
+            mark.touch()
+            if order.get("full"):
+                raise Interrupted("The disk is full.")
+            if order.get("torn"):
+                newest = max(Path(root, directory).glob("step-*.safetensors"))
+                os.truncate(newest, newest.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_write(last: int, side: str) -> None:
+    """SIGKILL this process at its n-th write to a journal, before or after it."""
+    count, write = itertools.count(1), JournalStorage._write_log
+
+    def counted(self, *arguments):
+        this = next(count)
+        if this == last and side == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(self, *arguments)
+        if this == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    JournalStorage._write_log = counted
+
+
+def drive(directory: Path, case: str, address: str | None) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    study = StudySpec.load(directory / SPEC_FILE) if (directory / SPEC_FILE).exists() else spec(case)
+    study.save(directory)
+    if not (directory / "kill.json").exists():
+        (directory / "kill.json").write_text("[]")
+    with sole_driver(directory), storages.owned(study, directory):
+        arms = open_arms(study, directory, data_digest="fault")
+        bridge = open_bridge(study, arms, root=str(directory))
+        with connected(address):
+            slots = study.max_concurrent or 2
+            fit(bridge, tune.with_parameters(trainable, root=str(directory)), directory, {"cpu": 1}, slots)
+        (directory / "left").write_text(str(bridge.num_open()))
+
+
+def main(directory: Path, case: str, dies_at: tuple[int, str] | None, address: str | None) -> None:
+    """What the test starts as a process: drive the study in the folder to its end, or until it kills itself.
+
+    Args:
+        dies_at: at which of its writes to the storage, and whether before or after it.
+        address: of the Ray to join; none: one of its own.
+    """
+    with directory.with_suffix(".log").open("a") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    if dies_at:
+        die_at_write(*dies_at)
+    drive(directory, case, address)
