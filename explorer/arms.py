@@ -37,11 +37,11 @@ class Plan:
     points: list[dict[str, Any]]
     num_probes: int = 0
 
-    def is_probe(self, index: int) -> bool:
-        """Whether the trial that is asked for as the index-th is a probe: spread evenly behind the points."""
-        free = self.num_trials - len(self.points)
-        place = index - len(self.points)
-        return place >= 0 and (place + 1) * self.num_probes // free > place * self.num_probes // free
+    def probes(self, num_points: int) -> list[int]:
+        """Which trials, in the order they are asked for, are probes: spread evenly behind the points."""
+        free = self.num_trials - num_points
+        quota = min(self.num_probes, max(free, 0))
+        return [num_points + place for place in range(free) if (place + 1) * quota // free > place * quota // free]
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Arm:
 
     Attributes:
         num_warm: trials at the head of the study that an earlier one ran (`warm.py`).
+        probes: which of the others are probes.
     """
 
     plan: Plan
     study: optuna.Study
     spec: StudySpec
     num_warm: int = 0
+    probes: frozenset[int] = frozenset()
 
     @property
     def role(self) -> Role:
@@ -145,7 +147,7 @@ class Arm:
 
     def _sampler(self, number: int) -> BaseSampler:
         stream = ROLES.index(self.role)
-        if self.plan.is_probe(number - self.num_warm):
+        if number - self.num_warm in self.probes:
             return engines.uniform(self.spec, number=number, stream=stream)
         if self.role == "baseline" and self.spec.sampler == "grid":  # its points are the search's
             return RandomSampler(seed=number)
@@ -162,7 +164,7 @@ class Arm:
             "seed": config.seed,
             "budget": config.steps,
         }
-        if self.plan.is_probe(index):
+        if index in self.probes:
             attributes["probe"] = True
         if config.reads("teacher"):
             attributes |= {"teacher": config.teacher, "pair": pair_name(config.teacher, config.student)}
@@ -217,27 +219,35 @@ def _open(spec: StudySpec, plan: Plan, storage: BaseStorage, data_digest: str, *
     study = optuna.create_study(
         study_name=study_name(spec, plan.role), storage=storage, directions=directions, load_if_exists=True
     )
-    if new and any(trial.state == TrialState.RUNNING or trial.state.is_finished() for trial in study.get_trials()):
-        raise StudyError(
-            f"The storage already holds study {spec.name!r} with {len(study.get_trials(deepcopy=False))} trials. "
-            "Choose another name, or resume its folder."
-        )
     study.pruner = engines.pruner(spec, budget=plan.space.config({}, plan.base).steps)
     if plan.role == "baseline":
         study.pruner = NopPruner()  # every gain needs it whole
-    identity = {"space": plan.space.to_json(), "base": plan.base, "data": data_digest}
+    identity = {
+        "owner": spec.owner,
+        "space": plan.space.to_json(),
+        "base": plan.base,
+        "data": data_digest,
+        "objectives": spec.objectives if plan.role == "search" else ["miou"],
+    }
     known = study.user_attrs.get("identity")
-    if known is None:
-        warm.enqueue(study, plan.points) if plan.role == "baseline" else warm.begin(study, spec, plan, identity)
+    if known is not None:
+        _refuse_other(known, identity, spec.name, new=new)
+    elif plan.role == "search":
+        warm.begin(study, spec, plan, identity)
+    if plan.role == "baseline":
+        warm.enqueue(study, plan.points)  # more of them when a resumed sweep is given more seeds or trials
+    if known != identity:
         study.set_user_attr("identity", identity)
-    else:
-        _refuse_other(known, identity, spec.name)
-    return Arm(plan, study, spec, num_warm=warm.count(study))
+    return Arm(plan, study, spec, num_warm=warm.count(study), probes=warm.probes(study))
 
 
-def _refuse_other(known: Mapping[str, Any], identity: Mapping[str, Any], name: str) -> None:
+def _refuse_other(known: Mapping[str, Any], identity: Mapping[str, Any], name: str, *, new: bool) -> None:
+    if new or known.get("owner") != identity["owner"]:
+        raise StudyError(
+            f"The storage already holds study {name!r}. Choose another name, or resume that study's folder."
+        )
     for part, value in identity.items():
-        if known[part] != value:
+        if known.get(part, value) != value:
             raise StudyError(
                 f"The storage holds study {name!r} with another {part}. Choose another name or storage, or go back to "
                 f"that {part}."

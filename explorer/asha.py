@@ -21,18 +21,24 @@ class AshaPruner(BasePruner):
 
     def __init__(self, min_resource: int = 1, max_resource: int = 100, reduction_factor: int = 4) -> None:
         """Args, in steps: the first rung, the budget; and of n trials at a rung, n / reduction_factor go on."""
-        self._rungs: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             "grace_period": min_resource,
             "max_t": max(max_resource, min_resource + 1),
             "reduction_factor": reduction_factor,
         }
+        self._scheduler()  # refuses what cannot be
+
+    def _scheduler(self) -> Any:
+        try:
+            return AsyncHyperBandScheduler(time_attr="step", metric="miou", mode="max", **self._options)
+        except AssertionError as error:
+            raise ValueError(str(error)) from None
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
         if step is None:
             return False
-        scheduler: Any = AsyncHyperBandScheduler(time_attr="step", metric="miou", mode="max", **self._rungs)
-        (bracket,) = scheduler._brackets
+        (bracket,) = self._scheduler()._brackets
         for other in study.get_trials(deepcopy=False):
             known = {
                 at: value

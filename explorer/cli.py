@@ -73,7 +73,7 @@ def sweep(
     if _is_client(address):
         from explorer import remote
 
-        left = remote.sweep(study, directory, console=_console(), address=str(address))
+        left = remote.sweep(study, directory, console=_console(), address=str(address), trust_storage=trust_storage)
     else:
         from explorer import sweep as sweeping
 
@@ -94,7 +94,13 @@ def resume(
     if _is_client(address):
         from explorer import remote
 
-        left = remote.resume(directory, console=_console(), address=str(address), time_budget_s=time_budget)
+        left = remote.resume(
+            directory,
+            console=_console(),
+            address=str(address),
+            time_budget_s=time_budget,
+            trust_storage=trust_storage,
+        )
     else:
         from explorer import sweep as sweeping
 
@@ -112,13 +118,23 @@ def submit(
     runtime_env: Annotated[Path | None, typer.Option(help="YAML with more of Ray's runtime_env.")] = None,
     follow: Annotated[bool, typer.Option(help="Show the job's log; exit with its code.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the study that --out holds.")] = False,
+    trust_storage: Annotated[
+        bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
+    ] = False,
 ) -> None:
     """Hand a sweep to a Ray cluster as a job."""
     from explorer import submit as submitting
 
     study = _spec(spec, {}, {})
     code = submitting.submit(
-        study, out, address=address, console=_console(), runtime_env=runtime_env, resume=resume, follow=follow
+        study,
+        out,
+        address=address,
+        console=_console(),
+        runtime_env=runtime_env,
+        resume=resume,
+        follow=follow,
+        trust_storage=trust_storage,
     )
     raise typer.Exit(code)
 

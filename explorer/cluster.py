@@ -58,8 +58,6 @@ def _local() -> Iterator[None]:
 
 @contextmanager
 def _joined(address: str) -> Iterator[None]:
-    if address == "auto":  # a job's own cluster; Ray would rather take any that it finds on this machine
-        address = os.environ.get("RAY_ADDRESS", address)
     if "://" in address:
         raise StudyError(f"Ray cannot be joined at {address!r}. Give auto, HOST:PORT or ray://HOST:PORT.")
     present_token()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
+from optuna.trial import TrialState
 
 from explorer.asha import AshaPruner
 from explorer.study import StudySpec
@@ -21,6 +22,7 @@ _NOT_OFFERED = ("Base", "PartialFixed", "BruteForce")  # abstract, partial, and 
 _ONE_OBJECTIVE = ("cmaes",)
 _KEEP_SEED = ("grid", "qmc")  # these keep their place in the storage, so their seed must stay
 _UNPICKLES = ("cmaes",)
+_ENOUGH = 12  # trials after which every sampler is past its random start
 
 
 def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
@@ -45,6 +47,8 @@ def check(spec: StudySpec, *, budget: int) -> None:
     """
     sampler(spec, number=0)
     pruner(spec, budget=budget)
+    if spec.sampler_options or spec.pruner_options:
+        _try_out(spec, budget)
     if spec.sampler in _ONE_OBJECTIVE and len(spec.objectives) > 1:
         raise StudyError(f"The sampler {spec.sampler!r} takes one objective, got {spec.objectives}. Use tpe or nsgaii.")
     if spec.sampler == "grid":
@@ -56,6 +60,30 @@ def check(spec: StudySpec, *, budget: int) -> None:
                 "The grid sampler tries every point itself, so it takes no `enqueue`, `warm_start` or `probes`. "
                 "Remove them."
             )
+
+
+def _try_out(spec: StudySpec, budget: int) -> None:
+    """Options that are accepted and fail later: propose and prune once, behind enough made-up trials."""
+    study = optuna.create_study(directions=["maximize"] * len(spec.objectives))
+    space, base = spec.search_space, spec.trial_base
+    for number in range(_ENOUGH):
+        study.sampler = uniform(spec, number=number)
+        if spec.sampler == "grid":
+            study.sampler = sampler(spec, number=number)
+        trial = study.ask()
+        space.suggest(trial, base)
+        study._storage.set_trial_intermediate_value(trial._trial_id, budget, number / _ENOUGH)
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5 for _ in spec.objectives])
+    kind = "sampler", spec.sampler
+    try:
+        study.sampler = sampler(spec, number=_ENOUGH)
+        trial = study.ask()
+        space.suggest(trial, base)
+        kind = "pruner", spec.pruner
+        study._storage.set_trial_intermediate_value(trial._trial_id, budget, 0.5)
+        pruner(spec, budget=budget).prune(study, study._storage.get_trial(trial._trial_id))
+    except Exception as error:
+        raise StudyError(f"The {kind[0]} {kind[1]!r} fails with its options: {error}") from None
 
 
 def refuse_untrusted(spec: StudySpec, *, trusted: bool) -> None:
@@ -81,9 +109,12 @@ def sampler(spec: StudySpec, *, number: int, stream: int = 0) -> BaseSampler:
         StudyError: unknown name or option.
     """
     known = _lookup("sampler", spec.sampler, SAMPLERS)
-    seed = spec.sampler_seed if spec.sampler in _KEEP_SEED else _seed(spec, number, stream)
-    options = {"seed": seed, **_sampler_defaults(spec), **spec.sampler_options}
+    own = _seed(spec, number, stream)
+    seed = spec.sampler_seed if spec.sampler in _KEEP_SEED else own
+    options = {"seed": seed, **_sampler_defaults(spec, own), **spec.sampler_options}
     made = _make("sampler", spec.sampler, known, options)
+    if isinstance(made, QMCSampler):  # it counts in the study's attributes, where a killed driver leaves gaps
+        made._find_sample_id = lambda *_: number  # type: ignore[method-assign]
     return FrontSampler(made) if len(spec.objectives) > 1 and spec.sampler not in _KEEP_SEED else made
 
 
@@ -104,7 +135,7 @@ def pruner(spec: StudySpec, *, budget: int) -> BasePruner:
     known = _lookup("pruner", spec.pruner, PRUNERS)
     options = {**_pruner_defaults(spec.pruner, spec, budget), **spec.pruner_options}
     if "wrapped_pruner" in inspect.signature(known).parameters:  # PatientPruner: name what it wraps
-        name = options.pop("wrapped_pruner", "median")
+        name = str(options.pop("wrapped_pruner", "median"))
         inner = _lookup("pruner", name, PRUNERS)
         options["wrapped_pruner"] = _make("pruner", name, inner, _pruner_defaults(name, spec, budget))
     return PeerPruner(_make("pruner", spec.pruner, known, options))
@@ -114,7 +145,9 @@ def _seed(spec: StudySpec, number: int, stream: int) -> int:
     return int(np.random.SeedSequence([spec.sampler_seed, stream, number]).generate_state(1)[0])
 
 
-def _sampler_defaults(spec: StudySpec) -> dict[str, Any]:
+def _sampler_defaults(spec: StudySpec, seed: int) -> dict[str, Any]:
+    if spec.sampler == "qmc":
+        return {"independent_sampler": RandomSampler(seed=seed)}  # of dimensions that not every trial has
     if spec.sampler == "tpe":
         return {"multivariate": True, "group": True}  # group: conditional dimensions are modelled where they occur
     if spec.sampler == "grid":

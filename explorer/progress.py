@@ -62,7 +62,10 @@ class Progress(Callback):
             if trial.state.is_finished() and (role, trial.number) not in self._said:
                 self._said.add((role, trial.number))
                 self._console.print(
-                    f"{role} {trial.number}: {_outcome(trial)}; {self._time_left()}", highlight=False, soft_wrap=True
+                    f"{role} {trial.number}: {_outcome(trial)}; {self._time_left()}",
+                    highlight=False,
+                    markup=False,
+                    soft_wrap=True,
                 )
 
     def _table(self) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _IN_AUTHORITY = re.compile(r"(://[^\s:/@?#]*):\S+@")  # to the last @: an unescaped one belongs to the password
-_IN_OPTIONS = re.compile(r"\b((?:ssl)?password|passwd|pwd)=[^&\s'\"]+", re.IGNORECASE)
+_IN_OPTIONS = re.compile(r"\b(\w*(?:password|passwd|pwd|secret|token)\w*)=[^&\s'\"]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:

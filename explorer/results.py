@@ -32,6 +32,8 @@ def load_studies(directory: Path) -> tuple[StudySpec, dict[Role, optuna.Study]]:
     if not (directory / SPEC_FILE).exists():
         raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
     spec = StudySpec.load(directory / SPEC_FILE)
+    if not storages.exists(spec, directory):
+        raise StudyError(f"{directory} holds no trials yet. Was the sweep started?")
     storage = storages.open_storage(spec, directory)
     try:
         return spec, {role: optuna.load_study(study_name=study_name(spec, role), storage=storage) for role in ROLES}

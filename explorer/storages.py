@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from explorer import journal, proxy
 from explorer.redact import redact
 from explorer.study import StudySpec
-from trainables.errors import StudyError
+from trainables.errors import Interrupted, StudyError
 
 JOURNAL, SQLITE = "study.journal", "study.db"  # in the study's folder
 _FROM_ENVIRONMENT = "env:"
@@ -70,6 +70,12 @@ def locate(spec: StudySpec) -> str:
     return os.environ[variable]
 
 
+def exists(spec: StudySpec, directory: Path) -> bool:
+    """Whether the study's file is there; a storage elsewhere is asked when it is opened."""
+    file = {"journal": JOURNAL, "sqlite": SQLITE}.get(locate(spec))
+    return file is None or (directory / file).exists()
+
+
 @contextmanager
 def owned(spec: StudySpec, directory: Path) -> Iterator[None]:
     """Hold a journal for the time of a driver or a server, mended of what a killed one left. Databases mend themselves.
@@ -99,6 +105,21 @@ def failures() -> tuple[type[Exception], ...]:
     grpc = sys.modules.get("grpc")
     lost = (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError)
     return (*lost, grpc.RpcError) if grpc else lost
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """A storage lost outside of the bridge is one sentence too.
+
+    Raises:
+        Interrupted: what was written until then can be resumed.
+    """
+    try:
+        yield
+    except failures() as error:
+        if isinstance(error, OSError):
+            raise
+        raise Interrupted(f"The study's storage fails: {_reason(error)}") from None
 
 
 def reach(spec: StudySpec) -> None:

@@ -92,6 +92,7 @@ class StudySpec(BaseModel):
     storage: str | None = Field(
         None, description="journal, sqlite, a database URL, grpc://HOST:PORT or env:NAME; none: a journal file."
     )
+    owner: str | None = Field(None, description="Set at launch: tells studies of one name in a shared storage apart.")
     storage_path: str | None = Field(
         None, description="Where checkpoints are kept: a path or s3://...; none: the study's folder."
     )
@@ -179,6 +180,10 @@ class StudySpec(BaseModel):
             raise StudyError(f"`base` fixes seed to {self.base['seed']}. List the seeds under `seeds` instead.")
         if len({*self.seeds}) < len(self.seeds) or min(self.seeds) < 0:
             raise StudyError(f"seeds must be different and >= 0, got {self.seeds}.")
+        if "seed" in self.sampler_options:
+            raise StudyError("sampler_options holds seed, which every trial would share. Set sampler_seed instead.")
+        if self.storage in ("sqlite://", "sqlite:///:memory:"):
+            raise StudyError(f"storage {self.storage!r} is gone with its process. Use sqlite, which is a file.")
         if self.objectives[0] != "miou" or len({*self.objectives}) < len(self.objectives):
             raise StudyError(f"objectives must start with miou and name each once, got {self.objectives}.")
         if self.num_probes + len(self.enqueue) > self.num_trials:
@@ -191,6 +196,9 @@ class StudySpec(BaseModel):
                 raise StudyError(f"{name!r} is no dimension: {remedy}")
         space = self.search_space
         space.check(base)
+        budget = space.config({}, base).steps
+        if self.grace_period is not None and self.grace_period > budget:
+            raise StudyError(f"grace_period is {self.grace_period}, more than the budget of {budget} steps. Lower it.")
         for params in self.enqueue:
             for name, value in params.items():
                 if name not in space.dimensions:

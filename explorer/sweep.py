@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 import ray
@@ -53,6 +54,7 @@ def sweep(
             f"{directory} already holds a study. Continue it with `heteroakd resume`, or choose another --out."
         )
     check(spec)
+    warm.check(spec)
     engines.refuse_untrusted(spec, trusted=trust_storage or spec.storage in (None, "journal", "sqlite"))
     storages.reach(spec)
     open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
@@ -60,11 +62,15 @@ def sweep(
     found = preflight(kinds(spec), timed=_wants_latency(spec))
     spec, left_out = constraints.within(spec, found.costs)
     for student, reason in left_out.items():
-        console.print(f"left out: {student} {reason}", highlight=False)
+        _say(console, f"left out: {student} {reason}")
+    if left_out:
+        check(spec)
+        warm.check(spec)
     directory.mkdir(parents=True, exist_ok=True)
-    with sole_driver(directory), storages.owned(spec, directory):
-        _begin(spec, directory, found)
-        return _drive(spec, directory, found, console, address)
+    with storages.in_words(), sole_driver(directory), storages.owned(spec, directory), connected(address):
+        means = _means(spec, may_grow=address is not None)
+        spec = _begin(spec, directory, found)
+        return _drive(spec, directory, found, console, means)
 
 
 def resume(
@@ -92,9 +98,13 @@ def resume(
     storages.reach(spec)
     if time_budget_s is not None:
         spec = spec.model_copy(update={"time_budget_s": time_budget_s})
-    found = preflight(kinds(spec))
-    with sole_driver(directory), storages.owned(spec, directory):
-        return _drive(spec, directory, found, console, address)
+    found = preflight(kinds(spec), timed=_wants_latency(spec))
+    with storages.in_words(), sole_driver(directory), storages.owned(spec, directory):
+        if not any(arm.num_open() for arm in open_arms(spec, directory, data_digest=found.data_digest).values()):
+            _say(console, "Every trial has ended; nothing to run.")
+            return 0
+        with connected(address):
+            return _drive(spec, directory, found, console, _means(spec, may_grow=address is not None))
 
 
 def check(spec: StudySpec) -> None:
@@ -106,7 +116,6 @@ def check(spec: StudySpec) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress says what its lines say; the rest is checked here
     spec.check()
     engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
-    warm.check(spec)
 
 
 def with_absolute_paths(spec: StudySpec) -> StudySpec:
@@ -148,9 +157,29 @@ def _wants_latency(spec: StudySpec) -> bool:
     return "latency_ms" in spec.constraints or "latency_ms" in spec.objectives
 
 
-def _begin(spec: StudySpec, directory: Path, found: Preflight) -> None:
+class Means(NamedTuple):
+    """What Ray gives a trial (cpu, gpu), and how many trials at a time."""
+
+    resources: dict[str, float]
+    slots: int
+
+
+def _means(spec: StudySpec, *, may_grow: bool) -> Means:
+    """Raises:
+    StudyError: not even one trial fits, or GPU-hours are limited but trials use no GPU.
+    """
+    resources = _resources(spec)
+    if spec.gpu_hours is not None and not resources["gpu"]:
+        raise StudyError(
+            f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
+        )
+    return Means(resources, _slots(spec, may_grow=may_grow))
+
+
+def _begin(spec: StudySpec, directory: Path, found: Preflight) -> StudySpec:
     """The spec goes first: from here on the study can be resumed, whatever happens."""
     store.check(_root(spec, directory), new=True)
+    spec = spec.model_copy(update={"owner": uuid.uuid4().hex})
     spec.save(directory)
     try:
         arms = open_arms(spec, directory, data_digest=found.data_digest, new=True)
@@ -158,32 +187,32 @@ def _begin(spec: StudySpec, directory: Path, found: Preflight) -> None:
         (directory / SPEC_FILE).unlink()  # the storage is another study's
         raise
     arms["search"].study.set_user_attr("costs", found.costs)
+    return spec
 
 
-def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console, address: str | None) -> int:
+def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console, means: Means) -> int:
     arms = open_arms(spec, directory, data_digest=found.data_digest)
     if "costs" not in arms["search"].study.user_attrs:
         arms["search"].study.set_user_attr("costs", found.costs)
-    if not sum(arm.num_open() for arm in arms.values()):
-        console.print("Every trial has ended; nothing to run.")
-        return 0
     root = _root(spec, directory)
     store.check(root, new=False)
-    with connected(address):
-        resources = _resources(spec)
-        bridge = open_bridge(spec, arms, root=root, gpus=resources["gpu"])
-        slots = _slots(spec, may_grow=address is not None)
-        if bridge.num_open():
-            teachers = _train_teachers(spec, console, slots)
-            arms["search"].study.set_user_attr("teachers", teachers)
-            trainable = tune.with_parameters(tune_trial, study_directory=root, cache=str(default_cache()))
-            with Progress(arms, console) as progress:
-                fit(bridge, trainable, directory, resources, slots, spec.time_budget_s, [progress])
+    bridge = open_bridge(spec, arms, root=root, gpus=means.resources["gpu"])
+    if bridge.num_open():
+        teachers = _train_teachers(spec, console, means)
+        arms["search"].study.set_user_attr("teachers", teachers)
+        trainable = tune.with_parameters(tune_trial, study_directory=root, cache=str(default_cache()))
+        with Progress(arms, console) as progress:
+            fit(bridge, trainable, directory, *means, spec.time_budget_s, [progress])
     if bridge.interrupted:
         raise Interrupted(bridge.interrupted)
     if limit := bridge.limit(arms["search"]):
-        console.print(f"stopped: {limit}", highlight=False)
+        _say(console, f"stopped: {limit}")
     return bridge.num_open()
+
+
+def _say(console: Console, text: str) -> None:
+    """A text that may hold anything, brackets included."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _root(spec: StudySpec, directory: Path) -> str:
@@ -196,14 +225,8 @@ def open_bridge(spec: StudySpec, arms: dict[Role, Arm], *, root: str, gpus: floa
 
     Args:
         root: where the trials' folders are, a path or a URI.
-
-    Raises:
-        StudyError: GPU-hours are limited, but trials use no GPU.
+        gpus: that a trial holds.
     """
-    if spec.gpu_hours is not None and not gpus:
-        raise StudyError(
-            f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
-        )
     return Bridge(
         arms.values(),
         grace=spec.grace(arms["search"].budget),
@@ -262,22 +285,22 @@ def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _train_teachers(spec: StudySpec, console: Console, slots: int) -> dict[str, float]:
+def _train_teachers(spec: StudySpec, console: Console, means: Means) -> dict[str, float]:
     """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one.
 
     Returns:
         Validation mIoU by model name; a user's own checkpoint has none.
     """
     configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher")}
-    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=_resources(spec)["gpu"])(train_teacher)  # type: ignore[arg-type]
+    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=means.resources["gpu"])(train_teacher)  # type: ignore[arg-type]
     scores: dict[str, float] = {}
     waiting: dict[Any, str] = {}
     for name, config in configs.items():
         if config.teacher_checkpoint is not None:
-            console.print(f"teacher {name}: {config.teacher_checkpoint}", highlight=False)
+            _say(console, f"teacher {name}: {config.teacher_checkpoint}")
             continue
-        console.print(f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache", highlight=False)
-        if len(waiting) == slots:
+        _say(console, f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
+        if len(waiting) == means.slots:
             scores |= _await_teacher(waiting, console)
         waiting[task.remote(config.model_dump(mode="json"), cache=str(default_cache()))] = name
     while waiting:
@@ -294,7 +317,7 @@ def _await_teacher(waiting: dict[Any, str], console: Console) -> dict[str, float
         if isinstance(error.cause, HeteroakdError):
             raise error.cause from None
         raise
-    console.print(f"teacher {name}: mIoU {100 * score:.2f} %", highlight=False)
+    _say(console, f"teacher {name}: mIoU {100 * score:.2f} %")
     return {name: score}
 
 

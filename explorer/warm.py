@@ -16,6 +16,7 @@ from trainables.errors import StudyError
 if TYPE_CHECKING:
     from explorer.arms import Plan
 
+WARM, PROBES = "warm", "probes"  # attributes of the study
 _BEST = 5  # points taken over from a study whose mIoU cannot be compared
 _KEPT = ("student", "teacher", "pair", "method", "seed", "budget", "seconds", "iou")
 
@@ -31,19 +32,25 @@ def check(spec: StudySpec) -> None:
 
 
 def begin(study: optuna.Study, spec: StudySpec, plan: Plan, identity: Mapping[str, Any]) -> None:
-    """Fill a new search study: first what an earlier study knows, then the enqueued points.
+    """Fill a new search study: first what an earlier study knows, then the enqueued points, then the probes' places.
 
     Trials of an earlier study on the same data, base and objectives are copied, whole and pruned ones, with every
     reported value; they do not count as trials of this one. Of any other study only the best points are taken, to be
-    tried first: its mIoU cannot be compared with ours. A driver may die in here, so what is there is not added again.
+    tried first: its mIoU cannot be compared with ours. What is to be taken is decided once, since a driver may die in
+    here and the earlier study may still run.
     """
-    copies, points = _carried(spec, identity)
-    if copies:
-        study.set_user_attr("warm", {"from": spec.warm_start, "count": len(copies)})
-    for trial in copies[len(study.get_trials(deepcopy=False)) :]:
-        study.add_trial(trial)
-    fresh = [point for point in points if point not in plan.points]
-    enqueue(study, [*plan.points, *fresh], after=len(copies))
+    if WARM not in study.user_attrs:
+        copies, best = _carried(spec, identity)
+        points = [point for point in best if point not in plan.points]
+        study.set_user_attr(WARM, {"from": spec.warm_start, "count": len(copies), "points": points})
+    known = study.user_attrs[WARM]
+    if len(study.get_trials(deepcopy=False)) < known["count"]:
+        copies, _ = _carried(spec, identity)
+        for trial in copies[len(study.get_trials(deepcopy=False)) : known["count"]]:
+            study.add_trial(trial)
+    points = [*plan.points, *known["points"]]
+    enqueue(study, points, after=known["count"])
+    study.set_user_attr(PROBES, plan.probes(len(points)))
 
 
 def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Any]], *, after: int = 0) -> None:
@@ -54,23 +61,31 @@ def enqueue(study: optuna.Study, points: Sequence[Mapping[str, Any]], *, after: 
 
 def count(study: optuna.Study) -> int:
     """Trials at the head of the study that an earlier one ran."""
-    return int(study.user_attrs.get("warm", {}).get("count", 0))
+    return int(study.user_attrs.get(WARM, {}).get("count", 0))
+
+
+def probes(study: optuna.Study) -> frozenset[int]:
+    """Which of this sweep's trials, counted from 0, are probes; decided at its start."""
+    return frozenset(study.user_attrs.get(PROBES, ()))
 
 
 def _carried(spec: StudySpec, identity: Mapping[str, Any]) -> tuple[list[FrozenTrial], list[dict[str, Any]]]:
     if spec.warm_start is None:
         return [], []
     earlier = _earlier(spec)
-    done = [
-        trial for trial in earlier.get_trials(deepcopy=False) if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-    ]
+    done = earlier.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     done.sort(key=lambda trial: (trial.datetime_complete, trial.number))  # an earlier study that still runs only adds
-    comparable = earlier.user_attrs.get("identity") == identity and len(earlier.directions) == len(spec.objectives)
-    if comparable:
+    if _comparable(earlier.user_attrs.get("identity", {}), identity):
         return [_copy(trial, spec) for trial in done], []
     whole = [trial for trial in done if trial.state == TrialState.COMPLETE]
     best = sorted(whole, key=lambda trial: -trial.values[0])[:_BEST]
     return [], [dict(trial.params) for trial in best]
+
+
+def _comparable(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether a value means the same in both; a latency does not, on another day or machine."""
+    same = all(theirs.get(part) == value for part, value in ours.items() if part != "owner")
+    return same and "latency_ms" not in ours["objectives"]
 
 
 def _copy(trial: FrozenTrial, spec: StudySpec) -> FrozenTrial:

@@ -310,6 +310,36 @@ def test_a_small_student_is_not_pruned_for_being_smaller(tmp_path, pruner):
     assert set(small) == {TrialState.COMPLETE}
 
 
+def test_what_would_falsify_a_resumed_study_is_refused(tmp_path):
+    open_arms(spec(owner="a"), tmp_path, data_digest="d", new=True)
+    for other, said in [({"objectives": ["miou", "gmac"]}, "another objectives"), ({"owner": "b"}, "already holds")]:
+        with pytest.raises(ValueError, match=said):
+            open_arms(spec(**{"owner": "a", **other}), tmp_path, data_digest="d")
+    with pytest.raises(ValueError, match="already holds"):
+        open_arms(spec(owner="a"), tmp_path, data_digest="d", new=True)
+
+
+def test_more_seeds_at_resume_give_every_student_its_own_baselines(tmp_path):
+    students = ["segformer:mit_b0", "fpn:resnet18", "fpn:tu-mobilenetv3_small_050"]
+    asked = []
+    for seeds in ([0], [0, 1, 2]):
+        study = spec(space={"student": students}, seeds=seeds, baseline_trials=None)
+        arm = open_arms(study, tmp_path, data_digest="d")["baseline"]
+        asked += [arm.ask()[1] for _ in range(arm.remaining())]
+    assert [(config.student, config.seed) for config in asked] == [(s, n) for n in range(3) for s in students]
+
+
+def test_more_trials_at_resume_bring_no_more_probes(tmp_path):
+    probes = 0
+    for trials in (20, 40):
+        arm = open_arms(spec(num_trials=trials, probes=4, sampler="random"), tmp_path, data_digest="d")["search"]
+        for _ in range(arm.remaining()):
+            trial, _ = arm.ask()
+            arm.tell(trial, TrialState.COMPLETE, miou=0.5)
+            probes += bool(trial.user_attrs.get("probe"))
+    assert probes == 4
+
+
 def test_seeds_are_shared_by_search_and_baseline(tmp_path):
     study = spec(
         seeds=[3, 5], num_trials=4, baseline_trials=None, space={"student": ["segformer:mit_b0", "fpn:resnet18"]}

@@ -172,6 +172,12 @@ def test_a_sweep_repeats_itself_exactly(tmp_path):
     assert len({trial.params["lambda_kd"] for trial in first.trials()}) == 24
 
 
+def test_qmc_fills_dimensions_that_not_every_trial_has(tmp_path):
+    arm, _ = run(tmp_path, spec(sampler="qmc", num_trials=24, pruner="none"))
+    widths = {trial.params["projector_width"] for trial in arm.trials() if "projector_width" in trial.params}
+    assert widths == {32, 64}
+
+
 class Killed(BaseException):
     pass
 
@@ -194,7 +200,8 @@ def kill_at(patch, storage, last, side):
 @pytest.mark.parametrize("seed", range(4))
 def test_a_driver_killed_ten_times_leaves_what_an_undisturbed_one_leaves(tmp_path, seed):
     rng = np.random.default_rng(seed)
-    study = spec(num_trials=16, pruner=["hyperband", "median"][seed % 2], probes=4)
+    engine = [("tpe", "hyperband"), ("tpe", "median"), ("qmc", "successivehalving"), ("nsgaii", "asha")][seed]
+    study = spec(num_trials=16, sampler=engine[0], pruner=engine[1], probes=4)
     (tmp_path / "undisturbed").mkdir()
     (tmp_path / "killed").mkdir()
     expected, _ = run(tmp_path / "undisturbed", study, workers=1)

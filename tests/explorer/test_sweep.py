@@ -249,6 +249,9 @@ def test_more_than_the_machine_has_is_refused(ray_local, tiny_spec, cache, tmp_p
     greedy = StudySpec.parse({**tiny_spec, "cpus_per_trial": 64, "max_concurrent": 1})
     with pytest.raises(StudyError, match="Ask for less"):
         sweep(greedy, tmp_path / "study", console=quiet())
+    with pytest.raises(StudyError, match="a trial holds no GPU"):
+        sweep(StudySpec.parse({**tiny_spec, "gpu_hours": 1}), tmp_path / "study", console=quiet())
+    assert not (tmp_path / "study" / "study.yaml").exists()  # so that a mended spec can be launched
 
 
 def test_a_study_has_one_driver_at_a_time(finished):

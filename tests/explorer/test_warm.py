@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from optuna.trial import TrialState
 
+from explorer import warm
 from explorer.arms import open_arms
 from explorer.bridge import Bridge
 from explorer.results import load_studies, trials
 from explorer.simulator import simulate
 from explorer.study import StudySpec
-from explorer.sweep import check
 
 STEPS = 4
 
@@ -80,10 +80,30 @@ def test_a_warm_start_survives_a_driver_that_dies_in_it(earlier, tmp_path):
         patch.setattr(Study, "add_trial", dies)
         with pytest.raises(KeyboardInterrupt):
             begin(tmp_path, study)
-    arm = begin(tmp_path, study)
+    simulate(
+        Bridge(open_arms(spec(name="earlier", num_trials=9), earlier[0], data_digest="d").values(), grace=1), curve
+    )
+    arm = begin(tmp_path, study)  # the earlier study has gone on meanwhile
     assert arm.num_warm == 6
     waiting = [trial.system_attrs["fixed_params"] for trial in arm.trials()]
     assert waiting == [{"lambda_kd": 0.1}, {"lambda_kd": 0.2}]
+
+
+def test_other_objectives_are_other_values(earlier, tmp_path):
+    arm = begin(tmp_path, spec(warm_start=str(earlier[0]), objectives=["miou", "gmac"], num_trials=12))
+    assert arm.num_warm == 0
+    whole = sum(trial.state == TrialState.COMPLETE for trial in earlier[1])
+    assert len(arm.trials()) == min(5, whole)  # points to try, without a value
+
+
+def test_points_that_are_taken_over_are_no_probes(earlier, tmp_path):
+    study = spec(warm_start=str(earlier[0]), num_trials=12, probes=6)
+    arm = begin(tmp_path, study, data_digest="other")
+    taken = len(arm.trials())
+    simulate(Bridge([arm], grace=1), curve)
+    probes = [trial.number for trial in arm.trials() if trial.user_attrs.get("probe")]
+    assert len(probes) == 6
+    assert min(probes) >= taken > 0
 
 
 def test_of_other_data_only_the_best_points_are_tried_again(earlier, tmp_path):
@@ -108,6 +128,6 @@ def test_frames_hold_the_new_trials_alone(earlier, tmp_path):
 def test_another_space_or_no_study_is_refused(earlier, tmp_path):
     other = spec(space={"lambda_kd": {"low": 0.1, "high": 10.0, "log": True}}, warm_start=str(earlier[0]))
     with pytest.raises(ValueError, match="searched another space"):
-        check(other)
+        warm.check(other)
     with pytest.raises(ValueError, match="holds no study"):
-        check(spec(warm_start=str(tmp_path)))
+        warm.check(spec(warm_start=str(tmp_path)))

@@ -1,0 +1,204 @@
+"""Steps of training until a sweep has found the best: ours against stock Ray Tune, on recorded curves.
+
+Every method searches the same space and sees the same curves (`curves.npz`, made by `record.py`: real HeteroAKD on
+`earth`), trained trials at a time, at the same cost: a step of training. A proposal is rounded to the nearest recorded
+config; the trial's seed is its number modulo the recorded seeds. A method has arrived when a trial of a config within
+0.5 % of the table's best (mean over seeds, after the whole budget) has been trained whole.
+
+Stock is Ray Tune as its documentation sets it up: `OptunaSearch` and `ASHAScheduler` with their defaults, driven as
+Tune's controller drives them. Nothing is trained, so no teacher and no student alone is counted on any side.
+
+Run: `python benchmarks/search.py`; writes benchmarks/search.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing import Pool
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+from ray import tune
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from explorer import engines
+from explorer.arms import Arm, plans
+from explorer.bridge import Bridge
+from explorer.simulator import Event, Search, simulate
+from explorer.study import PROBES, StudySpec
+
+HERE = Path(__file__).parent
+OUT = HERE / "search.json"
+PAPER = {"lr": 1e-3, "lambda_kd": 0.1, "temperature": 1.0}  # as the presets enqueue it
+WORKERS, REPEATS, NEAR = 4, 50, 0.005
+MOST = 250  # budgets of a full trial that a method may spend
+SWEEP = 100  # trials of the sweep whose share of probes ours has; it may ask for more here
+
+
+class Table:
+    """The recorded curves, looked up by the nearest config of the grid."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as file:
+            self.miou, about = file["miou"].astype(float), json.loads(str(file["about"]))
+        self.grid, self.seeds = about["grid"], about["seeds"]
+        self.steps = [about["every"] * (n + 1) for n in range(about["steps"] // about["every"])]
+        self.final = self.miou[..., -1].mean(axis=0)
+        self.target = (1 - NEAR) * np.nanmax(self.final)
+
+    def place(self, config: dict[str, Any]) -> tuple[int, ...]:
+        return tuple(
+            int(np.abs(np.log(np.array(levels)) - np.log(config[name])).argmin()) for name, levels in self.grid.items()
+        )
+
+    def curve(self, config: dict[str, Any]) -> list[tuple[int, float]]:
+        values = self.miou[(self.seeds.index(config["seed"]), *self.place(config))]
+        return [(step, float(value)) for step, value in zip(self.steps, values, strict=True)]
+
+    def arrived(self, event: Event) -> bool:
+        return event.step == self.steps[-1] and bool(self.final[self.place(event.config)] >= self.target)
+
+    def ends(self) -> Iterator[tuple[str, float, float]]:
+        for name, levels in self.grid.items():
+            yield name, min(levels), max(levels)
+
+
+class Stock:
+    """A Tune searcher and a Tune scheduler, called as Tune's controller calls them."""
+
+    def __init__(self, searcher: Any, scheduler: Any, seeds: list[int]) -> None:
+        self._searcher, self._scheduler, self._seeds = searcher, scheduler, seeds
+        self._trials: dict[str, Any] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        config = self._searcher.suggest(trial_id)
+        trial = SimpleNamespace(trial_id=trial_id, status="RUNNING", results=0)
+        self._trials[trial_id] = trial
+        self._scheduler.on_trial_add(None, trial)
+        return {"config": {**config, "seed": self._seeds[(len(self._trials) - 1) % len(self._seeds)]}}
+
+    def report(self, trial_id: str, result: dict[str, Any]) -> str:
+        trial = self._trials[trial_id]
+        trial.results += 1
+        result = {**result, "training_iteration": trial.results}
+        decision = self._scheduler.on_trial_result(None, trial, result)
+        if decision == TrialScheduler.CONTINUE:
+            self._searcher.on_trial_result(trial_id, result)
+        return str(decision)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._searcher.on_trial_complete(trial_id, result=result, error=error)
+
+
+class Uniform:
+    """Random search, log-uniform."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self._table, self._rng = table, np.random.default_rng(seed)
+
+    def suggest(self, trial_id: str) -> dict[str, float]:
+        return {
+            name: float(np.exp(self._rng.uniform(np.log(low), np.log(high)))) for name, low, high in self._table.ends()
+        }
+
+    def on_trial_result(self, *_: Any, **__: Any) -> None: ...
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None: ...
+
+
+def ours(table: Table, seed: int, **changed: Any) -> Search:
+    """The product's search arm with its defaults, in memory."""
+    spec = StudySpec.parse(
+        {
+            "space": {name: {"low": low, "high": high, "log": True} for name, low, high in table.ends()},
+            "base": {"steps": table.steps[-1], "eval_every": table.steps[0]},
+            "enqueue": [
+                {"lr": 1e-3, "lambda_kd": 0.1, "lambda_hakd": weight, "temperature": 1.0} for weight in (1.0, 10.0)
+            ],
+            "seeds": table.seeds,
+            "num_trials": 10 * MOST,
+            "probes": 10 * MOST * PROBES // SWEEP,
+            "sampler_seed": seed,
+            **changed,
+        }
+    )
+    study = optuna.create_study(direction="maximize", pruner=engines.pruner(spec, budget=table.steps[-1]))
+    for point in spec.enqueue:
+        study.enqueue_trial(point)
+    return Bridge([Arm(plans(spec)["search"], study, spec)], grace=spec.grace(table.steps[-1]))
+
+
+def asha(table: Table) -> Any:
+    return AsyncHyperBandScheduler(metric="miou", mode="max", max_t=len(table.steps))
+
+
+def stock(table: Table, seed: int) -> Search:
+    space = {name: tune.loguniform(low, high) for name, low, high in table.ends()}
+    return Stock(OptunaSearch(space, metric="miou", mode="max", seed=seed), asha(table), table.seeds)
+
+
+METHODS: dict[str, Callable[[Table, int], Search]] = {
+    "ours (default)": ours,
+    "ours, no enqueued points": lambda table, seed: ours(table, seed, enqueue=[]),
+    "ours, no probes": lambda table, seed: ours(table, seed, probes=0),
+    "ours, no pruning": lambda table, seed: ours(table, seed, pruner="none", probes=0),
+    "OptunaSearch + ASHA (stock)": stock,
+    "random + ASHA": lambda table, seed: Stock(Uniform(table, seed), asha(table), table.seeds),
+    "random, no pruning": lambda table, seed: Stock(Uniform(table, seed), FIFOScheduler(), table.seeds),
+}
+
+
+def steps_to_target(arguments: tuple[str, str, int]) -> float:
+    """Steps of all trials until a method arrived; infinite where it did not within MOST budgets."""
+    path, method, seed = arguments
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    logging.getLogger("ray.tune.search.optuna.optuna_search").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    table = Table(Path(path))
+    search = METHODS[method](table, seed)
+    most = MOST * table.steps[-1]
+    events = simulate(
+        search, table.curve, workers=WORKERS, until=lambda event: table.arrived(event) or event.spent >= most
+    )
+    return float(events[-1].spent) if table.arrived(events[-1]) else float("inf")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", default=str(HERE / "curves.npz"))
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--out", default=str(OUT))
+    options = parser.parse_args()
+    table = Table(Path(options.table))
+    figures: dict[str, Any] = {
+        "configs": int(table.final.size),
+        "seeds": len(table.seeds),
+        "best": round(float(np.nanmax(table.final)), 4),
+        "configs_within_target": int((table.final >= table.target).sum()),
+        "budget": table.steps[-1],
+        "workers": WORKERS,
+        "repeats": options.repeats,
+        "steps_to_target": {},
+    }
+    with Pool(2) as pool:
+        for method in options.methods:
+            jobs = [(options.table, method, seed) for seed in range(options.repeats)]
+            steps = np.array(pool.map(steps_to_target, jobs, chunksize=1))
+            lower, median, upper = np.quantile(steps, [0.25, 0.5, 0.75], method="closest_observation")
+            missed = int(np.isinf(steps).sum())
+            figures["steps_to_target"][method] = {"median": median, "quartiles": [lower, upper], "not_reached": missed}
+            print(f"{method:30} {median:7.0f} steps, {lower:.0f} to {upper:.0f}, not reached: {missed}", flush=True)
+    Path(options.out).write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""A sweep through Ray Client (ray://HOST:10001): all of it runs on the cluster, its output is shown here.
+
+Tune itself must not run at this end, since a client's network would then be part of every result. So a task on the
+cluster's head calls `sweep.sweep` or `sweep.resume`, with our packages shipped. The study lives as long as this process
+is connected; what is open when it leaves is for `heteroakd resume`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+import ray
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+from ray.util.queue import Queue
+from rich.console import Console
+
+from explorer import sweep as sweeping
+from explorer import travel
+from explorer.cluster import QUIET, knock, present_token, refused_in_words
+from explorer.study import StudySpec
+from trainables.errors import HeteroakdError, StudyError
+
+HEAD = {"node:__internal_head__": 0.001}  # workers may be pre-emptible
+SCHEME = "ray://"
+
+
+def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str, trust_storage: bool = False) -> int:
+    """`sweep.sweep` on the cluster.
+
+    Raises:
+        HeteroakdError: as there; or a path that the cluster cannot see, or no cluster.
+    """
+    sweeping.check(spec)
+    folder = PurePosixPath(directory)
+    travel.check(spec, folder)
+    return _run(address, folder, console, _sweep_there, spec.model_dump(mode="json"), str(folder), trust_storage)
+
+
+def resume(
+    directory: Path,
+    *,
+    console: Console,
+    address: str,
+    time_budget_s: float | None = None,
+    trust_storage: bool = False,
+) -> int:
+    """`sweep.resume` on the cluster."""
+    folder = PurePosixPath(directory)
+    travel.check_folder(folder)
+    return _run(address, folder, console, _resume_there, str(folder), time_budget_s, trust_storage)
+
+
+def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool) -> int:
+    parsed = StudySpec.parse(spec)
+    return sweeping.sweep(parsed, Path(directory), console=console, address="auto", trust_storage=trust)
+
+
+def _resume_there(console: Console, directory: str, budget_s: float | None, trust: bool) -> int:
+    return sweeping.resume(
+        Path(directory), console=console, address="auto", time_budget_s=budget_s, trust_storage=trust
+    )
+
+
+def _drive(verb: Callable[..., int], said: Queue, width: int, *arguments: Any) -> int:
+    """On the cluster: run the verb with a console whose lines go to the client."""
+    wire = cast("IO[str]", _Wire(said))
+    return verb(Console(file=wire, width=width), *arguments)
+
+
+def _run(address: str, directory: PurePosixPath, console: Console, verb: Callable[..., int], *arguments: Any) -> int:
+    with _client(address, directory):
+        said = Queue(actor_options={"num_cpus": 0, "resources": HEAD})
+        task: Any = ray.remote(num_cpus=0, resources=HEAD, max_retries=0)(_drive)
+        running = task.remote(verb, said, console.width, *arguments)
+        try:
+            return _listen(running, said, console)
+        except KeyboardInterrupt:
+            console.print("Stopping the sweep on the cluster.")
+            ray.cancel(running)
+            return _listen(running, said, console)
+
+
+def _listen(running: Any, said: Queue, console: Console) -> int:
+    """Show what the sweep says until it ends.
+
+    Returns:
+        Trials left open.
+    """
+    done: list[Any] = []
+    while not done:
+        done, _ = ray.wait([running], timeout=0.5)
+        for text in said.get_nowait_batch(said.qsize()):
+            console.print(text, end="", markup=False, highlight=False)
+    try:
+        return int(ray.get(running))
+    except TaskCancelledError:
+        raise KeyboardInterrupt from None
+    except RayTaskError as error:
+        if isinstance(error.cause, HeteroakdError):
+            raise error.cause from None
+        raise
+
+
+@contextmanager
+def _client(address: str, directory: PurePosixPath) -> Iterator[None]:
+    present_token()
+    try:
+        with refused_in_words(address):
+            knock(address.removeprefix(SCHEME))
+            ray.init(address=address, runtime_env=travel.environment(directory), **QUIET)
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise StudyError(
+            f"{error} Through ray:// both ends need the same Python and Ray; or use `heteroakd submit`."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class _Wire:
+    """What a console asks of a file, for text that another process reads from a queue."""
+
+    def __init__(self, said: Queue) -> None:
+        self._said = said
+
+    def write(self, text: str) -> int:
+        with suppress(RayError):  # the client has gone; the sweep ends with it
+            self._said.put(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: each write is on its way."""

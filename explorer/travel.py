@@ -1,0 +1,78 @@
+"""What a study needs in order to run on other machines: our code, paths that mean the same there, one teacher cache."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from explorer.redact import holds_password
+from explorer.study import StudySpec
+from trainables import store
+from trainables.data import DATASETS
+from trainables.errors import StudyError
+
+PACKAGES = ("explorer", "trainables", "search_spaces", "dashboards")
+
+
+def environment(directory: PurePosixPath) -> dict[str, Any]:
+    """Ray's `runtime_env`: our packages from where they are installed, so that a cluster needs only what they import.
+
+    Teachers are cached beside the study, which all nodes see; the default cache would be each node's own.
+    """
+    return {
+        "py_modules": [str(_folder(package)) for package in PACKAGES],
+        "excludes": ["__pycache__"],
+        "env_vars": {
+            "HETEROAKD_CACHE": str(directory.parent / "teachers"),
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+            "RAY_AIR_NEW_OUTPUT": "0",
+        },
+    }
+
+
+def check(spec: StudySpec, directory: PurePosixPath) -> None:
+    """Refuse paths that would mean something else on the cluster.
+
+    Raises:
+        StudyError: one sentence.
+    """
+    check_folder(directory)
+    data = str(spec.trial_base.get("data") or "earth")
+    name, _, path = data.partition(":")
+    here = path if name in DATASETS else data
+    _absolute("data", here)
+    _absolute("teacher_checkpoint", str(spec.trial_base.get("teacher_checkpoint") or ""))
+    for name, place in (("storage_path", spec.storage_path), ("warm_start", spec.warm_start)):
+        if place and not store.is_uri(place):
+            _absolute(name, place)
+    if any(place and holds_password(place) for place in (spec.storage, spec.storage_path)):
+        raise StudyError(
+            "A storage's URL with a password would stay in the cluster's records. Put it into an environment variable "
+            "NAME there and give storage env:NAME."
+        )
+    if spec.storage and spec.storage.startswith("sqlite:///"):
+        _absolute("the storage's file", spec.storage.removeprefix("sqlite:///"))
+
+
+def check_folder(directory: PurePosixPath) -> None:
+    """Raises:
+    StudyError: a study's folder that the cluster would throw away.
+    """
+    if not directory.is_absolute():
+        raise StudyError(
+            f"--out must be an absolute path on storage that all nodes see, got {str(directory)!r}: a cluster throws "
+            "its working folder away."
+        )
+
+
+def _absolute(what: str, path: str) -> None:
+    if path and not PurePosixPath(path).is_absolute():
+        raise StudyError(f"{what} must be an absolute path that all nodes of the cluster see, got {path!r}.")
+
+
+def _folder(package: str) -> Path:
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
