@@ -16,13 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer import engines, storages, warm
 from explorer.study import StudySpec
-from explorer.views import reborn
+from explorer.views import dry, reborn
 from search_spaces.pairs import pair_name
 from search_spaces.space import SearchSpace
 from trainables.config import TrialConfig
 from trainables.errors import StudyError
 
 Role = Literal["baseline", "search"]
+_ATTEMPTS = 8  # to propose what was not tried: so many by the sampler, then as many at random
 ROLES: tuple[Role, ...] = ("baseline", "search")  # in this order: gains can be shown as soon as trials finish
 
 
@@ -145,19 +146,21 @@ class Arm:
         self._describe(reborn(self.study, trial))
         return optuna.Trial(self.study, trial._trial_id)
 
-    def _sampler(self, number: int) -> BaseSampler:
-        stream = ROLES.index(self.role)
-        if number - self.num_warm in self.probes:
+    def _sampler(self, number: int, attempt: int = 0) -> BaseSampler:
+        stream = ROLES.index(self.role) + len(ROLES) * attempt
+        if number - self.num_warm in self.probes or attempt >= _ATTEMPTS:
             return engines.uniform(self.spec, number=number, stream=stream)
         if self.role == "baseline" and self.spec.sampler == "grid":  # its points are the search's
             return RandomSampler(seed=number)
         return engines.sampler(self.spec, number=number, stream=stream)
 
     def _describe(self, trial: optuna.Trial) -> tuple[optuna.Trial, TrialConfig]:
-        params = self.space.suggest(trial, self.plan.base)
         index = trial.number - self.num_warm
-        seeds = self.spec.seeds
-        config = self.space.config(params, {**self.plan.base, "seed": seeds[self._repeat(index) % len(seeds)]})
+        seed = self.spec.seeds[self._repeat(index) % len(self.spec.seeds)]
+        if self.role == "search" and self.spec.sampler != "grid" and self.space.is_finite:
+            trial._fixed_params = self._untried(trial, seed)
+        params = self.space.suggest(trial, self.plan.base)
+        config = self.space.config(params, {**self.plan.base, "seed": seed})
         attributes: dict[str, Any] = {
             "student": config.student,
             "method": config.method,
@@ -172,6 +175,18 @@ class Arm:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         return trial, config
+
+    def _untried(self, trial: optuna.Trial, seed: int) -> dict[str, Any]:
+        """Params that no trial of this seed has had, as far as a few attempts find any: a repeat tells nothing."""
+        others = [other for other in self.study.get_trials(deepcopy=False) if other.number != trial.number]
+        tried = [other.params for other in others if other.user_attrs.get("seed") == seed]
+        params: dict[str, Any] = {}
+        for attempt in range(2 * _ATTEMPTS):
+            self.study.sampler = self._sampler(trial.number, attempt)
+            params = self.space.suggest(dry(self.study, trial), self.plan.base)
+            if params not in tried:
+                break
+        return params
 
     def _repeat(self, index: int) -> int:
         """Baselines take the students in turn, so the seed moves on after each round of them."""

@@ -118,12 +118,27 @@ class _OnceStorage(_Delegating):  # type: ignore[misc]
             self._storage.set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
 
+class _DryStorage(_Delegating):  # type: ignore[misc]
+    def __init__(self, storage: BaseStorage) -> None:
+        self._storage = storage
+
+    def set_trial_param(self, *_: Any) -> None:
+        pass
+
+
 def reborn(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
     """A trial that its driver left half described: every parameter is drawn again, those already stored included.
 
     A sampler that is seeded by the trial's number draws what it drew then, so nothing stored is contradicted.
     """
     again = optuna.Trial(_seen_through(study, _OnceStorage(study._storage)), trial._trial_id)
+    again._cached_frozen_trial.params, again._cached_frozen_trial.distributions = {}, {}
+    return again
+
+
+def dry(study: optuna.Study, trial: optuna.Trial) -> optuna.Trial:
+    """A trial whose parameters are drawn for it and not written."""
+    again = optuna.Trial(_seen_through(study, _DryStorage(study._storage)), trial._trial_id)
     again._cached_frozen_trial.params, again._cached_frozen_trial.distributions = {}, {}
     return again
 

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json, json_to_distribution
 from pydantic import BaseModel
 
 from search_spaces import dimension
@@ -70,6 +70,11 @@ class SearchSpace:
             raise ConfigError(
                 f"A stored search space must be what to_json wrote ({error}), got {text[:80]!r}."
             ) from None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every dimension is a list or a range of whole numbers, so that proposals repeat themselves."""
+        return not any(isinstance(kind, FloatDistribution) and kind.step is None for kind in self.dimensions.values())
 
     def to_json(self) -> str:
         """The dimensions, in order, as Optuna writes distributions."""

@@ -281,3 +281,13 @@ def test_several_objectives_prune_on_miou_and_build_the_front_from_whole_trials(
 def test_three_hundred_trials_are_true(tmp_path):
     arm, _ = run(tmp_path, spec(num_trials=300, sampler="random", pruner="hyperband"), workers=16)
     assert_true(arm)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsgaii"])
+def test_a_finite_space_is_not_tried_twice_with_one_seed(tmp_path, sampler):
+    space = {"projector_depth": {"low": 1, "high": 2}, "projector_width": [32, 64], "kmm": [True, False]}
+    base = {"steps": STEPS, "eval_every": 1, "lambda_kd": 0.3}
+    study = spec(space=space, base=base, sampler=sampler, pruner="none", seeds=[0, 1], num_trials=12)
+    arm, _ = run(tmp_path, study)
+    tried = [(trial.user_attrs["seed"], *sorted(trial.params.items())) for trial in arm.trials()]
+    assert len(set(tried)) == 12  # depth 1 x kmm, depth 2 x width x kmm: 6 configs on each of 2 seeds
