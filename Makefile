@@ -21,6 +21,8 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/methods.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/storage.py
+	$(BIN)/python benchmarks/thousand.py
+	$(BIN)/python benchmarks/search.py
 
 .venv/installed: pyproject.toml
 	[ -d .venv ] || $(PYTHON) -m venv .venv

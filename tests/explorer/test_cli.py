@@ -156,7 +156,7 @@ def test_an_unknown_model_is_refused(heteroakd, tmp_path):
         ({"pruner": "hyper"}, ("Unknown pruner 'hyper'", "Nearest: hyperband")),
         ({"sampler_options": {"warmth": 3}}, ("has no option 'warmth'",)),
         ({"sampler": "grid"}, ("grid sampler needs a list of choices",)),
-        ({"storage": "nosuch://user:secret@host/db"}, ("'nosuch' storage cannot be opened",)),
+        ({"storage": "nosuch://user:secret@host/db"}, ("No storage 'nosuch://user:***@host/db'",)),
         ({"num_trials": 0}, ("num_trials must be >= 1",)),
         ({"trails": 3}, ("Unknown field 'trails'", "Nearest: num_trials")),
         ({"enqueue": [{"lambda_kd": 50}]}, ("lambda_kd = 50", "outside")),
