@@ -172,7 +172,7 @@ def slurm(tmp_path):
         (shims / name).chmod(0o755)
     (tmp_path / "home").mkdir()
     job = str(os.getpid())
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HETEROAKD_"))}
     environment = {
         **kept,
         "PATH": f"{shims}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

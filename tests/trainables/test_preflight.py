@@ -17,7 +17,14 @@ FAST, OTHER = "fpn:tu-mobilenetv3_small_050", "fpn:resnet18"
 def test_it_tells_the_datas_digest_and_what_each_network_costs_at_the_crop(small, dataset):
     found = preflight([small(method="kd", teacher=OTHER), small(method="task")])
     assert found.data_digest == dataset.digest()
-    assert found.costs == {name: cost(build(name, num_classes=5), height=64, width=64) for name in (FAST, OTHER)}
+    expected = {name: cost(build(name, num_classes=5), height=64, width=64)._asdict() for name in (FAST, OTHER)}
+    assert found.costs == expected
+
+
+def test_latency_is_measured_when_it_is_asked_for(small):
+    found = preflight([small(method="task")], timed=True)
+    assert 0.01 < found.costs[FAST]["latency_ms"] < 10_000
+    assert "latency_ms" not in preflight([small(method="task")]).costs[FAST]
 
 
 def test_each_network_is_built_once(small, monkeypatch):
