@@ -23,8 +23,8 @@ from trainables.config import TrialConfig
 from trainables.errors import StudyError
 
 Role = Literal["baseline", "search"]
-_ATTEMPTS = 8  # to propose what was not tried: so many by the sampler, then as many at random
 ROLES: tuple[Role, ...] = ("baseline", "search")  # in this order: gains can be shown as soon as trials finish
+_ATTEMPTS = 8  # to propose what was not tried: so many by the sampler, then as many at random
 
 
 @dataclass(frozen=True)
@@ -234,9 +234,10 @@ def _open(spec: StudySpec, plan: Plan, storage: BaseStorage, data_digest: str, *
     study = optuna.create_study(
         study_name=study_name(spec, plan.role), storage=storage, directions=directions, load_if_exists=True
     )
-    study.pruner = engines.pruner(spec, budget=plan.space.config({}, plan.base).steps)
     if plan.role == "baseline":
         study.pruner = NopPruner()  # every gain needs it whole
+    else:
+        study.pruner = engines.pruner(spec, budget=plan.space.config({}, plan.base).steps)
     identity = {
         "owner": spec.owner,
         "space": plan.space.to_json(),

@@ -33,7 +33,6 @@ from ray.tune.search import Searcher
 from explorer import storages
 from explorer.arms import Arm, trial_directory
 from explorer.limits import OCCUPIED, reached
-from explorer.redact import redact
 
 METRIC, MODE = "miou", "max"
 _FACTS = ("iou", "seconds", "device")
@@ -181,8 +180,7 @@ class Bridge(Searcher):
         try:
             yield
         except storages.failures() as error:
-            reason = redact(" ".join(str(error).split()))[:300]
-            self.interrupted = f"The study's storage fails: {reason}. Mend that, then `heteroakd resume`."
+            self.interrupted = storages.lost(error)
 
     def _died(self, live: Live) -> None:
         """Back in line, unless it keeps dying at the same step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,10 @@ app = typer.Typer(
 )
 
 StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
+Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")]
+TrustStorage = Annotated[
+    bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
+]
 
 
 @app.command()
@@ -48,10 +53,8 @@ def sweep(
     ] = None,
     fix: Annotated[list[str] | None, typer.Option("--set", help="Fix a field of the trial: --set lr=0.002.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: sweeps/NAME.")] = None,
-    address: Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")] = None,
-    trust_storage: Annotated[
-        bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
-    ] = False,
+    address: Address = None,
+    trust_storage: TrustStorage = False,
 ) -> None:
     """Launch a sweep: teachers, students alone, then the search. Ctrl-C leaves it resumable."""
     given = {
@@ -70,14 +73,7 @@ def sweep(
     study = _spec(spec, _without_none(given), _without_none(base))
     directory = out or Path("sweeps") / study.folder_name
 
-    if _is_client(address):
-        from explorer import remote
-
-        left = remote.sweep(study, directory, console=_console(), address=str(address), trust_storage=trust_storage)
-    else:
-        from explorer import sweep as sweeping
-
-        left = sweeping.sweep(study, directory, console=_console(), address=address, trust_storage=trust_storage)
+    left = _driver(address).sweep(study, directory, console=_console(), address=address, trust_storage=trust_storage)
     _close(directory, left)
 
 
@@ -85,28 +81,13 @@ def sweep(
 def resume(
     directory: StudyDir,
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
-    address: Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")] = None,
-    trust_storage: Annotated[
-        bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
-    ] = False,
+    address: Address = None,
+    trust_storage: TrustStorage = False,
 ) -> None:
     """Go on with an interrupted sweep, every running trial from its last checkpoint."""
-    if _is_client(address):
-        from explorer import remote
-
-        left = remote.resume(
-            directory,
-            console=_console(),
-            address=str(address),
-            time_budget_s=time_budget,
-            trust_storage=trust_storage,
-        )
-    else:
-        from explorer import sweep as sweeping
-
-        left = sweeping.resume(
-            directory, console=_console(), address=address, time_budget_s=time_budget, trust_storage=trust_storage
-        )
+    left = _driver(address).resume(
+        directory, console=_console(), address=address, time_budget_s=time_budget, trust_storage=trust_storage
+    )
     _close(directory, left)
 
 
@@ -118,9 +99,7 @@ def submit(
     runtime_env: Annotated[Path | None, typer.Option(help="YAML with more of Ray's runtime_env.")] = None,
     follow: Annotated[bool, typer.Option(help="Show the job's log; exit with its code.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the study that --out holds.")] = False,
-    trust_storage: Annotated[
-        bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
-    ] = False,
+    trust_storage: TrustStorage = False,
 ) -> None:
     """Hand a sweep to a Ray cluster as a job."""
     from explorer import submit as submitting
@@ -238,8 +217,10 @@ def _is_ours(error: ValueError) -> bool:
     return isinstance(error, HeteroakdError)
 
 
-def _is_client(address: str | None) -> bool:
-    return address is not None and address.startswith("ray://")
+def _driver(address: str | None) -> Any:
+    """The module whose `sweep` and `resume` drive: on the cluster through Ray Client, else in this process."""
+    name = "remote" if address is not None and address.startswith("ray://") else "sweep"
+    return importlib.import_module(f"explorer.{name}")
 
 
 def _close(directory: Path, left: int) -> None:

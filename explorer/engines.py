@@ -20,7 +20,7 @@ from trainables.errors import StudyError, unknown
 
 _NOT_OFFERED = ("Base", "PartialFixed", "BruteForce")  # abstract, partial, and one that only `optimize` can end
 _ONE_OBJECTIVE = ("cmaes",)
-_KEEP_SEED = ("grid", "qmc")  # these keep their place in the storage, so their seed must stay
+_KEEP_SEED = ("grid", "qmc")  # one sequence for the whole study, so its seed must stay
 _UNPICKLES = ("cmaes",)
 _ENOUGH = 12  # trials after which every sampler is past its random start
 
@@ -68,8 +68,6 @@ def _try_out(spec: StudySpec, budget: int) -> None:
     space, base = spec.search_space, spec.trial_base
     for number in range(_ENOUGH):
         study.sampler = uniform(spec, number=number)
-        if spec.sampler == "grid":
-            study.sampler = sampler(spec, number=number)
         trial = study.ask()
         space.suggest(trial, base)
         study._storage.set_trial_intermediate_value(trial._trial_id, budget, number / _ENOUGH)

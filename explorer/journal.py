@@ -18,14 +18,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from explorer.lock import exclusive
 from trainables import atomic
 from trainables.errors import StudyError
 
@@ -130,24 +130,17 @@ def unlock(path: Path) -> bool:
     return seen is not None
 
 
-@contextmanager
-def sole_owner(path: Path) -> Iterator[None]:
+def sole_owner(path: Path) -> AbstractContextManager[None]:
     """One process at a time drives or serves a journal; readers need not ask.
 
     Raises:
         StudyError: another process does.
     """
-    lock = FileLock(path.with_name(f".{path.name}.owner"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StudyError(
-            f"Another process has {path}. If that is `heteroakd storage`, reach it through that: --storage grpc://HOST:PORT."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return exclusive(
+        path.with_name(f".{path.name}.owner"),
+        taken=f"Another process has {path}. If that is `heteroakd storage`, reach it through that: "
+        "--storage grpc://HOST:PORT.",
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
 from explorer import sensitivity, storages, warm
 from explorer.arms import ROLES, Role, study_name
-from explorer.study import SPEC_FILE, Cost, StudySpec
+from explorer.study import Cost, StudySpec
 from search_spaces.pairs import family
 from trainables.errors import StudyError
 
@@ -29,9 +29,7 @@ def load_studies(directory: Path) -> tuple[StudySpec, dict[Role, optuna.Study]]:
     Raises:
         StudyError: the folder holds no study, or its storage none of that name.
     """
-    if not (directory / SPEC_FILE).exists():
-        raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
-    spec = StudySpec.load(directory / SPEC_FILE)
+    spec = StudySpec.of(directory)
     if not storages.exists(spec, directory):
         raise StudyError(f"{directory} holds no trials yet. Was the sweep started?")
     storage = storages.open_storage(spec, directory)

@@ -103,8 +103,8 @@ def one_sync(storage: BaseStorage) -> AbstractContextManager[None]:
 def failures() -> tuple[type[Exception], ...]:
     """What a storage raises when it is out of reach or full, not when it is misused."""
     grpc = sys.modules.get("grpc")
-    lost = (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError)
-    return (*lost, grpc.RpcError) if grpc else lost
+    known = (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError)
+    return (*known, grpc.RpcError) if grpc else known
 
 
 @contextmanager
@@ -119,7 +119,13 @@ def in_words() -> Iterator[None]:
     except failures() as error:
         if isinstance(error, OSError):
             raise
-        raise Interrupted(f"The study's storage fails: {_reason(error)}") from None
+        raise Interrupted(lost(error)) from None
+
+
+def lost(error: Exception) -> str:
+    """The sentence for one of `failures`."""
+    reason = redact(" ".join(str(error).split()))[:300]
+    return f"The study's storage fails: {reason}. Mend that, then `heteroakd resume`."
 
 
 def reach(spec: StudySpec) -> None:

@@ -20,7 +20,7 @@ from trainables.errors import StudyError, from_validation
 
 SPEC_FILE = "study.yaml"
 Cost = Literal["parameters_millions", "gmac", "latency_ms"]
-Objective = Literal["miou", "parameters_millions", "gmac", "latency_ms"]
+Objective = Literal["miou", Cost]
 PROBES, PROBES_FROM = 16, 60
 
 _NOT_SEARCHED = {
@@ -120,6 +120,17 @@ class StudySpec(BaseModel):
             ConfigError: no such file, or a wrong field.
         """
         return cls.parse(load_yaml(path), where=f"{path}: ")
+
+    @classmethod
+    def of(cls, directory: Path) -> StudySpec:
+        """The spec of a study's folder.
+
+        Raises:
+            StudyError: it holds no study.
+        """
+        if not (directory / SPEC_FILE).exists():
+            raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
+        return cls.load(directory / SPEC_FILE)
 
     def save(self, directory: Path) -> None:
         """Write `study.yaml`; for its owner's eyes alone if it holds a password."""

@@ -7,13 +7,12 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 import ray
-from filelock import FileLock, Timeout
 from ray import tune
 from ray.exceptions import RayTaskError
 from rich.console import Console
@@ -22,6 +21,7 @@ from explorer import constraints, engines, storages, warm
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.cluster import connected
+from explorer.lock import exclusive
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import checkpoint, store
@@ -69,8 +69,7 @@ def sweep(
     directory.mkdir(parents=True, exist_ok=True)
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory), connected(address):
         means = _means(spec, may_grow=address is not None)
-        spec = _begin(spec, directory, found)
-        return _drive(spec, directory, found, console, means)
+        return _drive(_begin(spec, directory, found), directory, found, console, means)
 
 
 def resume(
@@ -90,9 +89,7 @@ def resume(
         StudyError: no study there, or its space or data set has changed.
     """
     directory = directory.resolve()
-    if not (directory / SPEC_FILE).exists():
-        raise StudyError(f"{directory} holds no study ({SPEC_FILE} is missing). Start one with `heteroakd sweep`.")
-    spec = StudySpec.load(directory / SPEC_FILE)
+    spec = StudySpec.of(directory)
     check(spec)
     engines.refuse_untrusted(spec, trusted=trust_storage)
     storages.reach(spec)
@@ -100,11 +97,12 @@ def resume(
         spec = spec.model_copy(update={"time_budget_s": time_budget_s})
     found = preflight(kinds(spec), timed=_wants_latency(spec))
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory):
-        if not any(arm.num_open() for arm in open_arms(spec, directory, data_digest=found.data_digest).values()):
+        arms = open_arms(spec, directory, data_digest=found.data_digest)
+        if not any(arm.num_open() for arm in arms.values()):
             _say(console, "Every trial has ended; nothing to run.")
             return 0
         with connected(address):
-            return _drive(spec, directory, found, console, _means(spec, may_grow=address is not None))
+            return _drive(arms, directory, found, console, _means(spec, may_grow=address is not None))
 
 
 def check(spec: StudySpec) -> None:
@@ -124,22 +122,12 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
     if "data" in base:
         base["data"] = absolute(base["data"])
     if base.get("teacher_checkpoint"):
-        base["teacher_checkpoint"] = str(Path(base["teacher_checkpoint"]).expanduser().resolve())
+        base["teacher_checkpoint"] = store.absolute(base["teacher_checkpoint"])
     storage = spec.storage
     if storage and storage.startswith("sqlite:///"):
         storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
-    return spec.model_copy(
-        update={
-            "base": base,
-            "storage": storage,
-            "storage_path": _absolute(spec.storage_path),
-            "warm_start": _absolute(spec.warm_start),
-        }
-    )
-
-
-def _absolute(path: str | None) -> str | None:
-    return path if path is None or store.is_uri(path) else str(Path(path).expanduser().resolve())
+    paths = {name: store.absolute(path) for name in ("storage_path", "warm_start") if (path := getattr(spec, name))}
+    return spec.model_copy(update={"base": base, "storage": storage, **paths})
 
 
 def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
@@ -173,25 +161,23 @@ def _means(spec: StudySpec, *, may_grow: bool) -> Means:
         raise StudyError(
             f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
         )
-    return Means(resources, _slots(spec, may_grow=may_grow))
+    return Means(resources, _slots(spec, resources, may_grow=may_grow))
 
 
-def _begin(spec: StudySpec, directory: Path, found: Preflight) -> StudySpec:
+def _begin(spec: StudySpec, directory: Path, found: Preflight) -> dict[Role, Arm]:
     """The spec goes first: from here on the study can be resumed, whatever happens."""
     store.check(_root(spec, directory), new=True)
     spec = spec.model_copy(update={"owner": uuid.uuid4().hex})
     spec.save(directory)
     try:
-        arms = open_arms(spec, directory, data_digest=found.data_digest, new=True)
+        return open_arms(spec, directory, data_digest=found.data_digest, new=True)
     except StudyError:
         (directory / SPEC_FILE).unlink()  # the storage is another study's
         raise
-    arms["search"].study.set_user_attr("costs", found.costs)
-    return spec
 
 
-def _drive(spec: StudySpec, directory: Path, found: Preflight, console: Console, means: Means) -> int:
-    arms = open_arms(spec, directory, data_digest=found.data_digest)
+def _drive(arms: dict[Role, Arm], directory: Path, found: Preflight, console: Console, means: Means) -> int:
+    spec = arms["search"].spec
     if "costs" not in arms["search"].study.user_attrs:
         arms["search"].study.set_user_attr("costs", found.costs)
     root = _root(spec, directory)
@@ -328,7 +314,7 @@ def _resources(spec: StudySpec) -> dict[str, float]:
     return {"cpu": spec.cpus_per_trial, "gpu": gpus}
 
 
-def _slots(spec: StudySpec, *, may_grow: bool) -> int:
+def _slots(spec: StudySpec, resources: dict[str, float], *, may_grow: bool) -> int:
     """Trials at a time: what the resources hold, at most `max_concurrent`; just that on a cluster, which may scale up.
 
     Raises:
@@ -337,25 +323,18 @@ def _slots(spec: StudySpec, *, may_grow: bool) -> int:
     if may_grow and spec.max_concurrent:
         return spec.max_concurrent
     there = ray.cluster_resources()
-    held = [there.get(name.upper(), 0.0) / need for name, need in _resources(spec).items() if need]
+    held = [there.get(name.upper(), 0.0) / need for name, need in resources.items() if need]
     if min(held) < 1:
-        raise StudyError(f"A trial asks for {_resources(spec)}, but the cluster has {dict(there)}. Ask for less.")
+        raise StudyError(f"A trial asks for {resources}, but the cluster has {dict(there)}. Ask for less.")
     return min(int(min(held)), spec.max_concurrent or int(min(held)))
 
 
-@contextmanager
-def sole_driver(directory: Path) -> Iterator[None]:
+def sole_driver(directory: Path) -> AbstractContextManager[None]:
     """Two drivers of one study would adopt each other's running trials.
 
     Raises:
         StudyError: another process is driving it.
     """
-    lock = FileLock(directory / ".driver.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StudyError(f"Another process is running {directory}. Wait for it, or stop it first.") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return exclusive(
+        directory / ".driver.lock", taken=f"Another process is running {directory}. Wait for it, or stop it first."
+    )

@@ -72,14 +72,20 @@ def _delegate(name: str) -> Callable[..., Any]:
     return method
 
 
+def _over(self: Any, storage: BaseStorage) -> None:
+    self._storage = storage
+
+
 _Delegating: Any = type(
-    "_Delegating", (BaseStorage,), {name: _delegate(name) for name in BaseStorage.__abstractmethods__}
+    "_Delegating",
+    (BaseStorage,),
+    {"__init__": _over, **{name: _delegate(name) for name in BaseStorage.__abstractmethods__}},
 )
 
 
 class _PeerStorage(_Delegating):  # type: ignore[misc]
     def __init__(self, storage: BaseStorage, peers: object) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._peers = peers
         self.notes: list[tuple[int, str, Any]] = []
 
@@ -97,9 +103,6 @@ class _PeerStorage(_Delegating):  # type: ignore[misc]
 
 
 class _UnprunedStorage(_Delegating):  # type: ignore[misc]
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
-
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
@@ -108,9 +111,6 @@ class _UnprunedStorage(_Delegating):  # type: ignore[misc]
 
 
 class _OnceStorage(_Delegating):  # type: ignore[misc]
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
-
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
     ) -> None:
@@ -119,9 +119,6 @@ class _OnceStorage(_Delegating):  # type: ignore[misc]
 
 
 class _DryStorage(_Delegating):  # type: ignore[misc]
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
-
     def set_trial_param(self, *_: Any) -> None:
         pass
 
@@ -131,14 +128,17 @@ def reborn(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
 
     A sampler that is seeded by the trial's number draws what it drew then, so nothing stored is contradicted.
     """
-    again = optuna.Trial(_seen_through(study, _OnceStorage(study._storage)), trial._trial_id)
-    again._cached_frozen_trial.params, again._cached_frozen_trial.distributions = {}, {}
-    return again
+    return _drawn_anew(study, trial._trial_id, _OnceStorage(study._storage))
 
 
 def dry(study: optuna.Study, trial: optuna.Trial) -> optuna.Trial:
     """A trial whose parameters are drawn for it and not written."""
-    again = optuna.Trial(_seen_through(study, _DryStorage(study._storage)), trial._trial_id)
+    return _drawn_anew(study, trial._trial_id, _DryStorage(study._storage))
+
+
+def _drawn_anew(study: optuna.Study, trial_id: int, storage: Any) -> optuna.Trial:
+    """The trial as if it had no parameter yet."""
+    again = optuna.Trial(_seen_through(study, storage), trial_id)
     again._cached_frozen_trial.params, again._cached_frozen_trial.distributions = {}, {}
     return again
 
