@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from explorer.study import StudySpec
+
 
 @pytest.fixture(scope="session")
 def ray_local():
@@ -56,3 +58,21 @@ def tiny_spec(tiny_data):
         "grace_period": 1,
         "reduction_factor": 2,
     }
+
+
+@pytest.fixture
+def spec():
+    """Makes a study over lambda_kd of 20 trials of 9 steps, with changes."""
+
+    def make(**values):
+        defaults = {
+            "space": {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}},
+            "base": {"steps": 9, "eval_every": 1},
+            "num_trials": 20,
+            "baseline_trials": 1,
+            "grace_period": 1,
+            "reduction_factor": 3,
+        }
+        return StudySpec.parse({**defaults, **values})
+
+    return make

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import suppress
 
 import pytest
 from optuna.trial import TrialState
@@ -13,22 +12,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from explorer.arms import open_arms
 from explorer.bridge import Bridge
-from explorer.study import StudySpec
 from explorer.sweep import fit
 
 STEPS = 9
-
-
-def spec(**values):
-    defaults = {
-        "space": {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}},
-        "base": {"steps": STEPS, "eval_every": 1},
-        "num_trials": 20,
-        "baseline_trials": 1,
-        "grace_period": 1,
-        "reduction_factor": 3,
-    }
-    return StudySpec.parse({**defaults, **values})
 
 
 def curve(lambda_kd, step):
@@ -50,7 +36,7 @@ def run(tmp_path, study, trainable, *, arms=None, max_failures=0):
 
 
 @pytest.mark.parametrize("storage", ["journal", "sqlite"])
-def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp_path, storage):
+def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp_path, storage, spec):
     arms = run(tmp_path, spec(storage=storage), synthetic)
 
     fresh = open_arms(spec(storage=storage), tmp_path, data_digest="d")  # what another process reads
@@ -72,7 +58,7 @@ def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp
     assert [trial.state for trial in arms["baseline"].study.get_trials()] == [TrialState.COMPLETE]
 
 
-def test_a_nan_is_failed_at_once_with_its_reason(ray_local, tmp_path):
+def test_a_nan_is_failed_at_once_with_its_reason(ray_local, tmp_path, spec):
     def diverges(params):
         for step in range(1, STEPS + 1):
             tune.report({"step": step, "miou": float("nan") if step == 3 else 0.5})
@@ -85,7 +71,7 @@ def test_a_nan_is_failed_at_once_with_its_reason(ray_local, tmp_path):
         assert trial.user_attrs["reason"] == "mIoU is nan at step 3."
 
 
-def test_a_user_error_is_failed_with_its_sentence_and_not_retried(ray_local, tmp_path):
+def test_a_user_error_is_failed_with_its_sentence_and_not_retried(ray_local, tmp_path, spec):
     def refuses(params):
         with (tmp_path / "calls").open("a") as calls:
             calls.write("x")
@@ -98,7 +84,7 @@ def test_a_user_error_is_failed_with_its_sentence_and_not_retried(ray_local, tmp
     assert len((tmp_path / "calls").read_text()) == 2  # the baseline and the trial, once each
 
 
-def test_a_crashing_trial_is_failed_with_the_crash_and_the_others_go_on(ray_local, tmp_path):
+def test_a_crashing_trial_is_failed_with_the_crash_and_the_others_go_on(ray_local, tmp_path, spec):
     def crashes(params):
         if params["config"]["method"] != "task" and params["directory"].endswith("1"):
             raise OSError("disk on fire")
@@ -111,7 +97,7 @@ def test_a_crashing_trial_is_failed_with_the_crash_and_the_others_go_on(ray_loca
     assert "disk on fire" in arms["search"].study.get_trials()[1].user_attrs["reason"]
 
 
-def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(ray_local, tmp_path):
+def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(ray_local, tmp_path, spec):
     def dies_once(params):
         mark = tmp_path / params["directory"].replace("/", "-")
         for step in range(1, STEPS + 1):
@@ -127,7 +113,7 @@ def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(ray_loca
         assert trial.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
 
 
-def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_path):
+def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_path, spec):
     study = spec(num_trials=3, pruner="nop")
     first = Bridge(open_arms(study, tmp_path, data_digest="d").values(), grace=1)
     assert first.num_open() == 4
@@ -151,7 +137,7 @@ def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_
     assert adopted.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
 
 
-def test_a_crash_loop_is_failed_after_max_failures_and_progress_starts_the_count_anew(tmp_path):
+def test_a_crash_loop_is_failed_after_max_failures_and_progress_starts_the_count_anew(tmp_path, spec):
     arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1, max_failures=2)
     for attempt, reached in enumerate([2, 2, 3, 3, 3]):  # twice at step 2, then one step on, then stuck there
@@ -168,7 +154,7 @@ def test_a_crash_loop_is_failed_after_max_failures_and_progress_starts_the_count
     assert bridge.suggest("last") == "FINISHED"
 
 
-def test_crashes_are_counted_across_drivers(tmp_path):
+def test_crashes_are_counted_across_drivers(tmp_path, spec):
     for driver in range(3):
         arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
         bridge = Bridge([arms["search"]], grace=1, max_failures=2)
@@ -178,7 +164,7 @@ def test_crashes_are_counted_across_drivers(tmp_path):
     assert arms["search"].trials()[0].user_attrs["reason"] == "crashed 3 times at step 0: the worker died"
 
 
-def test_a_lost_node_is_not_counted(tmp_path):
+def test_a_lost_node_is_not_counted(tmp_path, spec):
     arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1, max_failures=0)
     for attempt in range(5):
@@ -189,7 +175,7 @@ def test_a_lost_node_is_not_counted(tmp_path):
     assert bridge.num_open() == 1
 
 
-def test_a_full_disk_ends_the_sweep_and_leaves_its_trials_to_go_on(tmp_path):
+def test_a_full_disk_ends_the_sweep_and_leaves_its_trials_to_go_on(tmp_path, spec):
     arms = open_arms(spec(num_trials=3, pruner="nop"), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1, max_failures=0)
     bridge.suggest("a")
@@ -206,7 +192,7 @@ def test_a_full_disk_ends_the_sweep_and_leaves_its_trials_to_go_on(tmp_path):
 
 
 @pytest.mark.parametrize("when", ["suggest", "report", "complete"])
-def test_a_storage_that_fails_interrupts_and_what_it_did_not_take_did_not_happen(tmp_path, when):
+def test_a_storage_that_fails_interrupts_and_what_it_did_not_take_did_not_happen(tmp_path, when, spec):
     arms = open_arms(spec(num_trials=2, pruner="nop"), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1, max_failures=0)
     bridge.suggest("a")
@@ -228,7 +214,7 @@ def test_a_storage_that_fails_interrupts_and_what_it_did_not_take_did_not_happen
     assert (trial.state, trial.intermediate_values) == (TrialState.RUNNING, {1: 0.5})
 
 
-def test_repeated_results_are_not_judged_again(tmp_path):
+def test_repeated_results_are_not_judged_again(tmp_path, spec):
     """A trial that reports its history anew must not be pruned by what its peers have done since."""
     arms = open_arms(spec(num_trials=9, pruner="median", sampler="random"), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1)
@@ -247,44 +233,8 @@ def test_repeated_results_are_not_judged_again(tmp_path):
     assert arms["search"].study.get_trials()[0].user_attrs["seconds"] == 2.0
 
 
-@pytest.mark.parametrize("storage", ["journal", "sqlite"])
-@pytest.mark.parametrize("writes", range(12))
-def test_a_trial_whose_driver_died_while_describing_it_is_described_as_it_would_have_been(tmp_path, storage, writes):
-    study = spec(
-        storage=storage,
-        num_trials=2,
-        space={"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}, "temperature": {"low": 1.0, "high": 8.0}},
-    )
-    (tmp_path / "whole").mkdir()
-    expected, _ = open_arms(study, tmp_path / "whole", data_digest="d")["search"].ask()
-    arms = open_arms(study, tmp_path, data_digest="d")
-    with pytest.MonkeyPatch.context() as patch:
-        allowed = iter(range(writes))
-
-        def dies(method):
-            def call(self, *arguments, **named):
-                if next(allowed, None) is None:
-                    raise KeyboardInterrupt
-                return method(self, *arguments, **named)
-
-            return call
-
-        kind = type(arms["search"].study._storage)
-        for name in ("create_new_trial", "set_trial_param", "set_trial_user_attr"):
-            patch.setattr(kind, name, dies(getattr(kind, name)))
-        with suppress(KeyboardInterrupt):
-            arms["search"].ask()
-
-    again = open_arms(study, tmp_path, data_digest="d")["search"]
-    (adopted,) = again.orphans() or [again.ask()[0]]
-    assert adopted.number == 0
-    assert adopted.params == expected.params
-    assert adopted.user_attrs["config"] == expected.user_attrs["config"]
-    assert again.remaining() == 1
-
-
 @pytest.mark.parametrize("pruner", ["hyperband", "successivehalving", "median"])
-def test_a_small_student_is_not_pruned_for_being_smaller(tmp_path, pruner):
+def test_a_small_student_is_not_pruned_for_being_smaller(tmp_path, pruner, spec):
     study = spec(
         space={"student": ["segformer:mit_b0", "fpn:tu-mobilenetv3_small_050"]},
         sampler="random",
@@ -310,76 +260,7 @@ def test_a_small_student_is_not_pruned_for_being_smaller(tmp_path, pruner):
     assert set(small) == {TrialState.COMPLETE}
 
 
-def test_what_would_falsify_a_resumed_study_is_refused(tmp_path):
-    open_arms(spec(owner="a"), tmp_path, data_digest="d", new=True)
-    for other, said in [({"objectives": ["miou", "gmac"]}, "another objectives"), ({"owner": "b"}, "already holds")]:
-        with pytest.raises(ValueError, match=said):
-            open_arms(spec(**{"owner": "a", **other}), tmp_path, data_digest="d")
-    with pytest.raises(ValueError, match="already holds"):
-        open_arms(spec(owner="a"), tmp_path, data_digest="d", new=True)
-
-
-def test_more_seeds_at_resume_give_every_student_its_own_baselines(tmp_path):
-    students = ["segformer:mit_b0", "fpn:resnet18", "fpn:tu-mobilenetv3_small_050"]
-    asked = []
-    for seeds in ([0], [0, 1, 2]):
-        study = spec(space={"student": students}, seeds=seeds, baseline_trials=None)
-        arm = open_arms(study, tmp_path, data_digest="d")["baseline"]
-        asked += [arm.ask()[1] for _ in range(arm.remaining())]
-    assert [(config.student, config.seed) for config in asked] == [(s, n) for n in range(3) for s in students]
-
-
-def test_more_trials_at_resume_bring_no_more_probes(tmp_path):
-    probes = 0
-    for trials in (20, 40):
-        arm = open_arms(spec(num_trials=trials, probes=4, sampler="random"), tmp_path, data_digest="d")["search"]
-        for _ in range(arm.remaining()):
-            trial, _ = arm.ask()
-            arm.tell(trial, TrialState.COMPLETE, miou=0.5)
-            probes += bool(trial.user_attrs.get("probe"))
-    assert probes == 4
-
-
-def test_seeds_are_shared_by_search_and_baseline(tmp_path):
-    study = spec(
-        seeds=[3, 5], num_trials=4, baseline_trials=None, space={"student": ["segformer:mit_b0", "fpn:resnet18"]}
-    )
-    arms = open_arms(study, tmp_path, data_digest="d")
-    assert arms["baseline"].num_trials == 4
-    baselines = [arms["baseline"].ask()[1] for _ in range(4)]
-    assert [(config.student, config.seed) for config in baselines] == [
-        ("segformer:mit_b0", 3),
-        ("fpn:resnet18", 3),
-        ("segformer:mit_b0", 5),
-        ("fpn:resnet18", 5),
-    ]
-    assert {config.method for config in baselines} == {"task"}
-    assert [arms["search"].ask()[1].seed for _ in range(4)] == [3, 5, 3, 5]
-
-
-def test_a_tuned_baseline_gets_as_many_trials_as_the_search(tmp_path):
-    study = spec(space={"lr": {"low": 1e-4, "high": 1e-2, "log": True}}, num_trials=7, baseline_trials=None)
-    baseline = open_arms(study, tmp_path, data_digest="d")["baseline"]
-    assert baseline.num_trials == 7
-    assert set(baseline.space.dimensions) == {"student", "lr"}
-
-
-def test_enqueued_points_come_first(tmp_path):
-    study = spec(enqueue=[{"lambda_kd": 0.1}, {"lambda_kd": 1.0}])
-    arms = open_arms(study, tmp_path, data_digest="d")
-    assert [arms["search"].ask()[1].lambda_kd for _ in range(2)] == [0.1, 1.0]
-
-
-def test_a_storage_of_another_space_is_refused(tmp_path):
-    open_arms(spec(), tmp_path, data_digest="d")
-    other = spec(space={"lambda_kd": {"low": 0.1, "high": 10.0, "log": True}})
-    with pytest.raises(ValueError, match="another space"):
-        open_arms(other, tmp_path, data_digest="d")
-    with pytest.raises(ValueError, match="another data"):
-        open_arms(spec(), tmp_path, data_digest="e")
-
-
-def test_a_told_trial_is_stopped_not_told_again(tmp_path):
+def test_a_told_trial_is_stopped_not_told_again(tmp_path, spec):
     arms = open_arms(spec(num_trials=1), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1)
     bridge.suggest("a")
@@ -390,14 +271,14 @@ def test_a_told_trial_is_stopped_not_told_again(tmp_path):
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
 
 
-def test_tunes_copy_of_the_bridge_holds_no_storage(tmp_path):
+def test_tunes_copy_of_the_bridge_holds_no_storage(tmp_path, spec):
     import pickle
 
     bridge = Bridge(open_arms(spec(), tmp_path, data_digest="d").values(), grace=1)
     assert b"study" not in pickle.dumps(bridge)
 
 
-def test_optuna_sees_what_was_reported_when_it_samples(tmp_path):
+def test_optuna_sees_what_was_reported_when_it_samples(tmp_path, spec):
     """TPE must learn from pruned trials as pruned: no COMPLETE trial may hold fewer values than its budget."""
     arms = open_arms(spec(num_trials=12, pruner="successivehalving", reduction_factor=2), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1)
@@ -410,19 +291,7 @@ def test_optuna_sees_what_was_reported_when_it_samples(tmp_path):
     assert all(len(trial.intermediate_values) == STEPS for trial in complete)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_resumed_sweep_does_not_draw_the_same_trials_again(tmp_path, sampler):
-    drawn = []
-    for _ in range(2):  # two drivers of one study
-        arms = open_arms(spec(sampler=sampler), tmp_path, data_digest="d")
-        for _ in range(3):
-            trial, config = arms["search"].ask()
-            arms["search"].tell(trial, TrialState.COMPLETE, miou=0.5)
-            drawn.append(config.lambda_kd)
-    assert len(set(drawn)) == 6
-
-
-def test_a_grid_is_tried_whole_and_ends(tmp_path):
+def test_a_grid_is_tried_whole_and_ends(tmp_path, spec):
     grid = {"lambda_kd": [0.1, 1.0], "lambda_hakd": [1.0, 10.0]}
     arms = open_arms(spec(sampler="grid", space=grid, num_trials=4), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1)
@@ -436,13 +305,7 @@ def test_a_grid_is_tried_whole_and_ends(tmp_path):
     assert {trial.state for trial in arms["search"].study.get_trials()} == {TrialState.COMPLETE}
 
 
-def test_a_new_sweep_does_not_join_a_study_that_the_storage_holds(tmp_path):
-    open_arms(spec(), tmp_path, data_digest="d", new=True)["search"].ask()
-    with pytest.raises(ValueError, match="already holds study 'study'"):
-        open_arms(spec(), tmp_path, data_digest="d", new=True)
-
-
-def test_baselines_are_never_pruned(tmp_path):
+def test_baselines_are_never_pruned(tmp_path, spec):
     study = spec(space={"lr": {"low": 1e-4, "high": 1e-2, "log": True}}, num_trials=9, baseline_trials=None)
     arm = open_arms(study, tmp_path, data_digest="d")["baseline"]
     bridge = Bridge([arm], grace=1)
@@ -451,17 +314,3 @@ def test_baselines_are_never_pruned(tmp_path):
         for step in range(1, STEPS + 1):
             bridge.report(str(number), {"step": step, "miou": 0.9 - number / 10})  # each worse than all before
     assert {trial.state for trial in arm.study.get_trials()} == {TrialState.COMPLETE}
-
-
-def test_a_teacher_is_trained_as_the_students_save_for_what_is_said(tmp_path):
-    study = spec(base={"steps": STEPS, "crop_height": 64, "pretrained": True, "teacher_recipe": {"steps": 50}})
-    _, config = open_arms(study, tmp_path, data_digest="d")["search"].ask()
-    taught = config.teacher_recipe
-    assert (taught.steps, taught.crop_height, taught.pretrained, taught.seed) == (50, 64, True, 0)
-
-
-def test_a_presets_points_outside_the_users_space_are_dropped():
-    pairing = StudySpec.parse({"preset": "pairing", "base": {"pair": "r18:mit_b0"}})
-    assert len(pairing.enqueue) == len({str(point) for point in pairing.enqueue}) <= 1
-    narrow = StudySpec.parse({"preset": "lambdas", "space": {"lambda_kd": [0.1, 0.2]}})
-    assert narrow.enqueue == [{"lambda_kd": 0.1}]
