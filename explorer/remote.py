@@ -80,7 +80,11 @@ def _run(address: str, directory: PurePosixPath, console: Console, verb: Callabl
         except KeyboardInterrupt:
             console.print("Stopping the sweep on the cluster.")
             ray.cancel(running)
-            return _listen(running, said, console)
+            try:
+                return _listen(running, said, console)
+            except KeyboardInterrupt:  # cancelled where Tune does not catch it, before it could say what is open
+                console.print(f"Go on with: heteroakd resume {directory}", markup=False, soft_wrap=True)
+                raise
 
 
 def _listen(running: Any, said: Queue, console: Console) -> int:

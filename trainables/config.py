@@ -10,14 +10,21 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainables.errors import ConfigError, from_validation
+from trainables.errors import ConfigError, from_validation, unknown
 
-Method = Literal["task", "kd", "heteroakd"]
+METHODS = (
+    *("task", "kd", "heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "dist", "cirkd", "afdcd", "ofa"),
+    "collaborative",
+)
+OWN = "own"
+"""What a method of the user's own, `package.module:name`, is called in conditions."""
+OWN_PREFIX = "own."
+"""A search dimension `own.alpha` is the entry `alpha` of the field `own`."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
 
 
@@ -26,9 +33,33 @@ def _read(default: Any, doc: str, /, *, when: dict[str, Any] | None = None, **li
     return Field(default, description=doc, json_schema_extra={"when": when or {}}, **limits)
 
 
-_DISTILS = {"method": ("kd", "heteroakd")}
-_HAKD = {"method": ("heteroakd",)}
+def _method(*names: str) -> dict[str, Any]:
+    return {"method": names}
+
+
+_TAUGHT = _method(*(name for name in METHODS if name not in ("task", "collaborative")), OWN)
+_PAIRED = _method(*_TAUGHT["method"], "collaborative")
+_TAPPED = _method("heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", OWN)
+_SOFTENED = _method("kd", "heteroakd", "collaborative")
+_HAKD = _method("heteroakd")
 _DEEP = _HAKD | {"projector_depth": (2, 3)}
+_ONLINE = _method("collaborative")
+
+
+def as_condition(value: Any) -> Any:
+    """A field's value as conditions name it: every method of the user's own is OWN."""
+    return OWN if isinstance(value, str) and ":" in value and value not in METHODS else value
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS and ":" not in name:
+        raise ValueError(unknown("method", name, METHODS, "Your own is named package.module:name."))
+    return name
+
+
+def _weight(default: float, doc: str, /, *methods: str) -> Any:
+    """The weight of a term, under the methods that have it."""
+    return _read(default, f"Weight of {doc}.", ge=0, le=1e6, when=_method(*methods))
 
 
 class Recipe(BaseModel):
@@ -51,7 +82,11 @@ class Recipe(BaseModel):
     weight_decay: float = _read(1e-2, "Weight decay.", ge=0, le=1)
     poly_power: float = _read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", ge=0)
     clip_norm: float | None = _read(None, "Largest gradient norm; none: not clipped.", gt=0)
+    lambda_aux: float = _read(0.0, "Weight of an auxiliary FCN head on stage3, 0.4 in CNN recipes; 0: none.", ge=0)
     pretrained: bool = _read(False, "ImageNet weights for the encoder, fetched by timm; needs a network once.")
+    encoder_weights: str | None = _read(
+        None, "Local weights of the encoder: a file, or a folder with <encoder>.safetensors or .pth."
+    )
     seed: int = _read(0, "Seed of weights, data order, crops and dropout.", ge=0, lt=2**31)
     num_threads: int = _read(1, "CPU threads; part of the recipe because float sums depend on it.", ge=1)
 
@@ -70,7 +105,7 @@ class Recipe(BaseModel):
 
     def reads(self, field: str) -> bool:
         """Whether a training with this config reads `field`."""
-        return all(getattr(self, name) in values for name, values in self.conditions(field).items())
+        return all(as_condition(getattr(self, name)) in values for name, values in self.conditions(field).items())
 
     def read_values(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
         """The fields that are read, as JSON; nested recipes likewise."""
@@ -82,30 +117,70 @@ class Recipe(BaseModel):
 class TrialConfig(Recipe):
     """One trial. Frozen; unknown fields are refused."""
 
-    method: Method = _read("heteroakd", "task: student alone; kd: lambda_hakd = 0; heteroakd: the full loss.")
-    student: str = _read("segformer:mit_b0", "<decoder>:<encoder> of the trained network.")
-    teacher: str = _read("deeplabv3:resnet18", "<decoder>:<encoder> of the frozen network.", when=_DISTILS)
-    data: str = _read("earth", "A data set's name, or the path of a folder with dataset.yaml.")
+    method: Annotated[str, AfterValidator(_known_method)] = _read(
+        "heteroakd", "A name of METHODS, task being the student alone; or your own, package.module:name."
+    )
+    student: str = _read("segformer:mit_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
+    teacher: str = _read(
+        "deeplabv3:resnet18", "The frozen network; under collaborative the other student, trained along.", when=_PAIRED
+    )
+    data: str = _read("earth", "A data set's name, NAME:PATH, the path of a folder, or package.module:name.")
+    own: dict[str, float | int | bool | str] = _read({}, "What your own method reads.", when=_method(OWN))
 
-    temperature: float = _read(1.0, "Softens both softmaxes (tau).", gt=0, le=100, when=_DISTILS)
-    lambda_kd: float = _read(0.1, "Weight of loss_kd (lambda_1).", ge=0, le=1e6, when=_DISTILS)
-    lambda_hakd: float = _read(1.0, "Weight of loss_hakd (lambda_2).", ge=0, le=1e6, when=_HAKD)
-    lambda_proj: float = _read(1.0, "Weight of the projectors' label BCE.", ge=0, le=1e6, when=_HAKD)
+    projector_tap: Tap = _read("stage4", "Feature that is distilled; stage4: last backbone stage.", when=_TAPPED)
+    temperature: float = _read(1.0, "Softens both softmaxes (tau).", gt=0, le=100, when=_SOFTENED)
+    lambda_kd: float = _weight(0.1, "loss_kd (lambda_1)", "kd", "heteroakd")
+
+    lambda_hakd: float = _weight(1.0, "loss_hakd (lambda_2)", "heteroakd")
+    lambda_proj: float = _weight(1.0, "the projectors' label BCE", "heteroakd")
     kmm: bool = _read(True, "Knowledge mixing; false: the target is Z_T.", when=_HAKD)
     kem: bool = _read(True, "Knowledge evaluation; false: uniform weights.", when=_HAKD)
     kem_axis: Literal["class", "space"] = _read("class", "Axis of KEM's softmax.", when=_HAKD | {"kem": (True,)})
     projector_depth: int = _read(1, "Convolutions in a projector.", ge=1, le=3, when=_HAKD)
     projector_width: int = _read(64, "Hidden channels.", ge=8, le=2048, when=_DEEP)
     projector_kernel: Literal[1, 3] = _read(1, "Side of the hidden convolutions.", when=_DEEP)
-    projector_tap: Tap = _read("stage4", "Feature that is projected; stage4: last backbone stage.", when=_HAKD)
+
+    lambda_cwd: float = _weight(3.0, "cwd on the logits", "cwd")
+    lambda_cwd_feature: float = _weight(0.0, "cwd on the tap, 50 in the paper's variant", "cwd")
+    cwd_temperature: float = _read(4.0, "Of the softmax over space.", gt=0, le=100, when=_method("cwd"))
+    lambda_skd: float = _weight(10.0, "the pair-wise part of skd", "skd")
+    skd_grid: int = _read(2, "Side of the grid of max-pooled nodes.", ge=2, le=32, when=_method("skd"))
+    lambda_ifvd: float = _weight(20.0, "ifvd", "ifvd")
+    lambda_at: float = _weight(1e4, "attention transfer", "at")
+    lambda_fitnet: float = _weight(10.0, "the hint of fitnet", "fitnet")
+    lambda_dist_inter: float = _weight(1.0, "dist between classes", "dist")
+    lambda_dist_intra: float = _weight(1.0, "dist within classes", "dist")
+    lambda_cirkd_batch: float = _weight(1.0, "cirkd within the mini-batch", "cirkd")
+    lambda_cirkd_pixel: float = _weight(0.1, "cirkd's memory of pixels", "cirkd")
+    lambda_cirkd_region: float = _weight(0.1, "cirkd's memory of regions", "cirkd")
+    cirkd_temperature: float = _read(0.1, "Of cirkd's similarities.", gt=0, le=100, when=_method("cirkd"))
+    lambda_afdcd_feature: float = _weight(1.0, "af-dcd's masked feature reconstruction", "afdcd")
+    lambda_afdcd_contrast: float = _weight(5e-3, "af-dcd's contrast", "afdcd")
+    afdcd_temperature: float = _read(0.07, "Of af-dcd's contrast.", gt=0, le=100, when=_method("afdcd"))
+    lambda_ofa: float = _weight(1.0, "ofa's stage exits", "ofa")
+    ofa_eps: float = _read(1.0, "Exponent of ofa's target.", gt=0, le=10, when=_method("ofa"))
+
+    lambda_hfd: float = _weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
+    lambda_region: float = _weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
+    lambda_pixel: float = _weight(1.0, "pixel-wise selective distillation (c); 0: off", "collaborative")
+    region_size: Literal[8, 16, 32, 64] = _read(16, "Side of a region, pixels.", when=_ONLINE)
+    peer_lr: float | None = _read(None, "lr of the other student; none: lr.", gt=0, le=10, when=_ONLINE)
 
     teacher_recipe: Recipe = _read(
-        Recipe(), "How the teacher is trained.", when=_DISTILS | {"teacher_checkpoint": (None,)}
+        Recipe(), "How the teacher is trained.", when=_TAUGHT | {"teacher_checkpoint": (None,)}
     )
-    teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_DISTILS)
+    teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_TAUGHT)
 
     eval_every: int | None = _read(
         None, "Steps between evaluations (and reports and checkpoints); none: a fifth of the budget.", ge=1
+    )
+    eval_mode: Literal["whole", "slide"] = _read("whole", "One forward an image, or windows of the crop's size.")
+    eval_stride: float = _read(
+        2 / 3, "Step of the windows, in crops; scores are averaged where they overlap.", gt=0, le=1,
+        when={"eval_mode": ("slide",)},
+    )  # fmt: skip
+    on_corrupt: Literal["fail", "skip"] = _read(
+        "fail", "A file that cannot be read in mid-training: end the trial, or take the next one and say so."
     )
     device: Literal["auto", "cpu", "cuda"] = _read("auto", "auto: cuda where there is one.")
     amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")

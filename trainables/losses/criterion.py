@@ -15,13 +15,18 @@ from trainables.models.segmodel import Features, SegModel
 class Criterion(nn.Module):
     """A method's loss. A module because projectors have weights, which train and are checkpointed with the student.
 
-    Called once a step, inside autocast; every term is computed in fp32.
+    Called once a step, inside autocast; every term is computed in fp32. What it remembers between steps is a buffer,
+    what it draws comes from torch's generator: so a resumed trial equals the uninterrupted one.
 
     Attributes:
-        weights: the weight of each term, by the term's name; loss_total is the weighted sum.
+        weights: the weight of each term, by the term's name; loss_total is the weighted sum. A term without a weight is
+            a measurement: shown, not trained on.
+        needs_teacher: whether `teacher` is there; else it is None.
+        zero_when_identical: terms that vanish where teacher and student have the same features and logits.
     """
 
     needs_teacher: ClassVar[bool] = True
+    zero_when_identical: ClassVar[frozenset[str]] = frozenset()
     weights: dict[str, float]
 
     def __init__(

@@ -42,6 +42,7 @@ class Kd(Task):
     """lambda_kd * loss_kd beside the task loss."""
 
     needs_teacher = True
+    zero_when_identical = frozenset({"loss_kd"})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
