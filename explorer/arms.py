@@ -201,7 +201,7 @@ def plans(spec: StudySpec) -> dict[Role, Plan]:
     return {
         "baseline": Plan("baseline", alone, alone_base, num_baselines, points),
         "search": Plan(
-            "search", spec.search_space, spec.trial_base, spec.num_trials, spec.enqueue, num_probes=spec.num_probes
+            "search", spec.search_space, spec.trial_base, spec.num_trials, spec.points, num_probes=spec.num_probes
         ),
     }
 

@@ -46,6 +46,9 @@ class StudySpec(BaseModel):
 
     num_trials: int = Field(30, description="Trials of the search, failed ones included.", ge=1)
     seeds: list[int] = Field([0], description="Trial n runs with seed n modulo their number.", min_length=1)
+    balance: str | None = Field(
+        None, description="A dimension with choices that take turns: as many trials for each, on every seed."
+    )
     objectives: list[Objective] = Field(
         ["miou"], description="mIoU first; each other is a cost of the student to be low, for a Pareto front."
     )
@@ -165,7 +168,24 @@ class StudySpec(BaseModel):
     def num_probes(self) -> int:
         if self.probes is not None:
             return self.probes
-        return PROBES if self.num_trials >= PROBES_FROM and self.sampler != "grid" else 0
+        wanted = self.num_trials >= PROBES_FROM and self.sampler != "grid" and self.balance is None
+        return PROBES if wanted else 0
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """What to try first: the enqueued points; under `balance` one for each trial, whose choices take turns.
+
+        A choice's enqueued points come in its first turns, each on every seed.
+        """
+        if self.balance is None:
+            return self.enqueue
+        choices = self.space[self.balance]
+        own = {choice: [point for point in self.enqueue if point[self.balance] == choice] for choice in choices}
+        rounds = (divmod(trial // len(self.seeds), len(choices)) for trial in range(self.num_trials))
+        return [
+            own[choices[turn]][n] if n < len(own[choices[turn]]) else {self.balance: choices[turn]}
+            for n, turn in rounds
+        ]
 
     def baseline(self) -> tuple[SearchSpace, dict[str, Any], int]:
         """Space, base and trials of the matched students alone: same fields, budget and seeds, no teacher."""
@@ -174,7 +194,10 @@ class StudySpec(BaseModel):
         tuned = space.task_space(base)
         alone = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
         per_seed = len(students) * len(self.seeds)
-        trials = self.baseline_trials or (max(per_seed, self.num_trials) if tuned.dimensions else per_seed)
+        matched = self.num_trials
+        if self.balance == "method":  # a student alone is one more method
+            matched = matched // len(self.space["method"]) * len(students)
+        trials = self.baseline_trials or (max(per_seed, matched) if tuned.dimensions else per_seed)
         with_student = SearchSpace.from_dict({"student": list(students), **tuned.to_dict()})
         return with_student, {**alone, "method": "task"}, trials
 
@@ -197,7 +220,9 @@ class StudySpec(BaseModel):
             raise StudyError(f"storage {self.storage!r} is gone with its process. Use sqlite, which is a file.")
         if self.objectives[0] != "miou" or len({*self.objectives}) < len(self.objectives):
             raise StudyError(f"objectives must start with miou and name each once, got {self.objectives}.")
-        if self.num_probes + len(self.enqueue) > self.num_trials:
+        if self.balance is not None:
+            self._check_balance()
+        elif self.num_probes + len(self.enqueue) > self.num_trials:
             raise StudyError(
                 f"num_trials is {self.num_trials}, which does not hold {len(self.enqueue)} enqueued points and "
                 f"{self.num_probes} probes. Raise num_trials or lower probes."
@@ -219,6 +244,24 @@ class StudySpec(BaseModel):
                 if not _contains(space, name, value):
                     raise StudyError(f"enqueue has {name} = {value!r}, which lies outside {space.to_dict()[name]}.")
 
+    def _check_balance(self) -> None:
+        """Refuse what would make the turns unequal."""
+        choices = self.space.get(self.balance or "")
+        if not isinstance(choices, list):
+            raise StudyError(f"balance names {self.balance!r}, which is no dimension with a list of choices.")
+        if round_ := self.num_trials % (len(choices) * len(self.seeds)):
+            whole = self.num_trials - round_ + len(choices) * len(self.seeds)
+            raise StudyError(
+                f"num_trials must be a multiple of {len(choices)} choices of {self.balance} times {len(self.seeds)} "
+                f"seeds, got {self.num_trials}. Take {whole}."
+            )
+        if self.probes or self.warm_start or self.sampler == "grid":
+            raise StudyError(
+                "balance decides what a trial tries: it takes no probes, warm_start or grid sampler."
+            )
+        if any(self.balance not in point for point in self.enqueue):
+            raise StudyError(f"Under balance, each enqueued point must name {self.balance}.")
+
     def grace(self, budget: int) -> int:
         """Steps before a trial may be pruned."""
         return self.grace_period or math.ceil(budget / 4)
@@ -232,7 +275,8 @@ def _fill(values: dict[str, Any], known: preset.Preset) -> dict[str, Any]:
         replaced.add("pair")
     space = {name: form for name, form in known.space.to_dict().items() if name not in replaced}
     base = {name: value for name, value in known.base.items() if name not in replaced}
-    filled = {"name": known.name, "space": space, **values, "base": {**base, **fixed}}
+    length = {name: value for name, value in known.study.items() if name != "balance" or value in space}
+    filled = {"name": known.name, "space": space, **length, **values, "base": {**base, **fixed}}
     return {"enqueue": _fitting(known.enqueue, filled["space"]), **filled}
 
 

@@ -14,22 +14,34 @@ from trainables.errors import ConfigError, unknown
 
 @dataclass(frozen=True)
 class Preset:
-    """A ready search: what varies, what is fixed, and which (partial) params the sweep tries first."""
+    """A ready search: what varies, what is fixed, which (partial) params the sweep tries first, and how long it is.
+
+    Attributes:
+        study: other fields of a StudySpec, below those that the user gives.
+    """
 
     name: str
     doc: str
     space: SearchSpace
     base: Mapping[str, Any]
     enqueue: tuple[Mapping[str, Any], ...]
+    study: Mapping[str, Any]
 
 
 def load(name: str) -> Preset:
-    """Read search_spaces/<name>.py; nothing outside PRESETS is imported.
+    """Read search_spaces/<name>.py (its hyphens as underscores); nothing outside PRESETS is imported.
 
     Raises:
         ConfigError: no such preset.
     """
     if name not in PRESETS:
         raise ConfigError(unknown("preset", name, PRESETS, f"Presets: {', '.join(PRESETS)}."))
-    module = importlib.import_module(f"search_spaces.{name}")
-    return Preset(name, (module.__doc__ or "").strip(), module.SPACE, dict(module.BASE), tuple(module.ENQUEUE))
+    module = importlib.import_module(f"search_spaces.{name.replace('-', '_')}")
+    return Preset(
+        name,
+        (module.__doc__ or "").strip(),
+        module.SPACE,
+        dict(module.BASE),
+        tuple(module.ENQUEUE),
+        dict(getattr(module, "STUDY", {})),
+    )

@@ -1,6 +1,7 @@
 """SearchSpace: which fields of a trial vary, over what; checked against TrialConfig before any worker starts.
 
-A dimension is a field of TrialConfig, or `pair`, which stands for `teacher` and `student` together. When a dimension is
+A dimension is a field of TrialConfig, an entry of its `own` (`own.alpha`), or `pair`, which stands for `teacher` and
+`student` together. When a dimension is
 read is known to TrialConfig alone: a dimension that a trial would not read is not suggested to it.
 """
 
@@ -10,23 +11,28 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json, json_to_distribution
 from pydantic import BaseModel
 
 from search_spaces import dimension
-from search_spaces.pairs import resolve_pair
-from trainables.config import TrialConfig, digest
+from search_spaces.pairs import Family, family, resolve_pair
+from trainables.config import OWN_PREFIX, Recipe, TrialConfig, as_condition, digest
 from trainables.errors import ConfigError, unknown
 
 _NESTED = {
     name
     for name, field in TrialConfig.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    if name == "own" or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
 }
 NAMES = ("pair", *(name for name in TrialConfig.model_fields if name not in _NESTED))
+
+
+BY_FAMILY = "by_family"
+"""A key of `base` beside the fields: family -> fields of a recipe."""
+_SHARED = ("steps", "batch_size", "crop_height", "crop_width", "seed", "num_threads")  # what trials are compared at
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,12 @@ class SearchSpace:
         for name in self.dimensions:
             if name in base:
                 raise ConfigError(f"{name} is a dimension, but base fixes it to {base[name]!r}. Remove one of the two.")
+            for kind, recipe in (base.get(BY_FAMILY) or {}).items():
+                if name in recipe:
+                    raise ConfigError(
+                        f"{name} is a dimension, but {BY_FAMILY} fixes it to {recipe[name]!r} for {kind}. "
+                        "Remove one of the two."
+                    )
         named = {*self.dimensions, *base}
         for name in ("teacher", "student"):
             if "pair" in named and name in named:
@@ -213,11 +225,34 @@ def _conditions(name: str) -> dict[str, tuple[Any, ...]]:
 
 
 def _expand(fields: Mapping[str, Any]) -> dict[str, Any]:
-    if "pair" not in fields:
-        return dict(fields)
-    pair = resolve_pair(str(fields["pair"]))
-    models = {"teacher": pair.teacher.model, "student": pair.student.model}
-    return {name: value for name, value in fields.items() if name != "pair"} | models
+    fields = dict(fields)
+    if "pair" in fields:
+        pair = resolve_pair(str(fields.pop("pair")))
+        fields |= {"teacher": pair.teacher.model, "student": pair.student.model}
+    recipes = fields.pop(BY_FAMILY, None)
+    return fields if recipes is None else _with_recipes(fields, recipes)
+
+
+def _with_recipes(fields: dict[str, Any], recipes: Any) -> dict[str, Any]:
+    """`by_family`: how a network of a family is trained, as student over the fixed fields, as teacher over its recipe.
+
+    Raises:
+        ConfigError: no such family, or a field that is no part of a recipe.
+    """
+    if not isinstance(recipes, Mapping) or not all(isinstance(recipe, Mapping) for recipe in recipes.values()):
+        raise ConfigError(f"{BY_FAMILY} must map families to fields of a recipe, got {recipes!r}.")
+    for name, recipe in recipes.items():
+        if name not in get_args(Family):
+            raise ConfigError(unknown("family", str(name), get_args(Family)))
+        for field in recipe:
+            if field not in Recipe.model_fields or field in _SHARED:
+                raise ConfigError(f"{BY_FAMILY} has {field!r}, which is no field that families can differ in.")
+
+    def of(role: str) -> dict[str, Any]:
+        return dict(recipes.get(family(str(fields.get(role, TrialConfig.model_fields[role].default))), {}))
+
+    own = fields.get("teacher_recipe") or {}
+    return {**fields, **of("student"), "teacher_recipe": {**own, **of("teacher")}}
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
@@ -229,7 +264,8 @@ def _refuse_unknown(names: Iterable[str]) -> None:
 
 
 def _either(values: Iterable[Any], *, quote: bool = False) -> str:
-    return " or ".join(repr(value) if quote else str(value) for value in values)
+    *others, last = (repr(value) if quote else str(value) for value in values)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _unique(items: Iterable[Any]) -> tuple[Any, ...]:

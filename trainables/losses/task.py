@@ -1,16 +1,16 @@
-"""The student alone: pixel cross-entropy."""
+"""The student alone: pixel cross-entropy, and the auxiliary head of CNN recipes."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.losses.criterion import Criterion
 from trainables.losses.grids import mean_over_valid, to_grid
-from trainables.models.segmodel import Features
+from trainables.models.segmodel import Features, SegModel
 
 
 def task_loss(
@@ -27,14 +27,38 @@ def task_loss(
     return mean_over_valid(errors, labels != ignore_index)
 
 
+def fcn_head(in_channels: int, num_classes: int) -> nn.Sequential:
+    """3x3 convolution to a quarter of the channels, BatchNorm, ReLU, dropout 0.1, 1x1 convolution to the classes.
+
+    Source: the auxiliary head of PSPNet (Zhao et al. 2017) as CIRKD's code has it on ResNets.
+    """
+    width = max(in_channels // 4, 8)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Conv2d(width, num_classes, 1),
+    )
+
+
 class Task(Criterion):
+    """loss_task, and lambda_aux loss_aux of an auxiliary head on stage3 where that is wanted."""
+
     needs_teacher: ClassVar[bool] = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, student: SegModel, **kwargs: Any) -> None:
+        super().__init__(*args, student=student, **kwargs)
         self.weights = {"loss_task": 1.0}
+        self.aux_head: nn.Sequential | None = None
+        if self.config.lambda_aux > 0:
+            self.weights["loss_aux"] = self.config.lambda_aux
+            self.aux_head = fcn_head(student.taps["stage3"].channels, self.num_classes)
 
     def forward(
         self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        return {"loss_task": task_loss(student.logits, labels, ignore_index=self.ignore_index)}
+        outputs = {"loss_task": student.logits}
+        if self.aux_head is not None:
+            outputs["loss_aux"] = self.aux_head(student.taps["stage3"])
+        return {name: task_loss(logits, labels, ignore_index=self.ignore_index) for name, logits in outputs.items()}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.losses.task import task_loss
+from trainables.losses.task import Task, task_loss
 
 
 @pytest.mark.parametrize("grid", [(8, 12), (4, 6), (3, 5), (16, 24)])
@@ -36,3 +36,21 @@ def test_another_ignore_index_is_respected(z):
     assert task_loss(logits, labels, ignore_index=5).item() == pytest.approx(
         task_loss(logits[..., :1], labels[..., :1], ignore_index=255).item()
     )
+
+
+def test_the_auxiliary_head_adds_its_weighted_cross_entropy_and_is_trained(oracle, small, network, random_labels):
+    student = network()
+    plain = Task(small(), student=student, teacher=None, num_classes=5, ignore_index=255)
+    assert not list(plain.parameters())
+    criterion = Task(small(lambda_aux=0.4), student=student, teacher=None, num_classes=5, ignore_index=255).eval()
+    assert criterion.weights == {"loss_task": 1.0, "loss_aux": 0.4}
+    features, labels = student(torch.randn(2, 3, 64, 64, generator=torch.manual_seed(0))), random_labels(2, 64, 64)
+    terms = criterion(features, None, labels)
+    logits = criterion.aux_head(features.taps["stage3"])
+    expected = oracle.task(logits.detach().numpy(), labels.numpy())
+    assert terms["loss_aux"].item() == pytest.approx(expected, rel=1e-5)
+    assert terms["loss_task"].item() == pytest.approx(plain(features, None, labels)["loss_task"].item())
+    terms["loss_aux"].backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in criterion.parameters())
+    assert student.encoder.steps[0][0].weight.grad.abs().sum() > 0
+    assert student.head.weight.grad is None
