@@ -15,7 +15,7 @@ from explorer.redact import holds_password, redact
 from search_spaces import preset
 from search_spaces.space import SearchSpace
 from trainables import atomic
-from trainables.config import load_yaml, with_teacher_recipe
+from trainables.config import load_yaml, with_data_defaults, with_teacher_recipe
 from trainables.errors import StudyError, from_validation
 
 SPEC_FILE = "study.yaml"
@@ -156,8 +156,9 @@ class StudySpec(BaseModel):
 
     @property
     def trial_base(self) -> dict[str, Any]:
-        """`base`, with as many threads as a trial has cores and the teacher's recipe completed."""
-        return with_teacher_recipe({"num_threads": max(1, int(self.cpus_per_trial)), **self.base})
+        """`base`, with as many threads as a trial has cores, the data set's crop and the teacher's recipe completed."""
+        usual = {name: value for name, value in with_data_defaults(self.base).items() if name not in self.space}
+        return with_teacher_recipe({"num_threads": max(1, int(self.cpus_per_trial)), **usual, **self.base})
 
     @property
     def folder_name(self) -> str:
@@ -188,9 +189,9 @@ class StudySpec(BaseModel):
         ]
 
     def baseline(self) -> tuple[SearchSpace, dict[str, Any], int]:
-        """Space, base and trials of the matched students alone: same fields, budget and seeds, no teacher."""
+        """Space, base and trials of the matched students alone: same fields, budget and seeds, no other network."""
         space, base = self.search_space, self.trial_base
-        students = space.students(base)
+        students = space.alone(base)
         tuned = space.task_space(base)
         alone = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
         per_seed = len(students) * len(self.seeds)

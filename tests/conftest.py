@@ -1,6 +1,12 @@
 """Shapes written in signatures are checked under test, and free of cost outside."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
 from jaxtyping import install_import_hook
+from PIL import Image
 
 install_import_hook(
     [
@@ -15,3 +21,53 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+STORED_IDS = {  # that may stand in the masks of each layout
+    "cityscapes": [*range(34), 255],
+    "voc": [*range(21), 255],
+    "ade20k": [*range(151)],
+    "camvid": [*range(12)],
+}
+
+
+@pytest.fixture(scope="session")
+def layout() -> Callable[[str, Path], Path]:
+    """Write a small tree in a layout of the field: 4 training and 2 validation images of 96x64, blocks of random ids.
+
+    Masks are stored as the field stores them: VOC's as palette PNGs, the others grey; photos of VOC and ADE20K as JPEG.
+    """
+
+    def paths(name: str, split: str, number: int) -> tuple[str, str]:
+        if name == "cityscapes":
+            place = f"{split}/city{number % 2}/city{number % 2}_{number:06}_000019"
+            return f"leftImg8bit/{place}_leftImg8bit.png", f"gtFine/{place}_gtFine_labelIds.png"
+        if name == "voc":
+            stem = f"2007_{split}{number}"
+            return f"JPEGImages/{stem}.jpg", f"SegmentationClass/{stem}.png"
+        if name == "ade20k":
+            place = {"train": "training/ADE_train_", "val": "validation/ADE_val_"}[split] + f"{number:08}"
+            return f"images/{place}.jpg", f"annotations/{place}.png"
+        return f"{split}/{number:04}.png", f"{split}annot/{number:04}.png"
+
+    def build(name: str, root: Path) -> Path:
+        rng = np.random.default_rng(0)
+        for split, count in (("train", 4), ("val", 2)):
+            for number in range(count):
+                image, mask = (root / path for path in paths(name, split, number))
+                ids = rng.choice(STORED_IDS[name], (4, 6)).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+                drawn = Image.fromarray(ids)
+                if name == "voc":
+                    drawn.putpalette([byte for i in range(256) for byte in (i, 255 - i, 38)])
+                for path, picture in (
+                    (image, Image.fromarray(rng.integers(0, 256, (*ids.shape, 3), dtype=np.uint8))),
+                    (mask, drawn),
+                ):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    picture.save(path)
+            if name == "voc":
+                listed = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+                listed.parent.mkdir(parents=True, exist_ok=True)
+                listed.write_text("".join(f"2007_{split}{number}\n" for number in range(count)))
+        return root
+
+    return build

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 from torch import nn
 
@@ -20,6 +22,13 @@ def pick_device(config: TrialConfig) -> torch.device:
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)
+
+
+def device_name(config: TrialConfig) -> str:
+    """What it is called, for people."""
+    if pick_device(config).type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"this CPU ({config.num_threads} of its cores, {platform.machine()})"
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:

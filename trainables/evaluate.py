@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -18,27 +20,82 @@ from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 
 _STRIDE = 32  # every encoder's coarsest; images are padded to a multiple
+_MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32
 
 
 @torch.no_grad()
 def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig) -> list[float | None]:
-    """Per-class IoU of a split: whole images, one forward each, logits bilinear to the label's size."""
+    """Per-class IoU of a split, logits on the label's own grid. Under `on_corrupt: skip` damaged samples are left out.
+
+    Raises:
+        DataError: a sample that cannot be read; under skip, no sample that can be.
+    """
     student.eval()
     device = next(student.parameters()).device
     matrix = ConfusionMatrix(dataset.num_classes, ignore_index=dataset.ignore_index, device=device)
-    for images, labels in eval_batches(dataset, split, batch_size=config.batch_size):
-        matrix.add(predict(student, images.to(device), config), labels.to(device))
+    for images, labels in eval_batches(dataset, split, config.batch_size, on_corrupt=config.on_corrupt):
+        num_images = max(1, _MOST_LOGITS // (dataset.num_classes * labels[0].numel()))
+        for part, truth in zip(images.split(num_images), labels.split(num_images), strict=True):
+            matrix.add(predict(student, part.to(device), config), truth.to(device))
     return matrix.iou()
 
 
 def predict(
     student: SegModel, images: UInt8[Tensor, "batch 3 H W"], config: TrialConfig
 ) -> Float[Tensor, "batch classes H W"]:
-    """Logits at the images' own size; sides are zero-padded to a multiple of 32 and the logits cropped again."""
-    height, width = images.shape[-2:]
-    padded = F.pad(normalize(images), (0, -width % _STRIDE, 0, -height % _STRIDE))
-    with autocast(config, images.device):
-        logits = student(padded.to(memory_format=memory_format(images.device))).logits
+    """Logits at the images' own size.
+
+    `eval_mode: whole` is one forward, the sides zero-padded to a multiple of 32 and the logits cropped again. `slide`
+    is one for each window of the crop's size: they start every `eval_stride` crops, the last ends with the image, and
+    logits are averaged where they overlap. A side no longer than the crop is one window, padded as in `whole`; where
+    both sides are, the two modes are the same.
+    """
+    if config.eval_mode == "whole":
+        return _padded(student, normalize(images), config)
+    pixels = normalize(images)
+    rows = window_starts(pixels.shape[-2], config.crop_height, config.eval_stride)
+    columns = window_starts(pixels.shape[-1], config.crop_width, config.eval_stride)
+    found = _Average(pixels)
+    for top, left in itertools.product(rows, columns):
+        window = pixels[..., top : top + config.crop_height, left : left + config.crop_width]
+        found.add(_padded(student, window, config), top, left)
+    return found.mean()
+
+
+class _Average:
+    """Mean of windows of logits over the windows that cover each pixel."""
+
+    def __init__(self, images: Float[Tensor, "batch 3 H W"]) -> None:
+        self._count = torch.zeros(images.shape[-2:], device=images.device)
+        self._total: Tensor | None = None
+        self._shape = images.shape
+
+    def add(self, logits: Float[Tensor, "batch classes h w"], top: int, left: int) -> None:
+        if self._total is None:
+            batch, _, height, width = self._shape
+            self._total = logits.new_zeros(batch, logits.shape[1], height, width)
+        place = (..., slice(top, top + logits.shape[-2]), slice(left, left + logits.shape[-1]))
+        self._total[place] += logits
+        self._count[place] += 1
+
+    def mean(self) -> Float[Tensor, "batch classes H W"]:
+        assert self._total is not None
+        return self._total / self._count
+
+
+def window_starts(length: int, window: int, stride: float) -> list[int]:
+    """Where windows start along one side: every `stride` windows (at least 1 pixel), the last flush with the end."""
+    last = max(0, length - window)
+    return [*range(0, last, max(1, round(stride * window))), last]
+
+
+def _padded(
+    student: SegModel, pixels: Float[Tensor, "batch 3 H W"], config: TrialConfig
+) -> Float[Tensor, "batch classes H W"]:
+    height, width = pixels.shape[-2:]
+    padded = F.pad(pixels, (0, -width % _STRIDE, 0, -height % _STRIDE))
+    with autocast(config, pixels.device):
+        logits = student(padded.contiguous(memory_format=memory_format(pixels.device))).logits
     return to_grid(logits, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from filelock import FileLock
 from torch import Tensor
 
-from trainables import checkpoint
+from trainables import checkpoint, own
+from trainables.cache import default_cache
 from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device, place
 from trainables.errors import TeacherError
 from trainables.loop import train
-from trainables.models.build import build
+from trainables.models.build import build, is_own
 from trainables.models.segmodel import SegModel
 
 
@@ -69,17 +69,11 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
 def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
     """Where the cache holds, or will hold, this trial's teacher: named by what determines its weights."""
     recipe = config.teacher_config()
-    content = recipe.digest(without=("data", "device", "num_workers", "eval_every"))
-    key = digest([content, dataset.digest(), pick_device(recipe).type])
+    content = recipe.digest(without=("data", "device", "num_workers", "eval_every", "on_corrupt"))
+    code = [own.fingerprint(config.teacher)] if is_own(config.teacher) else []
+    key = digest([content, dataset.digest(), pick_device(recipe).type, *code])
     name = config.teacher.replace(":", "-")
     return (cache or default_cache()) / f"{name}-{key}" / "teacher.safetensors"
-
-
-def default_cache() -> Path:
-    """`$HETEROAKD_CACHE`, or `heteroakd` in the user's cache folder."""
-    own = os.environ.get("HETEROAKD_CACHE")
-    path = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "heteroakd"
-    return path.expanduser().resolve()  # workers run in folders of their own
 
 
 def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
+import yaml
 
+from trainables.config import CROPS, TrialConfig, with_data_defaults
 from trainables.data import DATASETS
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
@@ -76,3 +78,27 @@ def test_a_path_may_name_its_layout(tree):
 @pytest.mark.parametrize("name", [name for name, source in DATASETS.items() if source.root])
 def test_named_sets_open_without_a_path(name):
     assert open_dataset(name).samples("train")
+
+
+@pytest.mark.parametrize(
+    ("values", "crop"),
+    [
+        ({"data": "cityscapes:/somewhere"}, (512, 1024)),
+        ({"data": "voc:/somewhere"}, (512, 512)),
+        ({"data": "ade20k:/somewhere"}, (512, 512)),
+        ({"data": "camvid:/somewhere"}, (352, 480)),
+        ({"data": "cityscapes:/somewhere", "crop_height": 256}, (256, 1024)),
+        ({"data": "earth"}, (128, 128)),
+        ({}, (128, 128)),
+    ],
+)
+def test_a_named_set_brings_the_crop_of_the_papers(values, crop, tmp_path):
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(values))
+    config = TrialConfig.load(tmp_path / "trial.yaml")
+    assert (config.crop_height, config.crop_width) == crop
+    assert (config.teacher_recipe.crop_height, config.teacher_recipe.crop_width) == crop
+
+
+def test_every_crop_is_of_a_set_that_is_there_and_is_a_legal_crop():
+    assert set(CROPS) <= set(DATASETS)
+    assert all(TrialConfig.parse(with_data_defaults({"data": f"{name}:/x"})) for name in CROPS)

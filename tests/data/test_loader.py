@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables.config import Recipe
+from trainables.config import Recipe, TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches, train_batches
-from trainables.data.order import image_at, view_rng
+from trainables.data.order import images_from, view_rng
+from trainables.data.transforms import augment
 from trainables.errors import DataError
 
 RECIPE = Recipe(steps=6, batch_size=3, crop_height=32, crop_width=32, seed=4)
@@ -58,7 +59,8 @@ def test_the_budget_does_not_change_the_stream(dataset):
 
 
 def test_every_image_comes_once_an_epoch_in_a_new_order():
-    epochs = [[image_at(epoch * 50 + place, num_images=50, seed=3) for place in range(50)] for epoch in range(3)]
+    order = [next(images_from(position, num_images=50, seed=3)) for position in range(150)]
+    epochs = [order[:50], order[50:100], order[100:]]
     assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
 
@@ -117,3 +119,78 @@ def test_a_torn_image_ends_the_stream_with_one_sentence(dataset, num_workers):
         list(train_batches(dataset, RECIPE, num_workers=num_workers))
     assert str(caught.value).startswith(f"{path} cannot be decoded: ")
     assert "\n" not in str(caught.value)
+
+
+TOLERANT = TrialConfig(**RECIPE.model_dump(), on_corrupt="skip")
+
+
+def tear(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return str(path)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("image", 2), ("label", 0)])
+def test_a_damaged_samples_place_is_taken_by_the_next_of_its_epoch(dataset, tree, kind, number):
+    """6 steps of 3 are 18 positions: the 5 images come 3 or 4 times each, one of them torn."""
+    intact = open_dataset(str(tree))
+    samples = intact.samples("train")
+    for sample in samples:
+        intact.read(sample)  # kept in memory before it is torn
+    path = tear(getattr(samples[number], kind))
+    expected = []
+    for position in range(18):
+        order = np.random.default_rng([0, 4, position // 5]).permutation(5)
+        index = order[position % 5] if order[position % 5] != number else order[(position + 1) % 5]
+        image, label = intact.read(samples[index])
+        rng = np.random.default_rng([1, 4, position])
+        expected.append(augment(image, label, RECIPE, rng, ignore_index=255))
+    found = [view for batch in train_batches(dataset, TOLERANT) for view in zip(*batch, strict=True)]
+    assert same(found, expected)
+    assert dataset.take_skipped() == [path]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_skipping_is_the_same_in_worker_processes_and_after_a_resume(dataset, tree, num_workers):
+    paths = {tear(dataset.samples("train")[1].image), tear(dataset.samples("train")[3].label)}
+    whole = list(train_batches(dataset, TOLERANT))
+    assert set(dataset.take_skipped()) == paths
+    other = open_dataset(str(tree))
+    assert same(train_batches(other, TOLERANT, start_step=2, num_workers=num_workers), whole[2:])
+    assert set(other.take_skipped()) == paths
+    assert other.take_skipped() == []
+
+
+def test_a_skipped_file_is_named_with_the_batch_it_was_skipped_for(dataset):
+    order = np.random.default_rng([0, 4, 0]).permutation(5)
+    path = tear(dataset.samples("train")[order[4]].image)  # position 4: the second batch
+    batches = train_batches(dataset, TOLERANT)
+    next(batches)
+    assert dataset.take_skipped() == []
+    next(batches)
+    assert dataset.take_skipped() == [path]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_set_without_a_readable_sample_ends_the_stream(dataset, tree, num_workers):
+    for sample in dataset.samples("train"):
+        tear(sample.image)
+    with pytest.raises(DataError, match=f"{tree} holds no sample of 'train' that can be read"):
+        list(train_batches(dataset, TOLERANT, num_workers=num_workers))
+
+
+def test_a_torn_file_ends_the_trial_unless_told_otherwise(dataset):
+    path = tear(dataset.samples("train")[0].image)
+    with pytest.raises(DataError, match=path):
+        list(train_batches(dataset, TrialConfig(**RECIPE.model_dump())))
+    assert dataset.take_skipped() == []
+
+
+def test_evaluation_leaves_out_what_is_damaged(dataset):
+    path = tear(dataset.samples("val")[1].label)
+    assert sum(len(images) for images, _ in eval_batches(dataset, "val", 2, on_corrupt="skip")) == 2
+    assert dataset.take_skipped() == [path]
+    with pytest.raises(DataError, match=path):
+        list(eval_batches(dataset, "val", 2))

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import itertools
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches
 from trainables.data.transforms import MEAN, STD, normalize
-from trainables.evaluate import evaluate, evaluate_weights, predict
+from trainables.errors import DataError
+from trainables.evaluate import evaluate, evaluate_weights, predict, window_starts
 from trainables.loop import train
 from trainables.models.segmodel import SegModel
 
@@ -90,3 +95,91 @@ def test_weights_are_scored_as_in_their_trial(small, dataset, tmp_path):
     config = small(steps=3, eval_every=3, lr=1e-2)
     state = train(config, dataset=dataset, directory=tmp_path)
     assert evaluate_weights(config, state.weights(), dataset, "val") == state.history[-1].iou
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 50), (48, 64)])
+@pytest.mark.parametrize("stride", [0.1, 2 / 3, 1.0])
+def test_one_window_that_covers_all_is_the_whole_image(network, small, size, stride):
+    student = network().eval()
+    images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8)
+    slide = predict(student, images, small(eval_mode="slide", eval_stride=stride))
+    assert torch.equal(slide, predict(student, images, small()))
+
+
+def test_one_of_two_sides_may_be_one_window(network, small):
+    """96 wide under a crop of 64 with stride 1/2: windows at 0 and 32; 50 high: one window, padded to 64."""
+    student = network().eval()
+    images = torch.randint(0, 256, (1, 3, 50, 96), dtype=torch.uint8)
+    slide = predict(student, images, small(eval_mode="slide", eval_stride=0.5))
+    left, right = (predict(student, images[..., start : start + 64], small()) for start in (0, 32))
+    expected = torch.cat([left[..., :32], (left[..., 32:] + right[..., :32]) / 2, right[..., 32:]], dim=-1)
+    torch.testing.assert_close(slide, expected)
+
+
+def test_windows_are_averaged_where_they_overlap(network, small):
+    student = network().eval()
+    images = torch.randint(0, 256, (1, 3, 100, 150), dtype=torch.uint8)
+    slide = predict(student, images, small(eval_mode="slide", eval_stride=2 / 3))  # 64 * 2/3: 43 pixels
+    total, count = np.zeros((5, 100, 150)), np.zeros((100, 150))
+    for top, left in itertools.product([0, 36], [0, 43, 86]):
+        window = images[..., top : top + 64, left : left + 64]
+        total[:, top : top + 64, left : left + 64] += predict(student, window, small())[0].detach().numpy()
+        count[top : top + 64, left : left + 64] += 1
+    assert count.min() == 1
+    assert count.max() == 4
+    np.testing.assert_allclose(slide[0].detach().numpy(), total / count, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "stride", "starts"),
+    [
+        (1024, 512, 2 / 3, [0, 341, 512]),
+        (2048, 1024, 1.0, [0, 1024]),
+        (100, 64, 0.5, [0, 32, 36]),
+        (64, 64, 0.5, [0]),
+        (50, 64, 0.5, [0]),
+        (66, 64, 0.001, [0, 1, 2]),
+    ],
+)
+def test_the_last_window_ends_with_the_image(length, window, stride, starts):
+    assert window_starts(length, window, stride) == starts
+
+
+def test_a_sliding_score_is_the_score_of_the_averaged_logits(reader, dataset, small):
+    """A student that looks at one pixel alone cannot tell the two modes apart."""
+    config = small(eval_mode="slide", crop_height=32, crop_width=32, eval_stride=0.3)
+    assert evaluate(reader(), dataset, "val", config) == [1, 1, 1, 1, None]
+
+
+def test_a_split_too_large_for_one_forward_is_scored_in_parts(reader, dataset, small, monkeypatch):
+    monkeypatch.setattr("trainables.evaluate._MOST_LOGITS", 1)
+    assert evaluate(reader(), dataset, "val", small(batch_size=8)) == [1, 1, 1, 1, None]
+
+
+@pytest.fixture
+def torn(folder, tmp_path):
+    """The tiny set with a torn image in its validation split."""
+    root = shutil.copytree(folder, tmp_path / "torn")
+    path = root / "images" / "val" / "r1.png"
+    path.write_bytes(path.read_bytes()[:300])
+    return open_dataset(str(root)), path
+
+
+def test_a_torn_image_ends_an_evaluation_with_its_name(reader, torn, small):
+    with pytest.raises(DataError, match=r"val/r1\.png cannot be decoded"):
+        evaluate(reader(), torn[0], "val", small())
+
+
+def test_a_torn_image_is_left_out_and_named_if_told_so(reader, torn, small):
+    dataset, path = torn
+    assert evaluate(reader(), dataset, "val", small(on_corrupt="skip")) == [1, 1, 1, 1, None]
+    assert dataset.take_skipped() == [str(path)]
+    assert dataset.take_skipped() == []
+
+
+def test_a_split_without_a_readable_image_has_no_score(reader, torn, small):
+    dataset, _ = torn
+    for sample in dataset.samples("val"):
+        sample.label.write_bytes(b"")
+    with pytest.raises(DataError, match="holds no sample of 'val' that can be read"):
+        evaluate(reader(), dataset, "val", small(on_corrupt="skip"))

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from trainables import checkpoint, teachers
+from trainables.cache import default_cache
 from trainables.data.catalogue import open_dataset
 from trainables.loop import train
-from trainables.teachers import cached_path, default_cache, ensure_teacher, load_teacher, weights_hash
+from trainables.teachers import cached_path, ensure_teacher, load_teacher, weights_hash
 
 
 def refuse(*_args, **_options):

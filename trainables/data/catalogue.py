@@ -6,33 +6,41 @@ from pathlib import Path
 
 from trainables.data import DATASETS
 from trainables.data.dataset import SegDataset
+from trainables.data.faults import Fault, refuse
 from trainables.data.folder import read_folder
+from trainables.data.own import Own
 from trainables.errors import DataError, unknown
 
 
-def open_dataset(name_or_path: str) -> SegDataset:
+def open_dataset(name_or_path: str, *, fault: Fault = refuse) -> SegDataset:
     """List a data set's files and read its description; no image is opened (`check.verify` does that).
 
     Args:
         name_or_path: `NAME` of DATASETS, `NAME:PATH` for that set's layout at PATH, or the path of a folder with
-            dataset.yaml. A name wins over a folder of the same name; write `./NAME` for the folder.
+            dataset.yaml. A name wins over a folder of the same name; write `./NAME` for the folder. Or your own:
+            `package.module:name`, or `package.module:name:PATH`.
+        fault: told what a layout refuses; the doctor's notes it and goes on.
 
     Raises:
         DataError: no such name or folder, or a tree that its layout refuses.
     """
+    if own := Own.parse(name_or_path):
+        return own.open()
     name, _, path = name_or_path.partition(":")
     if name not in DATASETS:
-        return read_folder(_existing(name_or_path))
+        return read_folder(_existing(name_or_path), fault=fault)
     source = DATASETS[name]
     if path:
-        return source.read(_existing(path))
+        return source.read(_existing(path), fault=fault)
     if source.root is None:
         raise DataError(f"data set {name!r} needs its path, got {name_or_path!r}. Write {name}:PATH.")
-    return source.read(source.root)
+    return source.read(source.root, fault=fault)
 
 
 def absolute(name_or_path: str) -> str:
     """The same data set, said so that a process in another folder finds it too."""
+    if own := Own.parse(name_or_path):
+        return own.absolute()
     name, colon, path = name_or_path.partition(":")
     if name not in DATASETS:
         return str(Path(name_or_path).expanduser().resolve())

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int64, Integer, UInt8
 from torch import Tensor
 
 from trainables.config import digest
 from trainables.data.cache import SampleCache
+from trainables.data.faults import Fault, ranges, refuse
+from trainables.data.hashes import file_hashes
 from trainables.data.images import image_size, read_image
 from trainables.data.masks import check_ids, read_mask
 from trainables.errors import DataError
@@ -30,7 +31,10 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SegDataset:
-    """A labelled set on disk. Class ids are 0..num_classes-1 in the order of `classes`."""
+    """A labelled set on disk. Class ids are 0..num_classes-1 in the order of `classes`.
+
+    A layout whose files hold other ids has `ids`: what `read` returns are class ids and ignore_index all the same.
+    """
 
     name: str
     root: Path
@@ -38,7 +42,9 @@ class SegDataset:
     palette: tuple[tuple[int, int, int], ...]  # RGB of each class, 0..255
     ignore_index: int  # num_classes..255: masks are 8-bit
     splits: Mapping[str, tuple[Sample, ...]]  # "train" and "val" always, "test" where there is one
+    ids: Mapping[int, int] | None = None  # id in the files -> class id or ignore_index; None: they are the same
     _cache: SampleCache = field(default_factory=SampleCache, init=False, repr=False)
+    _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def num_classes(self) -> int:
@@ -65,13 +71,11 @@ class SegDataset:
 
     @cached_property
     def _digest(self) -> str:
-        files = [
-            (split, path.name, _file_hash(path))
-            for split in sorted(self.splits)
-            for sample in self.splits[split]
-            for path in sample
-        ]
-        return digest({"classes": self.classes, "ignore_index": self.ignore_index, "files": files})
+        paths = [(split, path) for split in sorted(self.splits) for sample in self.splits[split] for path in sample]
+        hashes = file_hashes([path for _, path in paths], root=self.root)
+        files = [(split, path.name, found) for (split, path), found in zip(paths, hashes, strict=True)]
+        described = {"classes": self.classes, "ignore_index": self.ignore_index, "files": files}
+        return digest(described if self.ids is None else {**described, "ids": sorted(self.ids.items())})
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
         """Decode a sample into RGB 0..255 and class ids. Cached and shared: do not write into the tensors.
@@ -79,7 +83,49 @@ class SegDataset:
         Raises:
             DataError: a file is damaged, or `check` would refuse the sample.
         """
+        if self.ids is None:
+            return self._cache.get(sample, self._decode)
+        image, ids = self.read_stored(sample)
+        return image, self.as_classes(ids).to(torch.uint8)
+
+    def read_stored(self, sample: Sample) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+        """As `read`, but with the ids of the file, for `as_classes` after the crop."""
+        if self.ids is None:
+            return self.read(sample)
         return self._cache.get(sample, self._decode)
+
+    def as_classes(self, ids: Integer[Tensor, "*grid"]) -> Int64[Tensor, "*grid"]:
+        """Ids of a file as class ids and ignore_index."""
+        return ids.long() if self.ids is None else self._table[ids.long()]
+
+    @property
+    def pad_id(self) -> int:
+        """An id of the files that means ignored: what a crop is padded with."""
+        return self.ignore_index if self.ids is None else min(k for k, v in self.ids.items() if v == self.ignore_index)
+
+    @cached_property
+    def _table(self) -> Int64[Tensor, " ids"]:
+        table = torch.full((256,), self.ignore_index)
+        for stored, number in (self.ids or {}).items():
+            table[stored] = number
+        return table
+
+    @cached_property
+    def known_ids(self) -> Bool[np.ndarray, " ids"]:
+        """Whether each 8-bit id may stand in a mask file."""
+        known = np.zeros(256, dtype=bool)
+        known[[*range(self.num_classes), self.ignore_index] if self.ids is None else list(self.ids)] = True
+        return known
+
+    def skip(self, name: str) -> None:
+        """Note that a file was passed over."""
+        self._skipped[name] = None
+
+    def take_skipped(self) -> list[str]:
+        """Paths of the damaged files passed over since the last call, each once (`on_corrupt: skip`); forgets them."""
+        names = list(self._skipped)
+        self._skipped.clear()
+        return names
 
     def check(self, sample: Sample) -> None:
         """Decode the mask and read the image's header only.
@@ -102,19 +148,32 @@ class SegDataset:
                 f"{sample.image} is {size[1]}x{size[0]} but {sample.label} is {label.shape[1]}x{label.shape[0]} "
                 "(width x height). Both must have one size."
             )
-        check_ids(label, sample.label, num_classes=self.num_classes, ignore_index=self.ignore_index)
+        check_ids(label, sample.label, known=self.known_ids, rule=self.id_rule)
         return label
+
+    @property
+    def id_rule(self) -> str:
+        """Which ids may stand in a mask file, as the end of a sentence."""
+        if self.ids is not None:
+            return f"{self.name} has ids {ranges(sorted(self.ids))}"
+        last = self.num_classes - 1
+        return f"dataset.yaml names {self.num_classes} classes (0-{last}) and ignore_index {self.ignore_index}"
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Lists a tree of one layout; opens no image."""
+
+    def __call__(self, root: Path, *, fault: Fault = refuse) -> SegDataset: ...
 
 
 class Source(NamedTuple):
     """Where a named set lives and what reads it; no root: the user gives it (`NAME:PATH`)."""
 
-    read: Callable[[Path], SegDataset]
+    read: Reader
     root: Path | None
 
 
-def _file_hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+def faulty(sample: Sample, error: DataError) -> str:
+    """Which of a sample's files an error is about: its sentence begins with it."""
+    return next((str(path) for path in sample if str(error).startswith(f"{path} ")), str(sample.image))

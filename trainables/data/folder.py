@@ -7,7 +7,6 @@ dataset.yaml holds `classes` (names, in the order of their ids) and may hold `na
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -15,24 +14,36 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from trainables.config import load_yaml
 from trainables.data.dataset import Sample, SegDataset
+from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
-from trainables.data.masks import first_three
+from trainables.data.matching import pair_folders
 from trainables.errors import ConfigError, DataError, from_validation
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
 
+_MARKS = {  # folders by which a tree of another layout is known
+    "cityscapes": "leftImg8bit",
+    "voc": "ImageSets/Segmentation",
+    "ade20k": "annotations/training",
+    "camvid": "trainannot",
+}
+
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
-def read_folder(root: Path) -> SegDataset:
+def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
     """Read dataset.yaml and list the splits; no image is opened.
+
+    Args:
+        root: the tree.
+        fault: told each broken rule. A dataset.yaml that cannot be used leaves the set without classes.
 
     Raises:
         DataError: no dataset.yaml or a wrong field in it; a split missing or empty; an image without label or a label
             without image.
     """
-    described = _describe(root / "dataset.yaml")
+    described = _described(root / "dataset.yaml", fault)
     present = [split for split in OPTIONAL if any((root / kind / split).is_dir() for kind in ("images", "labels"))]
     return SegDataset(
         name=described.name or root.resolve().name,
@@ -40,7 +51,7 @@ def read_folder(root: Path) -> SegDataset:
         classes=described.classes,
         palette=described.palette or _hues(len(described.classes)),
         ignore_index=described.ignore_index,
-        splits={split: _pair(root, split) for split in (*REQUIRED, *present)},
+        splits={split: _pair(root, split, fault) for split in (*REQUIRED, *present)},
     )
 
 
@@ -67,9 +78,19 @@ class _Described(BaseModel):
         return self
 
 
+def _described(path: Path, fault: Fault) -> _Described:
+    try:
+        return _describe(path)
+    except DataError as error:
+        fault(str(error))
+        return _Described.model_construct()
+
+
 def _describe(path: Path) -> _Described:
     if not path.is_file():
-        raise DataError(f"{path} is missing. Write one that names the classes, such as `classes: [road, sky]`.")
+        known = (f" Or is it {name}:{path.parent}?" for name, mark in _MARKS.items() if (path.parent / mark).is_dir())
+        example = "Write one that names the classes, such as `classes: [road, sky]`."
+        raise DataError(f"{path} is missing. {example}{next(known, '')}")
     try:
         return _Described.model_validate(load_yaml(path))
     except ValidationError as error:
@@ -83,36 +104,14 @@ def _hues(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours)
 
 
-def _pair(root: Path, split: str) -> tuple[Sample, ...]:
-    """Match images and labels by stem, in the order of the stems."""
-    images = _by_stem(root, "images", split, SUFFIXES)
-    labels = _by_stem(root, "labels", split, {".png"})
-    for kind, other, alone in (
-        ("images", "label", images.keys() - labels.keys()),
-        ("labels", "image", labels.keys() - images.keys()),
-    ):
-        if alone:
-            raise DataError(
-                f"split {split!r} of {root} has {kind} without {other}: {first_three(sorted(alone))}. "
-                f"Each images/{split}/NAME.* needs labels/{split}/NAME.png: add the {other} or remove these {kind}."
+def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:
+    images, labels = root / "images" / split, root / "labels" / split
+    for folder in (images, labels):
+        if not folder.is_dir():
+            fault(
+                f"split {split!r} is missing: expected {folder}, beside {folder.parent}/SPLIT for each of "
+                f"{', '.join(REQUIRED)} and, to confirm a study, {', '.join(OPTIONAL)}."
             )
-    if not images:
-        raise DataError(f"split {split!r} is empty: {root / 'images' / split} holds no {', '.join(sorted(SUFFIXES))}.")
-    return tuple(Sample(images[stem], labels[stem]) for stem in sorted(images))
-
-
-def _by_stem(root: Path, kind: str, split: str, suffixes: Collection[str]) -> dict[str, Path]:
-    folder = root / kind / split
-    if not folder.is_dir():
-        raise DataError(
-            f"split {split!r} is missing: expected {folder}, beside {root / kind}/SPLIT for each of "
-            f"{', '.join(REQUIRED)} and, to confirm a study, {', '.join(OPTIONAL)}."
-        )
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise DataError(f"{found[path.stem]} and {path} share the name {path.stem!r}. Remove or rename one.")
-        found[path.stem] = path
-    return found
+            return ()
+    rule = f"images/{split}/NAME.* needs labels/{split}/NAME.png"
+    return pair_folders(images, labels, split=split, root=root, suffixes=SUFFIXES, rule=rule, fault=fault)

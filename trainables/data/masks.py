@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
+from trainables.data.faults import first_three
 from trainables.data.images import opened
 from trainables.errors import DataError
 
@@ -29,31 +29,39 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
         return np.array(image)
 
 
+def mask_kind(path: Path) -> str:
+    """Depth and colour type of a PNG, such as "8-bit palette"."""
+    depth, colour = _header(path)
+    return f"{depth}-bit {_COLOURS[colour]}"
+
+
 def _check_kind(path: Path) -> None:
+    depth, colour = _header(path)
+    if colour != 3 and (depth, colour) != (8, 0):
+        raise DataError(f"{path} is a {mask_kind(path)} PNG, whose pixels are no class ids. {_REMEDY}")
+
+
+def _header(path: Path) -> tuple[int, int]:
     with path.open("rb") as file:
         *_, depth, colour = file.read(_HEADER)
-    if colour != 3 and (depth, colour) != (8, 0):
-        raise DataError(f"{path} is a {depth}-bit {_COLOURS[colour]} PNG, whose pixels are no class ids. {_REMEDY}")
+    return depth, colour
 
 
-def check_ids(mask: UInt8[np.ndarray, "height width"], path: Path, *, num_classes: int, ignore_index: int) -> None:
-    """Refuse ids that are neither a class nor ignored.
+def check_ids(
+    mask: UInt8[np.ndarray, "height width"], path: Path, *, known: Bool[np.ndarray, " ids"], rule: str
+) -> None:
+    """Refuse ids that the data set does not know.
+
+    Args:
+        mask: what the file holds.
+        path: the file.
+        known: whether each of the 256 ids may stand in a mask.
+        rule: which may, for the sentence.
 
     Raises:
         DataError: names the file and up to three of the ids.
     """
-    known = np.zeros(256, dtype=bool)
-    known[:num_classes] = known[ignore_index] = True
     valid = known[mask]
     if not valid.all():
         strange = [str(number) for number in np.unique(mask[~valid])]
-        raise DataError(
-            f"{path} holds id{'s' * (len(strange) > 1)} {first_three(strange)}, but dataset.yaml names "
-            f"{num_classes} classes (0-{num_classes - 1}) and ignore_index {ignore_index}."
-        )
-
-
-def first_three(names: Sequence[str]) -> str:
-    """The first three of a list, and how many more there are."""
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+        raise DataError(f"{path} holds id{'s' * (len(strange) > 1)} {first_three(strange)}, but {rule}.")

@@ -7,6 +7,7 @@ trial was resumed. So two methods with one seed see the same crops.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Int64
@@ -14,10 +15,13 @@ from jaxtyping import Int64
 _ORDER, _VIEW = 0, 1  # keep the two families of random streams apart
 
 
-def image_at(position: int, *, num_images: int, seed: int) -> int:
-    """Index of the image at a position; each epoch of `num_images` positions holds every image once."""
+def images_from(position: int, *, num_images: int, seed: int) -> Iterator[int]:
+    """Index of the image at a position and, should it be damaged, of those that follow it in its epoch, round to the
+    one before. Each epoch of `num_images` positions holds every image once.
+    """
     epoch, place = divmod(position, num_images)
-    return int(_epoch_order(num_images, seed, epoch)[place])
+    order = _epoch_order(num_images, seed, epoch)
+    return (int(order[(place + ahead) % num_images]) for ahead in range(num_images))
 
 
 def view_rng(position: int, *, seed: int) -> np.random.Generator:

@@ -1,0 +1,53 @@
+"""What a data set suggests for its trials: crops that fit, classes that cannot be learned or scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from trainables.config import CROPS, Recipe
+from trainables.data.dataset import SegDataset
+
+if TYPE_CHECKING:
+    from trainables.data.doctor import SplitFacts
+
+_LARGEST_CROP = 512
+
+
+def advice(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
+    """Sentences; none for a set without readable images."""
+    return [*_crops(dataset, splits), *_absences(dataset, splits)]
+
+
+def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
+    sizes = next((facts.sizes for facts in splits if facts.sizes), [])
+    if not sizes:
+        return []
+    default = (int(Recipe.model_fields["crop_height"].default), int(Recipe.model_fields["crop_width"].default))
+    crop = CROPS.get(dataset.name, default)
+    middle = tuple(int(median(side)) for side in zip(*sizes, strict=True))
+    fitting = tuple(max(32, min(_LARGEST_CROP, side) // 32 * 32) for side in middle)
+    covered = min(1.0, crop[0] / middle[0]) * min(1.0, crop[1] / middle[1])
+    said = f"Crops are {_by(crop)} unless a study says otherwise; the median image is {_by(middle)} (height x width)"
+    remedy = f"Such as: --set crop_height={fitting[0]} --set crop_width={fitting[1]}."
+    if crop[0] > middle[0] or crop[1] > middle[1]:
+        return [f"{said}: part of each crop would be padding. {remedy}"]
+    if covered < 0.2 and dataset.name not in CROPS:
+        return [f"{said}: a crop at scale 1 sees {100 * covered:.0f} % of it. {remedy}"]
+    return [f"{said}."]
+
+
+def _absences(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
+    said = []
+    for facts in splits:
+        absent = [name for name, count in zip(dataset.classes, facts.class_counts(dataset), strict=True) if not count]
+        if absent and facts.num_masks:
+            where = facts.name if facts.num_masks == facts.num_samples else f"the masks read of {facts.name}"
+            what = "cannot be learned" if facts.name == "train" else "will be left out of its mIoU unless predicted"
+            said.append(f"No pixel of {where} is {', '.join(absent)}: {what}.")
+    return said
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,226 @@
+"""The doctor: everything that is wrong with a data set, and what it holds, in seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from PIL import Image
+
+from trainables.data.advice import advice
+from trainables.data.catalogue import open_dataset
+from trainables.data.check import THREADS
+from trainables.data.dataset import Sample, SegDataset
+from trainables.data.images import image_size, read_image
+from trainables.data.masks import check_ids, mask_kind, read_mask
+from trainables.errors import DataError
+
+MASKS, IMAGES = 400, 40  # decoded of each split, evenly spaced, unless all are asked for
+PIXELS = 10**8  # small images are decoded beyond IMAGES until these are read, but no more than MASKS
+IMAGE = "Images that cannot be read"
+MASK = "Masks that cannot be read as class ids"
+IDS = "Masks that hold unknown ids"
+SIZE = "Images and masks of different size"
+TWINS = "Images that stand in two splits"
+_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class SplitFacts:
+    """What was found in one split.
+
+    Attributes:
+        name: of the split.
+        num_samples: listed.
+        num_masks, num_images: decoded.
+        sizes: (height, width) of the images looked at.
+        kinds: of the masks looked at, such as "8-bit palette".
+        counts: pixels of each 8-bit id in the masks' files.
+    """
+
+    name: str
+    num_samples: int
+    num_masks: int = 0
+    num_images: int = 0
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    counts: Int64[np.ndarray, " ids"] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+
+    def class_counts(self, dataset: SegDataset) -> Int64[np.ndarray, " classes"]:
+        """Labelled pixels of each class; unknown ids and ignored ones are left out."""
+        return np.array(
+            [self.counts[_stored(dataset, number)].sum() for number in range(dataset.num_classes)], np.int64
+        )
+
+    def ignored(self, dataset: SegDataset) -> int:
+        return int(self.counts[_stored(dataset, dataset.ignore_index)].sum())
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A data set's facts; `faults`: a kind (or what the layout refuses) and the files; `advice` that is no fault."""
+
+    dataset: SegDataset
+    splits: list[SplitFacts]
+    faults: dict[str, list[str]]
+    advice: list[str]
+
+
+def diagnose(name_or_path: str, *, split: str | None = None, full: bool = False) -> Diagnosis:
+    """Open a data set, also one that its layout refuses, and look at what it holds.
+
+    Every file is looked at from outside (is it there, empty, cut off?), every listed pair is counted. Up to 400 masks
+    of each split, evenly spaced, and as many of their images as are read in seconds (40 at least) are decoded.
+
+    Args:
+        name_or_path: as for `open_dataset`.
+        split: look at this one alone.
+        full: decode all masks and images.
+
+    Raises:
+        DataError: no such data set or split.
+    """
+    faults: dict[str, list[str]] = defaultdict(list)
+
+    def note(sentence: str, files: Sequence[str] = ()) -> None:
+        faults[sentence] += files
+
+    dataset = open_dataset(name_or_path, fault=note)
+    names = list(dataset.splits) if split is None else [split]
+    facts = [_examine(dataset, name, full, faults) for name in names]
+    if twins := _twins(dataset, names):
+        faults[TWINS] = twins
+    return Diagnosis(dataset, facts, dict(faults), advice(dataset, facts))
+
+
+def evenly(samples: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of them, evenly spaced."""
+    step = max(1.0, len(samples) / most)
+    return [samples[int(place * step)] for place in range(min(most, len(samples)))]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one sample is."""
+
+    size: tuple[int, int] | None = None
+    kind: str | None = None
+    counts: Int64[np.ndarray, " ids"] | None = None
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _examine(dataset: SegDataset, split: str, full: bool, faults: dict[str, list[str]]) -> SplitFacts:
+    samples = dataset.samples(split)
+    masks = samples if full else evenly(samples, MASKS)
+    images = set(samples if full else evenly(masks, max(IMAGES, PIXELS // _pixels(masks))))
+    rest = set(samples) - set(masks)
+    facts = SplitFacts(split, len(samples), len(masks), len(images))
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = [*pool.map(partial(_look, dataset, images), masks), *pool.map(_look_outside, sorted(rest))]
+    for look in looks:
+        facts.sizes += [look.size] if look.size else []
+        facts.kinds.update([look.kind] if look.kind else [])
+        facts.counts += 0 if look.counts is None else look.counts
+        for kind, sentence in look.faults:
+            faults[kind].append(sentence)
+    return facts
+
+
+def _pixels(samples: Sequence[Sample]) -> int:
+    """Of an image: that of the first sample that can be read."""
+    for sample in samples:
+        with suppress(DataError):
+            return math.prod(image_size(sample.image))
+    return 1
+
+
+def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
+    faults: list[tuple[str, str]] = []
+    size = kind = counts = None
+    try:
+        size = read_image(sample.image).shape[:2] if sample in decoded else _size(sample.image)
+    except DataError as error:
+        faults.append((IMAGE, str(error)))
+    try:
+        mask = read_mask(sample.label)
+        kind, counts = mask_kind(sample.label), np.array(Image.fromarray(mask).histogram(), np.int64)
+        if size is not None and mask.shape != size:
+            faults.append((SIZE, _unequal(sample, size, mask.shape)))
+        check_ids(
+            np.flatnonzero(counts).astype(np.uint8)[None], sample.label, known=_known(dataset), rule=dataset.id_rule
+        )
+    except DataError as error:
+        faults.append((MASK if counts is None else IDS, str(error)))
+    return _Look(size, kind, counts, faults)
+
+
+def _look_outside(sample: Sample) -> _Look:
+    """A file that does not end as its format does is decoded, and refused if it is no whole image."""
+    faults: list[tuple[str, str]] = []
+    for kind, path, read in ((IMAGE, sample.image, read_image), (MASK, sample.label, read_mask)):
+        try:
+            if not _ends_well(path):
+                read(path)
+        except DataError as error:
+            faults.append((kind, str(error)))
+    return _Look(faults=faults)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """From the header, of a file that ends well."""
+    return image_size(path) if _ends_well(path) else read_image(path).shape[:2]
+
+
+def _ends_well(path: Path) -> bool:
+    end = _ENDS.get(path.suffix.lower())
+    if end is None or not path.is_file() or path.stat().st_size < len(end):
+        return False
+    with path.open("rb") as file:
+        file.seek(-len(end), 2)
+        return file.read() == end
+
+
+def _known(dataset: SegDataset) -> Bool[np.ndarray, " ids"]:
+    """A set whose classes could not be read knows every id."""
+    return dataset.known_ids if dataset.classes else np.ones(256, dtype=bool)
+
+
+def _stored(dataset: SegDataset, number: int) -> list[int]:
+    """Ids in the files that mean a class, or ignored."""
+    return [number] if dataset.ids is None else [stored for stored, to in dataset.ids.items() if to == number]
+
+
+def _unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    sizes = f"{image[1]}x{image[0]} but {sample.label} is {mask[1]}x{mask[0]}"
+    return f"{sample.image} is {sizes} (width x height). Both must have one size."
+
+
+def _twins(dataset: SegDataset, splits: Iterable[str]) -> list[str]:
+    """Images that stand in two splits, byte for byte. Only files of equal size are read."""
+    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
+    for split in splits:
+        for image, _ in dataset.samples(split):
+            if image.is_file():
+                by_size[image.stat().st_size].append((split, image))
+    found = []
+    for group in by_size.values():
+        if len({split for split, _ in group}) > 1:
+            first: dict[str, tuple[str, Path]] = {}
+            for split, image in group:
+                known, twin = first.setdefault(hashlib.sha256(image.read_bytes()).hexdigest(), (split, image))
+                if known != split:
+                    found.append(f"{image} is the same image as {twin}. Keep it in one split.")
+    return found

@@ -1,0 +1,68 @@
+"""Images and labels of a split, found in folders and matched by a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+
+from trainables.data.dataset import Sample
+from trainables.data.faults import Fault, first_three
+
+
+def listed(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files of a folder with one of these suffixes (lower case), hidden ones left out, in the order of their names."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes and path.name[0] != "."]
+
+
+def by_key(paths: Iterable[Path], key: Callable[[Path], str], fault: Fault) -> dict[str, Path]:
+    """Files under their keys; of two with one key the first stays, after a fault."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        first = found.setdefault(key(path), path)
+        if first is not path:
+            fault(f"{first} and {path} share the name {key(path)!r}. Remove or rename one.")
+    return found
+
+
+def match(
+    images: Mapping[str, Path], labels: Mapping[str, Path], *, split: str, root: Path, rule: str, fault: Fault
+) -> tuple[Sample, ...]:
+    """The samples of a split, in the order of their keys.
+
+    Args:
+        rule: which file belongs to which, such as "train/NAME.png needs trainannot/NAME.png".
+    """
+    for kind, other, alone in (
+        ("images", "label", sorted(images.keys() - labels.keys())),
+        ("labels", "image", sorted(labels.keys() - images.keys())),
+    ):
+        if alone:
+            fault(
+                f"split {split!r} of {root} has {kind} without {other}: {first_three(alone)}. "
+                f"Each {rule}: add the {other} or remove these {kind}.",
+                [str((images if kind == "images" else labels)[key]) for key in alone],
+            )
+    return tuple(Sample(images[key], labels[key]) for key in sorted(images.keys() & labels.keys()))
+
+
+def pair_folders(
+    images: Path, labels: Path, *, split: str, root: Path, suffixes: Collection[str], rule: str, fault: Fault
+) -> tuple[Sample, ...]:
+    """Match two folders by stem. Labels are .png; a folder that is missing leaves the split empty."""
+    missing = [folder for folder in (images, labels) if not folder.is_dir()]
+    if missing:
+        fault(f"split {split!r} is missing: expected {missing[0]}. Each {rule}.")
+        return ()
+    found = by_key(listed(images, suffixes), stem, fault), by_key(listed(labels, {".png"}), stem, fault)
+    if not found[0]:
+        fault(f"split {split!r} is empty: {images} holds no {', '.join(sorted(suffixes))}.")
+    return match(*found, split=split, root=root, rule=rule, fault=fault)
+
+
+def stem(path: Path) -> str:
+    return path.stem
+
+
+def inside(root: Path, *names: str) -> Path:
+    """The tree within the top folders of its archive: the first of `names` that `root` holds, else `root`."""
+    return next((root / name for name in names if (root / name).is_dir()), root)
