@@ -10,6 +10,8 @@ FIGURES: dict[str, str] = {
     "curves": "Learning curves",
     "surface": "λ₁ and λ₂",
     "pairs": "Pairs",
+    "methods": "Methods",
+    "taught": "Who taught whom",
     "importance": "Importance",
     "parallel": "Configs",
     "tradeoff": "mIoU and size",

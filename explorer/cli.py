@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explorer.data_cli import app as data_app
 from explorer.redact import redact
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_app, name="data")
 
 StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
 Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")]
@@ -53,6 +55,7 @@ def sweep(
     ] = None,
     fix: Annotated[list[str] | None, typer.Option("--set", help="Fix a field of the trial: --set lr=0.002.")] = None,
     out: Annotated[Path | None, typer.Option(help="The study's folder; default: sweeps/NAME.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show the plan and its hours, from step times measured here.")] = False,
     address: Address = None,
     trust_storage: TrustStorage = False,
 ) -> None:
@@ -71,6 +74,11 @@ def sweep(
     }
     base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
     study = _spec(spec, _without_none(given), _without_none(base))
+    if dry_run:
+        from explorer import plan
+
+        plan.show(plan.plan(study), study, _console())
+        return
     directory = out or Path("sweeps") / study.folder_name
 
     left = _driver(address).sweep(study, directory, console=_console(), address=address, trust_storage=trust_storage)
@@ -181,6 +189,21 @@ def pairs(
     from explorer.listing import pair_table
 
     _console().print(pair_table(height=height, width=width, num_classes=classes))
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str, typer.Argument(help="Your package.module:name, a method, a network or a data set.", show_default=False)
+    ],
+    fix: Annotated[
+        list[str] | None, typer.Option("--set", help="A field that a loss is built with: --set own.alpha=0.5.")
+    ] = None,
+) -> None:
+    """Hold a loss, network or data set to the claims that ours are tested with."""
+    from explorer.contract_check import check as holds
+
+    raise typer.Exit(0 if holds(name, console=_console(), fields=_fields(fix or [])) else 1)
 
 
 @app.command()

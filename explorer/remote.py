@@ -20,7 +20,7 @@ from rich.console import Console
 from explorer import sweep as sweeping
 from explorer import travel
 from explorer.cluster import QUIET, knock, present_token, refused_in_words
-from explorer.study import StudySpec
+from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError, StudyError
 
 HEAD = {"node:__internal_head__": 0.001}  # workers may be pre-emptible
@@ -36,7 +36,8 @@ def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str, t
     sweeping.check(spec)
     folder = PurePosixPath(directory)
     travel.check(spec, folder)
-    return _run(address, folder, console, _sweep_there, spec.model_dump(mode="json"), str(folder), trust_storage)
+    arguments = spec.model_dump(mode="json"), str(folder), trust_storage
+    return _run(address, folder, travel.own_code(spec), console, _sweep_there, *arguments)
 
 
 def resume(
@@ -47,10 +48,11 @@ def resume(
     time_budget_s: float | None = None,
     trust_storage: bool = False,
 ) -> int:
-    """`sweep.resume` on the cluster."""
+    """`sweep.resume` on the cluster. The user's own code goes along if the study's folder is seen from here."""
     folder = PurePosixPath(directory)
     travel.check_folder(folder)
-    return _run(address, folder, console, _resume_there, str(folder), time_budget_s, trust_storage)
+    code = travel.own_code(StudySpec.of(directory)) if (directory / SPEC_FILE).exists() else []
+    return _run(address, folder, code, console, _resume_there, str(folder), time_budget_s, trust_storage)
 
 
 def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool) -> int:
@@ -70,8 +72,10 @@ def _drive(verb: Callable[..., int], said: Queue, width: int, *arguments: Any) -
     return verb(Console(file=wire, width=width), *arguments)
 
 
-def _run(address: str, directory: PurePosixPath, console: Console, verb: Callable[..., int], *arguments: Any) -> int:
-    with _client(address, directory):
+def _run(
+    address: str, directory: PurePosixPath, code: list[str], console: Console, verb: Callable[..., int], *arguments: Any
+) -> int:
+    with _client(address, directory, code):
         said = Queue(actor_options={"num_cpus": 0, "resources": HEAD})
         task: Any = ray.remote(num_cpus=0, resources=HEAD, max_retries=0)(_drive)
         running = task.remote(verb, said, console.width, *arguments)
@@ -109,12 +113,12 @@ def _listen(running: Any, said: Queue, console: Console) -> int:
 
 
 @contextmanager
-def _client(address: str, directory: PurePosixPath) -> Iterator[None]:
+def _client(address: str, directory: PurePosixPath, code: list[str]) -> Iterator[None]:
     present_token()
     try:
         with refused_in_words(address):
             knock(address.removeprefix(SCHEME))
-            ray.init(address=address, runtime_env=travel.environment(directory), **QUIET)
+            ray.init(address=address, runtime_env=travel.environment(directory, code), **QUIET)
     except RuntimeError as error:
         if "mismatch" not in str(error):
             raise

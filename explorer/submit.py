@@ -58,7 +58,7 @@ def submit(
     check(spec)
     folder = PurePosixPath(directory)
     travel.check(spec, folder)
-    merged = merge(travel.environment(folder), load_yaml(runtime_env) if runtime_env else {})
+    merged = merge(travel.environment(folder, travel.own_code(spec)), load_yaml(runtime_env) if runtime_env else {})
     client = _client(address)
     with tempfile.TemporaryDirectory() as shipped:
         (Path(shipped) / SPEC).write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))

@@ -24,12 +24,12 @@ from explorer.cluster import connected
 from explorer.lock import exclusive
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
-from trainables import checkpoint, store
-from trainables.config import TrialConfig
+from trainables import checkpoint, own, store
+from trainables.cache import default_cache
+from trainables.config import OWN_PREFIX, TrialConfig
 from trainables.data.catalogue import absolute, open_dataset
 from trainables.errors import HeteroakdError, Interrupted, StudyError
 from trainables.preflight import Preflight, preflight
-from trainables.teachers import default_cache
 from trainables.tune import train_teacher, tune_trial
 
 
@@ -123,6 +123,8 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
         base["data"] = absolute(base["data"])
     if base.get("teacher_checkpoint"):
         base["teacher_checkpoint"] = store.absolute(base["teacher_checkpoint"])
+    if base.get("encoder_weights"):
+        base["encoder_weights"] = store.absolute(base["encoder_weights"])
     storage = spec.storage
     if storage and storage.startswith("sqlite:///"):
         storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
@@ -131,14 +133,18 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
 
 
 def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
-    """One config of each kind that trials can have: every pair at every tap, every student alone."""
+    """One config of each kind that trials can have: every pair under every method at every tap, every student alone."""
     base, space = spec.trial_base, spec.search_space
     plain = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
-    taps = space.values("projector_tap", base)
-    for (teacher, student), tap in itertools.product(space.pairs(base), taps):
-        yield TrialConfig.parse({**plain, "teacher": teacher, "student": student, "projector_tap": tap})
-    for student in space.students(base):
-        yield TrialConfig.parse({**plain, "student": student, "method": "task"})
+    methods, taps = space.values("method", base), space.values("projector_tap", base)
+    entries = {name: space.values(name, base)[0] for name in space.dimensions if name.startswith(OWN_PREFIX)}
+    for (teacher, student), method, tap in itertools.product(space.pairs(base), methods, taps):
+        kind = {"teacher": teacher, "student": student, "method": method, "projector_tap": tap, **entries}
+        config = space.config(kind, plain)
+        if tap == taps[0] or config.reads("projector_tap"):
+            yield config
+    for student in space.alone(base):
+        yield space.config({"student": student, "method": "task"}, plain)
 
 
 def _wants_latency(spec: StudySpec) -> bool:
@@ -186,7 +192,9 @@ def _drive(arms: dict[Role, Arm], directory: Path, found: Preflight, console: Co
     if bridge.num_open():
         teachers = _train_teachers(spec, console, means)
         arms["search"].study.set_user_attr("teachers", teachers)
-        trainable = tune.with_parameters(tune_trial, study_directory=root, cache=str(default_cache()))
+        trainable = tune.with_parameters(
+            tune_trial, study_directory=root, cache=str(default_cache()), code=own.folders()
+        )
         with Progress(arms, console) as progress:
             fit(bridge, trainable, directory, *means, spec.time_budget_s, [progress])
     if bridge.interrupted:
@@ -277,7 +285,7 @@ def _train_teachers(spec: StudySpec, console: Console, means: Means) -> dict[str
     Returns:
         Validation mIoU by model name; a user's own checkpoint has none.
     """
-    configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher")}
+    configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher_checkpoint")}
     task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=means.resources["gpu"])(train_teacher)  # type: ignore[arg-type]
     scores: dict[str, float] = {}
     waiting: dict[Any, str] = {}
@@ -288,7 +296,8 @@ def _train_teachers(spec: StudySpec, console: Console, means: Means) -> dict[str
         _say(console, f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
         if len(waiting) == means.slots:
             scores |= _await_teacher(waiting, console)
-        waiting[task.remote(config.model_dump(mode="json"), cache=str(default_cache()))] = name
+        values = config.model_dump(mode="json")
+        waiting[task.remote(values, cache=str(default_cache()), code=own.folders())] = name
     while waiting:
         scores |= _await_teacher(waiting, console)
     return scores

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from explorer.redact import holds_password
 from explorer.study import StudySpec
-from trainables import store
+from trainables import own, store
 from trainables.data import DATASETS
+from trainables.data.own import Own
 from trainables.errors import StudyError
+from trainables.models.build import is_own
 
 PACKAGES = ("explorer", "trainables", "search_spaces", "dashboards")
 
 
-def environment(directory: PurePosixPath) -> dict[str, Any]:
+def environment(directory: PurePosixPath, code: Iterable[str] = ()) -> dict[str, Any]:
     """Ray's `runtime_env`: our packages from where they are installed, so that a cluster needs only what they import.
 
     Teachers are cached beside the study, which all nodes see; the default cache would be each node's own.
+
+    Args:
+        code: references to the user's own code (see `own_code`), whose packages go along.
+
+    Raises:
+        HeteroakdError: a reference to nothing that is here.
     """
+    theirs = dict.fromkeys(str(own.source(reference)) for reference in code)
     return {
-        "py_modules": [str(_folder(package)) for package in PACKAGES],
+        "py_modules": [*(str(_folder(package)) for package in PACKAGES), *theirs],
         "excludes": ["__pycache__"],
         "env_vars": {
             "HETEROAKD_CACHE": str(directory.parent / "teachers"),
@@ -29,6 +39,16 @@ def environment(directory: PurePosixPath) -> dict[str, Any]:
             "RAY_AIR_NEW_OUTPUT": "0",
         },
     }
+
+
+def own_code(spec: StudySpec) -> list[str]:
+    """Each `package.module:name` that a study's trials may import."""
+    base, space = spec.trial_base, spec.search_space
+    models = [*space.students(base), *(teacher for teacher, _ in space.pairs(base))]
+    found = [name for name in space.values("method", base) if own.is_reference(name)]
+    found += [name for name in models if is_own(name)]
+    data = Own.parse(str(space.values("data", base)[0]))
+    return list(dict.fromkeys([*found, *([data.reference] if data else [])]))
 
 
 def check(spec: StudySpec, directory: PurePosixPath) -> None:
@@ -40,7 +60,8 @@ def check(spec: StudySpec, directory: PurePosixPath) -> None:
     check_folder(directory)
     data = str(spec.trial_base.get("data") or "earth")
     name, _, path = data.partition(":")
-    here = path if name in DATASETS else data
+    theirs = Own.parse(data)
+    here = theirs.path if theirs else path if name in DATASETS else data
     _absolute("data", here)
     _absolute("teacher_checkpoint", str(spec.trial_base.get("teacher_checkpoint") or ""))
     for name, place in (("storage_path", spec.storage_path), ("warm_start", spec.warm_start)):

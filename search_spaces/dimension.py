@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from typing_extensions import Self
 
-from trainables.config import TrialConfig
+from trainables.config import OWN_PREFIX, TrialConfig
 from trainables.errors import ConfigError, from_validation
 
 Number = TypeVar("Number", int, float)
@@ -54,7 +54,7 @@ def parse(name: str, form: Any) -> BaseDistribution:
         return _categorical(name, list(form))
     if not isinstance(form, Mapping):
         raise ConfigError(f"{name} must be a list of choices or a range {{low, high}}, got {form!r}.")
-    number = _number(name)
+    number = _own_number(form) if name.startswith(OWN_PREFIX) else _number(name)
     if number is None:
         raise ConfigError(f"{name} has no range, got {dict(form)!r}: give a list of choices.")
     try:
@@ -112,6 +112,12 @@ def _number(name: str) -> type[int] | type[float] | None:
     annotation = TrialConfig.model_fields[name].annotation
     kinds = {annotation, *get_args(annotation)}
     return int if int in kinds else float if float in kinds else None
+
+
+def _own_number(form: Mapping[str, Any]) -> type[int] | type[float]:
+    """The type of an entry of `own`, which no field declares: whole numbers throughout, or real ones."""
+    written = [value for name, value in form.items() if name in ("low", "high", "step")]
+    return int if all(isinstance(value, int) for value in written) else float
 
 
 def _distribution(number: type[int] | type[float], form: Mapping[str, Any]) -> BaseDistribution:

@@ -1,8 +1,8 @@
 """SearchSpace: which fields of a trial vary, over what; checked against TrialConfig before any worker starts.
 
 A dimension is a field of TrialConfig, an entry of its `own` (`own.alpha`), or `pair`, which stands for `teacher` and
-`student` together. When a dimension is
-read is known to TrialConfig alone: a dimension that a trial would not read is not suggested to it.
+`student` together. When a dimension is read is known to TrialConfig alone: a dimension that a trial would not read is
+not suggested to it.
 """
 
 from __future__ import annotations
@@ -111,7 +111,11 @@ class SearchSpace:
         fixed = TrialConfig.parse(_expand(base))
         params: dict[str, Any] = {}
         for name in self._ordered():
-            if all(params.get(field, getattr(fixed, field)) in values for field, values in _conditions(name).items()):
+            read = (
+                as_condition(params.get(field, getattr(fixed, field))) in values
+                for field, values in _conditions(name).items()
+            )
+            if all(read):
                 params[name] = dimension.suggest(trial, name, self.dimensions[name])
         return params
 
@@ -128,6 +132,12 @@ class SearchSpace:
         if "pair" in self.dimensions:
             return _unique(student for _, student in self.pairs(base))
         return _unique(self.values("student", base))
+
+    def alone(self, base: Mapping[str, Any]) -> tuple[str, ...]:
+        """The models that gains are measured of: the students, and where two learn together, the other one too."""
+        if "collaborative" not in self.values("method", base):
+            return self.students(base)
+        return _unique((*self.students(base), *(peer for peer, _ in self.pairs(base))))
 
     def pairs(self, base: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         """The (teacher, student) models that trials can have; none when no trial distils."""
@@ -181,9 +191,14 @@ class SearchSpace:
                 yield from ({**others, name: value} for value in values)
 
     def _check_names(self, base: Mapping[str, Any]) -> None:
+        own = base.get("own")
+        entries = {f"{OWN_PREFIX}{name}": value for name, value in own.items()} if isinstance(own, Mapping) else {}
+        fixed = {**base, **entries}
         for name in self.dimensions:
-            if name in base:
-                raise ConfigError(f"{name} is a dimension, but base fixes it to {base[name]!r}. Remove one of the two.")
+            if name in fixed:
+                raise ConfigError(
+                    f"{name} is a dimension, but base fixes it to {fixed[name]!r}. Remove one of the two."
+                )
             for kind, recipe in (base.get(BY_FAMILY) or {}).items():
                 if name in recipe:
                     raise ConfigError(
@@ -198,7 +213,8 @@ class SearchSpace:
                 )
         if "pair" not in self.dimensions or not self._can_read("pair", base):
             return
-        without = [value for value in self.values("method", base) if value not in _conditions("pair")["method"]]
+        paired = _conditions("pair")["method"]
+        without = [value for value in self.values("method", base) if as_condition(value) not in paired]
         if without:
             raise ConfigError(
                 f"pair names the student, but a trial with method {without[0]!r} reads no pair. "
@@ -208,7 +224,7 @@ class SearchSpace:
     def _check_read(self, name: str, base: Mapping[str, Any]) -> None:
         for field, values in _conditions(name).items():
             taken = self.values(field, base)
-            if not set(taken) & set(values):
+            if not _meet(taken, values):
                 raise ConfigError(
                     f"{name} is read only when {field} is {_either(values)}, "
                     f"but every trial here has {field} {_either(taken, quote=True)}. "
@@ -216,12 +232,18 @@ class SearchSpace:
                 )
 
     def _can_read(self, name: str, base: Mapping[str, Any]) -> bool:
-        return all(set(self.values(field, base)) & set(values) for field, values in _conditions(name).items())
+        return all(_meet(self.values(field, base), values) for field, values in _conditions(name).items())
 
 
 def _conditions(name: str) -> dict[str, tuple[Any, ...]]:
-    """TrialConfig's conditions; a pair is read when a teacher is."""
+    """TrialConfig's conditions; a pair is read when a teacher is, and an entry of `own` when `own` is."""
+    if name.startswith(OWN_PREFIX):
+        return TrialConfig.conditions("own")
     return TrialConfig.conditions("teacher" if name == "pair" else name)
+
+
+def _meet(taken: Iterable[Any], values: Iterable[Any]) -> bool:
+    return not {as_condition(value) for value in taken}.isdisjoint(values)
 
 
 def _expand(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,6 +281,8 @@ def _refuse_unknown(names: Iterable[str]) -> None:
     for name in names:
         if name in _NESTED:
             raise ConfigError(f"{name} holds fields of its own, so it cannot be a dimension. Fix it in base instead.")
+        if name.startswith(OWN_PREFIX) and name.removeprefix(OWN_PREFIX).isidentifier():
+            continue
         if name not in NAMES:
             raise ConfigError(unknown("field", name, NAMES))
 

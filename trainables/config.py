@@ -25,6 +25,8 @@ OWN = "own"
 """What a method of the user's own, `package.module:name`, is called in conditions."""
 OWN_PREFIX = "own."
 """A search dimension `own.alpha` is the entry `alpha` of the field `own`."""
+CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (352, 480)}
+"""Training crops of the papers, height and width, pixels."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
 
 
@@ -154,10 +156,10 @@ class TrialConfig(Recipe):
     lambda_cirkd_pixel: float = _weight(0.1, "cirkd's memory of pixels", "cirkd")
     lambda_cirkd_region: float = _weight(0.1, "cirkd's memory of regions", "cirkd")
     cirkd_temperature: float = _read(0.1, "Of cirkd's similarities.", gt=0, le=100, when=_method("cirkd"))
-    lambda_afdcd_feature: float = _weight(1.0, "af-dcd's masked feature reconstruction", "afdcd")
-    lambda_afdcd_contrast: float = _weight(5e-3, "af-dcd's contrast", "afdcd")
+    lambda_afdcd_feature: float = _weight(33.6, "af-dcd's masked feature reconstruction", "afdcd")
+    lambda_afdcd_contrast: float = _weight(0.08, "af-dcd's contrast", "afdcd")
     afdcd_temperature: float = _read(0.07, "Of af-dcd's contrast.", gt=0, le=100, when=_method("afdcd"))
-    lambda_ofa: float = _weight(1.0, "ofa's stage exits", "ofa")
+    lambda_ofa: float = _weight(4.0, "ofa's stage exits", "ofa")
     ofa_eps: float = _read(1.0, "Exponent of ofa's target.", gt=0, le=10, when=_method("ofa"))
 
     lambda_hfd: float = _weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
@@ -188,13 +190,13 @@ class TrialConfig(Recipe):
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> TrialConfig:
-        """Validate a mapping.
+        """Validate a mapping. `own.alpha` in it is the entry `alpha` of `own`.
 
         Raises:
             ConfigError: one sentence per wrong field: value, rule, remedy.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(_gathered(values))
         except ValidationError as error:
             raise from_validation(error, known=cls.model_fields, where=where) from None
 
@@ -205,7 +207,7 @@ class TrialConfig(Recipe):
         Raises:
             ConfigError: no such file, not a mapping, or a wrong field.
         """
-        return cls.parse(with_teacher_recipe(load_yaml(path)), where=f"{path}: ")
+        return cls.parse(with_teacher_recipe(with_data_defaults(load_yaml(path))), where=f"{path}: ")
 
     @property
     def report_every(self) -> int:
@@ -219,8 +221,18 @@ class TrialConfig(Recipe):
     def teacher_config(self) -> TrialConfig:
         """The teacher's own training: a `task` trial of the teacher network under `teacher_recipe`."""
         recipe = self.teacher_recipe.model_dump()
-        shared = {"data": self.data, "device": self.device, "amp": self.amp, "num_workers": self.num_workers}
+        names = ("data", "device", "amp", "num_workers", "eval_mode", "eval_stride", "on_corrupt")
+        shared = {name: getattr(self, name) for name in names}
         return TrialConfig(method="task", student=self.teacher, **shared, **recipe)
+
+
+def _gathered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Each `own.NAME` as an entry of `own`."""
+    own = {name.removeprefix(OWN_PREFIX): value for name, value in values.items() if name.startswith(OWN_PREFIX)}
+    if not own or not isinstance(values.get("own", {}), Mapping):
+        return dict(values)
+    rest = {name: value for name, value in values.items() if not name.startswith(OWN_PREFIX)}
+    return {**rest, "own": {**rest.get("own", {}), **own}}
 
 
 def with_teacher_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +245,15 @@ def with_teacher_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)  # refused by the validation that follows
     shared = {name: values[name] for name in Recipe.model_fields if name in values and name != "seed"}
     return {**values, "teacher_recipe": {**shared, **own}}
+
+
+def with_data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fixed fields of a trial with the papers' crop where `data` names a set of CROPS and they do not fix it.
+
+    Goes before `with_teacher_recipe`: the teacher is trained on the same crops.
+    """
+    crop = CROPS.get(str(values.get("data")).partition(":")[0])
+    return dict(values) if crop is None else {"crop_height": crop[0], "crop_width": crop[1], **values}
 
 
 def digest(values: Any) -> str:

@@ -5,6 +5,7 @@ HeteroakdError (ValueError)
 ├── DataError           a data set on disk
 ├── ModelError          a network that cannot be built, or a pair that does not fit
 ├── TeacherError        a teacher that cannot be loaded
+├── ContractError       a loss, network or data set that breaks a claim of its contract
 ├── CheckpointError     a checkpoint that is torn or belongs to another trial
 ├── StudyError          a study folder or storage
 ├── NonFiniteLoss       training diverged: ends the trial, not the sweep
@@ -36,6 +37,10 @@ class ModelError(HeteroakdError):
 
 
 class TeacherError(HeteroakdError):
+    pass
+
+
+class ContractError(HeteroakdError):
     pass
 
 

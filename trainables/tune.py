@@ -6,6 +6,7 @@ checkpoint machinery (and its pickles) is not used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from ray import tune
 
-from trainables import checkpoint
+from trainables import checkpoint, own
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
@@ -25,7 +26,7 @@ from trainables.store import open_store
 from trainables.teachers import ensure_teacher
 
 
-def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str) -> None:
+def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code: Iterable[str] = ()) -> None:
     """Train one trial and report each evaluation (the fields of `Report`) and the device.
 
     What a user or the training itself can cause (a damaged image, a non-finite loss) is reported as `failed` with its
@@ -36,7 +37,9 @@ def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str) -> N
         params: `config`, the fields of TrialConfig, and `directory`, relative to `study_directory`.
         study_directory: where the trials' folders are: an absolute path, or a URI (see `store.open_store`).
         cache: folder of the trained teachers.
+        code: folders of the user's own modules.
     """
+    own.look_in(code)
     try:
         config = TrialConfig.parse(params["config"])
         device = pick_device(config).type
@@ -58,8 +61,9 @@ def _dataset(name: str) -> SegDataset:
     return open_dataset(name)
 
 
-def train_teacher(config: dict[str, Any], *, cache: str) -> float:
+def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:
     """Make sure the cache holds a trial's teacher; its validation mIoU."""
+    own.look_in(code)
     trial = TrialConfig.parse(config)
     path = ensure_teacher(trial, dataset=open_dataset(trial.data), cache=Path(cache))
     return float(checkpoint.load(path)[1]["miou"])

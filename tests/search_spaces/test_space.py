@@ -207,6 +207,17 @@ def test_students_and_pairs_are_those_that_trials_can_have():
     assert fixed.pairs({"method": "task"}) == ()
 
 
+def test_gains_are_measured_of_both_students_only_where_two_learn_together():
+    two = space(pair=["r18:mit_b0", "r18:lite0"])
+    students = ("segformer:mit_b0", "fpn:tu-tf_efficientnet_lite0")
+    assert two.alone({"method": "heteroakd"}) == students
+    assert two.alone({"method": "collaborative"}) == (*students, "deeplabv3:resnet18")
+    both = space(method=["kd", "collaborative"])
+    assert both.alone({"teacher": "a:b", "student": "c:d"}) == ("c:d", "a:b")
+    assert both.alone({"teacher": "c:d", "student": "c:d"}) == ("c:d",)
+    assert space(method=["kd", "task"]).alone({"teacher": "a:b", "student": "c:d"}) == ("c:d",)
+
+
 def test_task_space_keeps_what_a_student_alone_reads():
     whole = SearchSpace.from_dict(
         FORMS

@@ -21,11 +21,13 @@ class Criterion(nn.Module):
     Attributes:
         weights: the weight of each term, by the term's name; loss_total is the weighted sum. A term without a weight is
             a measurement: shown, not trained on.
-        needs_teacher: whether `teacher` is there; else it is None.
+        needs_teacher: whether `teacher` is there, frozen; else it is None.
+        needs_peer: whether `teacher` is another student instead, trained along; terms named peer_* are its own.
         zero_when_identical: terms that vanish where teacher and student have the same features and logits.
     """
 
     needs_teacher: ClassVar[bool] = True
+    needs_peer: ClassVar[bool] = False
     zero_when_identical: ClassVar[frozenset[str]] = frozenset()
     weights: dict[str, float]
 
@@ -36,6 +38,10 @@ class Criterion(nn.Module):
         self.config = config
         self.num_classes = num_classes
         self.ignore_index = ignore_index
+
+    def peer_parameters(self) -> list[nn.Parameter]:
+        """Those of its own weights that train with the peer, at the peer's rate."""
+        return []
 
     @abstractmethod
     def forward(

@@ -6,35 +6,39 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
-from torch import nn
+from torch import Tensor, nn
 
+from trainables import own
 from trainables.errors import ModelError, unknown
 from trainables.models import DECODERS
+from trainables.models.own import build_own
 from trainables.models.segmodel import SegModel
+from trainables.models.weights import read_encoder
 
 _CONVOLUTIONAL = ("resnet", "resnext", "mobilenet", "efficientnet", "regnet", "densenet", "vgg", "mobileone")
 
 
-def build(name: str, *, num_classes: int, pretrained: bool = False) -> SegModel:
+def build(name: str, *, num_classes: int, pretrained: bool = False, encoder_weights: str | None = None) -> SegModel:
     """Build a network in train mode.
 
     Args:
-        name: `<decoder>:<encoder>`, e.g. `deeplabv3:resnet18`, `segformer:mit_b0`, `fpn:tu-pvt_v2_b0`.
+        name: `<decoder>:<encoder>`, e.g. `deeplabv3:resnet18`, `segformer:mit_b0`, `fpn:tu-pvt_v2_b0`; or your own,
+            `package.module:name`.
         num_classes: channels of the logits.
         pretrained: ImageNet weights for the encoder, fetched by timm or segmentation-models-pytorch.
+        encoder_weights: a local file or folder with the encoder's weights instead (see `weights.py`).
 
     Raises:
-        ModelError: no such decoder or encoder, the two do not fit, or the weights cannot be fetched.
+        ModelError: no such decoder or encoder, the two do not fit, or the weights cannot be fetched or read.
     """
+    if is_own(name):
+        if encoder_weights is not None:
+            raise ModelError(f"encoder_weights is for our own networks, but {name!r} loads its weights itself.")
+        return build_own(name, num_classes=num_classes, pretrained=pretrained, encoder_weights=encoder_weights)
     decoder, encoder = split(name)
-    weights = "imagenet" if pretrained else None
+    local = None if encoder_weights is None else read_encoder(encoder, encoder_weights)
     try:
-        if decoder == "deeplabv3" and not _is_convolutional(encoder):
-            return _undilated_deeplabv3(encoder, weights, num_classes)
-        model = smp.create_model(
-            decoder, encoder, encoder_weights=weights, classes=num_classes, **_encoder_options(encoder)
-        )
-        return SegModel(model.encoder, model.decoder, model.segmentation_head[0])
+        return _assemble(decoder, encoder, num_classes, pretrained=pretrained, local=local)
     except OSError as error:  # every hub and HTTP client error derives from it
         raise ModelError(
             f"ImageNet weights of {encoder!r} cannot be fetched ({type(error).__name__}). Set pretrained to false, "
@@ -42,6 +46,29 @@ def build(name: str, *, num_classes: int, pretrained: bool = False) -> SegModel:
         ) from error
     except (AssertionError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(f"Model {name!r} cannot be built: {' '.join(str(error).split())}") from error
+
+
+def _assemble(
+    decoder: str, encoder: str, num_classes: int, *, pretrained: bool, local: dict[str, Tensor] | None
+) -> SegModel:
+    options = _encoder_options(encoder)
+    by_timm = encoder.startswith("tu-")
+    if local is not None and by_timm:  # timm renames what its feature extractors split up
+        options["pretrained_cfg_overlay"] = {"state_dict": local}
+    weights = "imagenet" if (by_timm if local is not None else pretrained) else None
+    if decoder == "deeplabv3" and not _is_convolutional(encoder):
+        model = _undilated_deeplabv3(encoder, weights, num_classes, options)
+    else:
+        whole = smp.create_model(decoder, encoder, encoder_weights=weights, classes=num_classes, **options)
+        model = SegModel(whole.encoder, whole.decoder, whole.segmentation_head[0])
+    if local is not None and not by_timm:
+        model.encoder.load_state_dict(dict(local))
+    return model
+
+
+def is_own(name: str) -> bool:
+    """Whether a model is the user's own: its left part is no decoder of ours, but a module that can be found."""
+    return name.partition(":")[0] not in DECODERS and own.exists(name)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -72,13 +99,13 @@ def _encoder_options(encoder: str) -> dict[str, Any]:
     return {"strict_img_size": False} if encoder.startswith("tu-swin") else {}
 
 
-def _undilated_deeplabv3(encoder: str, weights: str | None, num_classes: int) -> SegModel:
+def _undilated_deeplabv3(encoder: str, weights: str | None, num_classes: int, options: dict[str, Any]) -> SegModel:
     """DeepLabV3's ASPP on a Transformer's last stage at its own stride.
 
     Deviation: CNN encoders are dilated to output stride 8, as DeepLabV3 has it. Dilating a patch embedding would make
     self-attention run on 16 times the tokens it was designed for, and most timm encoders cannot be dilated at all.
     """
-    backbone = smp.encoders.get_encoder(encoder, in_channels=3, depth=5, weights=weights, **_encoder_options(encoder))
+    backbone = smp.encoders.get_encoder(encoder, in_channels=3, depth=5, weights=weights, **options)
     decoder = smp.decoders.deeplabv3.decoder.DeepLabV3Decoder(
         in_channels=backbone.out_channels[-1],
         out_channels=256,

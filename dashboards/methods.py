@@ -1,0 +1,88 @@
+"""Methods side by side: what each method's trials gained over the student alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboards import marks, theme
+from dashboards.frames import StudyFrames
+
+CAPTION = (
+    "Each circle is the gain of one complete trial over the best trial of the student alone with the same seed and the "
+    "line is the row's median; the best of a row is luckier the more trials it has, so compare rows of equal n."
+)
+TITLE = "Which method gains over the student alone"
+ALONE = "student alone"
+_ROW, _BAND = 34, 0.34  # pixels of a row; half the height of its median line, in rows
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Attributes:
+    points: one row per complete trial: row, gain in points, family, state, text, name.
+    rows: one per pair and method, top to bottom: row, label, median, most, n. The students alone come first.
+    """
+
+    points: pd.DataFrame
+    rows: pd.DataFrame
+
+
+def prepare(frames: StudyFrames) -> Methods:
+    """Complete trials by pair and method; within a pair the method with the highest median first."""
+    search = frames.trials_of("search", "COMPLETE")
+    search = search.assign(label=_labels(search))[search["gain"].notna()]
+    alone = _alone(frames, search)
+    trials = pd.concat([alone, search]) if len(alone) else search
+    points = marks.points(trials).assign(
+        gain=(100 * trials["gain"]).to_numpy(), label=trials["label"].to_numpy(), alone=trials["role"].eq("baseline")
+        .to_numpy(),
+    )  # fmt: skip
+    rows = points.groupby(["alone", "label"], as_index=False)["gain"].agg(median="median", most="max", n="size")
+    rows = rows.sort_values(["alone", "median"], ascending=False, ignore_index=True)
+    rows = rows.drop(columns="alone").assign(row=range(len(rows)))
+    return Methods(points=points.drop(columns="alone").merge(rows[["label", "row"]], on="label"), rows=rows)
+
+
+def _labels(trials: pd.DataFrame) -> pd.Series:
+    """The method, behind its pair where there are several."""
+    if trials["pair"].nunique() < 2:
+        return trials["method"].astype(str)
+    return trials["pair"].astype(str) + "  " + trials["method"].astype(str)
+
+
+def _alone(frames: StudyFrames, search: pd.DataFrame) -> pd.DataFrame:
+    """Trials of the searched students alone, against the best of their seed: how much tuning alone does."""
+    alone = frames.trials_of("baseline", "COMPLETE").dropna(subset=["miou"])
+    alone = alone[alone["student"].isin(set(search["student"]))]
+    key = ["student", "seed", "budget"]
+    best = alone.groupby(key)["miou"].transform("max") if len(alone) else alone["miou"]
+    label = ALONE if search["student"].nunique() < 2 else alone["student"].astype(str) + "  alone"
+    return alone.assign(gain=alone["miou"] - best, label=label)
+
+
+def figure(data: Methods) -> go.Figure:
+    """Gain in points against method, a circle per trial in its student's colour."""
+    if data.rows.empty:
+        return theme.empty(TITLE, "No complete search trial has a matched student alone yet.")
+    drawing = theme.canvas(TITLE, x="gain (points of mIoU)", y="", height=170 + _ROW * len(data.rows))
+    drawing.add_vline(x=0, line={"color": theme.BASELINE, "width": 1})
+    for row in marks.records(data.rows):
+        drawing.add_shape(
+            type="line",
+            x0=row["median"],
+            x1=row["median"],
+            y0=row["row"] - _BAND,
+            y1=row["row"] + _BAND,
+            line={"color": theme.INK, "width": 2},
+        )
+    drawing.add_traces(marks.legend(data.points["family"], data.points["state"]))
+    drawing.add_traces(marks.scatter(data.points, x="gain", y="row"))
+    texts = [
+        f"{theme.escape(row['label'])}<br>{row['median']:+.1f}, best {row['most']:+.1f} (n={row['n']})"
+        for row in marks.records(data.rows)
+    ]
+    ticks = {"tickvals": data.rows["row"].tolist(), "ticktext": texts}
+    return drawing.update_yaxes(range=[len(data.rows) - 0.5, -0.5], showgrid=False, **ticks)

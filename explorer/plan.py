@@ -1,0 +1,130 @@
+"""What a sweep would do and how long it would take: the dry run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from explorer.study import StudySpec
+from explorer.sweep import check, kinds
+from search_spaces.pairs import pair_name
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.device import device_name, pick_device
+from trainables.steptime import StepTime, step_time
+from trainables.teachers import cached_path
+
+
+@dataclass(frozen=True)
+class Part:
+    """Trainings of one kind.
+
+    Attributes:
+        stage: "teachers", "students alone" or "search".
+        what: a model or a pair.
+        method: what it is trained with.
+        steps: budget of one training.
+        time: of one step; None for a teacher that the cache holds.
+    """
+
+    stage: str
+    what: str
+    method: str
+    steps: int
+    time: StepTime | None
+
+    @property
+    def hours(self) -> float:
+        """Of one training to its budget."""
+        return self.steps * self.time.seconds / 3600 if self.time else 0.0
+
+
+@dataclass(frozen=True)
+class Dry:
+    """Attributes:
+    trainings: how many there are of each stage; the kinds of a stage share them.
+    hours: of each stage if nothing is pruned, were its trainings spread evenly over its kinds.
+    device: what the steps were timed on.
+    on_gpu: whether that is a GPU.
+    """
+
+    parts: list[Part]
+    trainings: dict[str, int]
+    hours: dict[str, float]
+    device: str
+    on_gpu: bool
+
+
+def plan(spec: StudySpec) -> Dry:
+    """Time a few steps of every kind of training; no worker is started, and nothing of a study is written.
+
+    Raises:
+        HeteroakdError: what `sweep` would refuse; only damaged images are not looked for.
+    """
+    check(spec)
+    configs = list(kinds(spec))
+    dataset = open_dataset(configs[0].data)
+    parts = _parts(configs, dataset)
+    stages = {name: [part for part in parts if part.stage == name] for name in ("teachers", "students alone", "search")}
+    trainings = {
+        "teachers": sum(part.time is not None for part in stages["teachers"]),
+        "students alone": spec.baseline()[2],
+        "search": spec.num_trials,
+    }
+    hours = {
+        name: trainings[name] * statistics.mean(part.hours for part in found if part.time)
+        for name, found in stages.items()
+        if any(part.time for part in found)
+    }
+    return Dry(parts, trainings, hours, device_name(configs[0]), pick_device(configs[0]).type == "cuda")
+
+
+def show(dry: Dry, spec: StudySpec, console: Console) -> None:
+    """The plan as tables."""
+    table = Table(title=f"{spec.name}: plan", title_justify="left")
+    for name in ("stage", "teacher and student", "method"):
+        table.add_column(name, overflow="fold")
+    for name in ("steps", "ms a step", "hours each"):
+        table.add_column(name, justify="right")
+    for part in dry.parts:
+        told = (f"{1000 * part.time.seconds:.0f}", f"{part.hours:.2f}") if part.time else ("in the cache", "0")
+        table.add_row(part.stage, part.what, part.method, f"{part.steps:,}", *told)
+    console.print(table)
+    for stage, count in dry.trainings.items():
+        console.print(f"{stage}: {count} trainings, {dry.hours.get(stage, 0):.2f} hours", highlight=False)
+    unit = "GPU-hours" if dry.on_gpu else "hours of one trial's cores"
+    console.print(
+        f"At most {sum(dry.hours.values()):.2f} {unit} on {dry.device}; less by what is pruned.", highlight=False
+    )
+    if any(part.time and part.time.scaled > 1 for part in dry.parts):
+        console.print(
+            "Smaller steps were timed and their time scaled by pixels: a GPU's hours need a dry run on that GPU.",
+            highlight=False,
+        )
+
+
+def _parts(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[Part]:
+    parts: dict[tuple[str, str, str], Part] = {}
+    for config in configs:
+        if config.reads("teacher_recipe"):
+            key = ("teachers", config.teacher, "task")
+            if key not in parts:
+                cached = cached_path(config, dataset=dataset).exists()
+                time = None if cached else _time(config.teacher_config(), dataset)
+                parts[key] = Part(*key, config.teacher_recipe.steps, time)
+        alone = config.method == "task"
+        what = config.student if alone else pair_name(config.teacher, config.student)
+        key = ("students alone" if alone else "search", what, config.method)
+        if key not in parts:
+            parts[key] = Part(*key, config.steps, _time(config, dataset))
+    order = ("teachers", "students alone", "search")
+    return sorted(parts.values(), key=lambda part: order.index(part.stage))
+
+
+def _time(config: TrialConfig, dataset: SegDataset) -> StepTime:
+    return step_time(config, num_classes=dataset.num_classes, ignore_index=dataset.ignore_index)

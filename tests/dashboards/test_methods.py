@@ -1,0 +1,51 @@
+import pytest
+
+from dashboards.methods import ALONE, figure, prepare
+
+
+def by(method, miou, baseline=0.40, **row):
+    return {"method": method, "miou": miou, "baseline": baseline} | row
+
+
+def test_rows_hold_median_best_and_count_of_complete_trials_and_the_best_median_comes_first(make, alone):
+    rows = [
+        by("cwd", 0.41),
+        by("cwd", 0.43),
+        by("cwd", 0.48),
+        by("kd", 0.44),
+        by("kd", 0.99, state="PRUNED"),
+        by("dist", float("nan"), state="FAIL"),
+        alone | {"miou": 0.40},
+        alone | {"miou": 0.37},
+        alone | {"miou": 0.30, "seed": 1},
+    ]
+    data = prepare(make(rows))
+    assert data.rows["label"].tolist() == [ALONE, "kd", "cwd"]
+    assert data.rows["n"].tolist() == [3, 1, 3]
+    assert data.rows["median"].tolist() == pytest.approx([0.0, 4.0, 3.0])
+    assert data.rows["most"].tolist() == pytest.approx([0.0, 4.0, 8.0])
+    of_alone = data.points[data.points["row"] == 0]["gain"].tolist()
+    assert sorted(of_alone) == pytest.approx([-3.0, 0.0, 0.0])
+
+
+def test_pairs_have_rows_of_their_own(make):
+    rows = [by("cwd", 0.41), by("cwd", 0.45, pair="a:b")]
+    assert prepare(make(rows)).rows["label"].tolist() == ["a:b  cwd", "r18:mit_b0  cwd"]
+
+
+def test_a_trial_without_a_matched_student_is_left_out(make):
+    data = prepare(make([by("cwd", 0.41, baseline=float("nan")), by("kd", 0.42)]))
+    assert data.rows["label"].tolist() == ["kd"]
+
+
+def test_each_row_names_its_numbers_and_draws_its_median(make):
+    drawing = figure(prepare(make([by("kd", 0.42), by("cwd", 0.39), by("<b>x", 0.35)])))
+    assert list(drawing.layout.yaxis.ticktext) == [
+        "kd<br>+2.0, best +2.0 (n=1)",
+        "cwd<br>-1.0, best -1.0 (n=1)",
+        "&lt;b&gt;x<br>-5.0, best -5.0 (n=1)",
+    ]
+    medians = [(shape.x0, (shape.y0 + shape.y1) / 2) for shape in drawing.layout.shapes if shape.x0 != 0]
+    assert medians == [(pytest.approx(2.0), 0), (pytest.approx(-1.0), 1), (pytest.approx(-5.0), 2)]
+    xs = [value for trace in drawing.data for value in trace.x if value is not None]
+    assert sorted(xs) == pytest.approx([-5.0, -1.0, 2.0])

@@ -1,0 +1,79 @@
+"""The dry run: every kind of training once, timed, and the hours they add up to."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from explorer import plan
+from explorer.cli import app
+from explorer.study import StudySpec
+from trainables.steptime import StepTime
+
+SECONDS = {"task": 0.5, "kd": 1.0, "cwd": 2.0}
+
+
+@pytest.fixture
+def asked(tiny_spec):
+    space = {"method": ["kd", "cwd"], "lambda_kd": {"low": 0.1, "high": 1.0}, "lambda_cwd": {"low": 0.1, "high": 1.0}}
+    base = {**tiny_spec["base"], "pair": "fpn_r18:mbv3s", "steps": 720, "teacher_recipe": {"steps": 3600}}
+    base.pop("method", None)
+    changes = {"space": space, "base": base, "enqueue": [], "num_trials": 10, "seeds": [0, 1], "baseline_trials": 3}
+    return StudySpec.parse({**tiny_spec, **changes})
+
+
+@pytest.fixture
+def timed(monkeypatch, tmp_path):
+    """Step times by method, instead of a clock's; an empty cache."""
+    monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def answer(config, **_):
+        asked.append((config.method, config.student))
+        return StepTime(SECONDS[config.method], 1.0)
+
+    monkeypatch.setattr(plan, "step_time", answer)
+    return asked
+
+
+def test_the_hours_are_steps_times_seconds_of_every_training(asked, timed):
+    found = plan.plan(asked)
+    assert found.trainings == {"teachers": 1, "students alone": 3, "search": 10}
+    assert found.hours == pytest.approx({"teachers": 0.5, "students alone": 3 * 0.1, "search": 10 * (0.2 + 0.4) / 2})
+    assert sorted(timed) == [
+        ("cwd", "fpn:tu-mobilenetv3_small_050"),
+        ("kd", "fpn:tu-mobilenetv3_small_050"),
+        ("task", "fpn:resnet18"),
+        ("task", "fpn:tu-mobilenetv3_small_050"),
+    ]
+
+
+def test_a_cached_teacher_costs_nothing(asked, timed, monkeypatch, tmp_path):
+    cached = tmp_path / "teacher.safetensors"
+    cached.touch()
+    monkeypatch.setattr(plan, "cached_path", lambda *_, **__: cached)
+    found = plan.plan(asked)
+    assert found.trainings["teachers"] == 0
+    assert "teachers" not in found.hours
+
+
+def test_the_plan_is_shown_with_every_kind_and_the_sum(asked, timed):
+    text = io.StringIO()
+    plan.show(plan.plan(asked), asked, Console(file=text, width=160))
+    for word in ("fpn_r18:mbv3s", "cwd", "2000", "0.40", "search: 10 trainings, 3.00 hours", "At most 3.80 hours"):
+        assert word in text.getvalue()
+    assert "scaled" not in text.getvalue()
+
+
+def test_a_dry_run_measures_and_writes_no_study(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path / "cache"))
+    asked.save(tmp_path)
+    out = tmp_path / "study"
+    said = CliRunner().invoke(app, ["sweep", str(tmp_path / "study.yaml"), "--dry-run", "--out", str(out)])
+    assert said.exit_code == 0, said.output
+    assert "search: 10 trainings" in said.output
+    assert not out.exists()
+    assert not (tmp_path / "cache").exists()
