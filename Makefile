@@ -15,7 +15,8 @@ test: .venv/installed-test chromium postgresql
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/explorer --ignore=tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/explorer tests/faults
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/methods.py

@@ -28,12 +28,21 @@ COLUMNS: dict[str, dict[str, str]] = {
         "miou": "float64",
         "baseline": "float64",
         "gain": "float64",
+        "peer_miou": "float64",
+        "peer_gain": "float64",
         "parameters_millions": "float64",
         "gmac": "float64",
         "latency_ms": "float64",
         "seconds": "float64",
     },
     "curves": {"role": "str", "number": "int64", "step": "int64", "miou": "float64"},
+    "taught": {
+        "role": "str",
+        "number": "int64",
+        "step": "int64",
+        "regions_to_student": "float64",
+        "pixels_to_student": "float64",
+    },
     "dimensions": {"name": "str", "kind": "str", "log": "bool"},
     "importance": {
         "dimension": "str",
@@ -68,8 +77,12 @@ class StudyFrames:
         trials: one row per trial, keyed by (role, number). role: search or baseline. state: COMPLETE, PRUNED, FAIL,
             RUNNING or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is final for
             COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
-            distillation. gain: miou - baseline. Missing numbers are NaN. One column `param.<dimension>` per dimension.
+            distillation. gain: miou - baseline. peer_miou, peer_gain: final mIoU of a collaborative trial's other
+            student, and what that is over the same network alone. Missing numbers are NaN. One column
+            `param.<dimension>` per dimension.
         curves: every reported value, one row per (role, number, step).
+        taught: of collaborative trials, who taught whom between two reports: the share in [0, 1] of the regions and of
+            the pixels in which the other student (the pair's first) taught the student. NaN: not distilled.
         dimensions: one row per search dimension; kind: float, int or categorical.
         importance: share of the variance of mIoU in [0, 1], with its 90 % bootstrap interval; reason says why a
             dimension is not identifiable.
@@ -80,6 +93,7 @@ class StudyFrames:
     cost: str = "parameters_millions"
     trials: pd.DataFrame = field(default_factory=lambda: blank("trials"))
     curves: pd.DataFrame = field(default_factory=lambda: blank("curves"))
+    taught: pd.DataFrame = field(default_factory=lambda: blank("taught"))
     dimensions: pd.DataFrame = field(default_factory=lambda: blank("dimensions"))
     importance: pd.DataFrame = field(default_factory=lambda: blank("importance"))
     surface: pd.DataFrame = field(default_factory=lambda: blank("surface"))

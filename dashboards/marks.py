@@ -42,6 +42,9 @@ def hover(trial: dict[str, Any]) -> str:
     if pd.notna(trial["miou"]):
         gain = "" if pd.isna(trial["gain"]) else f" ({points_text(trial['gain'])} points)"
         lines.append(f"mIoU {100 * trial['miou']:.2f} %{gain}")
+    if pd.notna(trial["peer_miou"]):
+        gain = "" if pd.isna(trial["peer_gain"]) else f" ({points_text(trial['peer_gain'])} points)"
+        lines.append(f"other student: mIoU {100 * trial['peer_miou']:.2f} %{gain}")
     lines += [f"{escape(dimension)}: {escape(value)}" for dimension, value in config(trial)]
     if pd.notna(trial["reason"]):
         lines += [escape(line) for line in textwrap.wrap(str(trial["reason"]), 60)]

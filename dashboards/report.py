@@ -12,6 +12,7 @@ from dashboards import FIGURES, marks, page, theme
 from dashboards.frames import StudyFrames
 
 _BEST = ("#", "pair", "seed", "mIoU (%)", "alone (%)", "gain (points)", "student (M)", "config")
+_PEER = ("other student (%)", "its gain (points)")
 _FAILED = ("#", "role", "pair or student", "reason")
 
 
@@ -40,6 +41,9 @@ def draw(name: str, frames: StudyFrames) -> go.Figure:
 def best(frames: StudyFrames, most: int = 10) -> str:
     """HTML: the complete search trials with the highest mIoU, the best first."""
     trials = frames.trials_of("search", "COMPLETE").dropna(subset=["miou"])
+    trials = trials.sort_values("miou", ascending=False, kind="stable").head(most)
+    peers = _PEER if trials["peer_miou"].notna().any() else ()
+    head = (*_BEST[:6], *peers, *_BEST[6:])
     rows = [
         (
             str(trial["number"]),
@@ -48,14 +52,15 @@ def best(frames: StudyFrames, most: int = 10) -> str:
             _number(100 * trial["miou"], ".2f"),
             _number(100 * trial["baseline"], ".2f"),
             _number(100 * trial["gain"], "+.2f"),
+            *(_number(100 * trial["peer_miou"], ".2f"), _number(100 * trial["peer_gain"], "+.2f"))[: len(peers)],
             _number(trial["parameters_millions"], ".2f"),
             ", ".join(f"{name}\u00a0{value}" for name, value in marks.config(trial) if name != "pair"),
         )
-        for trial in marks.records(trials.sort_values("miou", ascending=False, kind="stable").head(most))
+        for trial in marks.records(trials)
     ]
     if not rows:
         return "<h2>Best trials</h2><p>No search trial is complete yet.</p>"
-    return page.table("Best trials", _BEST, rows, right=_BEST[:1] + _BEST[2:7])
+    return page.table("Best trials", head, rows, right=head[:1] + head[2:-1])
 
 
 def failed(frames: StudyFrames) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,13 @@ from explorer.arms import Arm, trial_directory
 from explorer.limits import OCCUPIED, reached
 
 METRIC, MODE = "miou", "max"
-_FACTS = ("iou", "seconds", "device")
+_FACTS = ("iou", "seconds", "device", "peer_miou", "peer_iou")
 _NODE_DIED = "node has died"  # how Ray's ActorDiedError tells a lost machine from a lost process
 
 
 @dataclass
 class Live:
-    """A trial between its suggestion and its end."""
+    """A trial between its suggestion and its end; `skipped`: damaged files that it passed over, in order."""
 
     arm: Arm
     trial: optuna.Trial
@@ -49,6 +49,7 @@ class Live:
     grace: int
     steps: set[int]
     occupied: float
+    skipped: dict[str, None] = field(default_factory=dict)
     told: TrialState | None = None
     error: str = "the worker died"
 
@@ -149,6 +150,7 @@ class Bridge(Searcher):
 
     def _judge(self, live: Live, value: float, step: int, result: dict[str, Any]) -> str:
         self._occupy(live, result)
+        live.skipped |= dict.fromkeys(result.get("skipped", ()))
         latest = live.step
         if step not in live.steps or step == live.budget:
             live.arm.report(live.trial, value, step)
@@ -212,7 +214,9 @@ class Bridge(Searcher):
         facts: dict[str, Any] | None = None,
     ) -> str:
         """End a trial in the storage."""
-        told: dict[str, Any] = {name: facts[name] for name in _FACTS if name in facts} if facts else {}
+        told: dict[str, Any] = {name: fact for name in _FACTS if (fact := (facts or {}).get(name)) is not None}
+        if live.skipped:
+            told["skipped"] = list(live.skipped)
         told[OCCUPIED] = round(live.occupied, 3)
         if reason:
             told["reason"] = reason

@@ -1,4 +1,4 @@
-"""The bundle: the best config, its student's weights, its metrics, and what made them."""
+"""The bundle: the best config, the weights of its student or both its students, their metrics, and what made them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainables.device import pick_device
 from trainables.errors import StudyError
 from trainables.evaluate import evaluate_weights
 from trainables.metrics import miou
-from trainables.state import student_weights
+from trainables.state import peer_weights, student_weights
 from trainables.store import open_store
 from trainables.teachers import weights_hash
 
@@ -42,7 +42,8 @@ _EXACT, _NEAR = 1e-6, 5e-3  # of mIoU: CPU against CPU, and where a GPU's kernel
 def export(
     directory: Path, out: Path, *, by: Literal["miou", "gain"] = "miou", trial: int | None = None
 ) -> dict[str, Any]:
-    """Write `best.yaml`, `student.safetensors`, `metrics.json` and `provenance.json`.
+    """Write `best.yaml`, `student.safetensors`, `metrics.json` and `provenance.json`; of a collaborative trial, also
+    `peer.safetensors`, the other student.
 
     The weights are scored again on the validation split (and on the test split if there is one) before anything is
     written, so that a bundle never claims what it does not hold.
@@ -69,16 +70,9 @@ def export(
     found = checkpoint.latest(store, digest=config.digest())
     if found is None:
         raise StudyError(f"Trial {chosen.number} has no checkpoint in {store}. Was the folder moved or cleaned?")
-    weights = student_weights(found[0])
-    scores = {
-        split: evaluate_weights(config, weights, dataset, split) for split in ("val", "test") if split in dataset.splits
-    }
     on_cpu = chosen.user_attrs.get("device") == pick_device(config).type == "cpu"
-    if abs(miou(scores["val"]) - row["miou"]) > (_EXACT if on_cpu else _NEAR):
-        raise StudyError(
-            f"The weights of trial {chosen.number} score mIoU {miou(scores['val']):.6f}, but the sweep recorded "
-            f"{row['miou']:.6f}. Was it run with other versions?"
-        )
+    within = _EXACT if on_cpu else _NEAR
+    weights, peer = student_weights(found[0]), peer_weights(found[0])
     metrics = {
         "trial": chosen.number,
         "complete_trials": int(((table["role"] == "search") & (table["state"] == "COMPLETE")).sum()),
@@ -86,15 +80,24 @@ def export(
         "miou": row["miou"],
         "baseline_miou": _number(row["baseline"]),
         "gain": _number(row["gain"]),
-        "splits": {
-            split: {"miou": miou(iou), "iou": dict(zip(dataset.classes, iou, strict=True))}
-            for split, iou in scores.items()
-        },
+        "splits": _scored(config, weights, dataset, recorded=row["miou"], within=within, trial=chosen.number),
     }
+    if peer:
+        as_student = config.model_copy(update={"student": config.teacher})
+        metrics["peer"] = {
+            "model": config.teacher,
+            "miou": row["peer_miou"],
+            "baseline_miou": _number(row["peer_miou"] - row["peer_gain"]),
+            "gain": _number(row["peer_gain"]),
+            "splits": _scored(as_student, peer, dataset, recorded=row["peer_miou"], within=within, trial=chosen.number),
+        }
     out.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     (out / "best.yaml").write_text(f"# {_headline(metrics)}\n# Repeat the trial: heteroakd train best.yaml\n{text}")
     checkpoint.write(out / "student.safetensors", weights, {"model": config.student, "classes": dataset.classes})
+    (out / "peer.safetensors").unlink(missing_ok=True)  # of an earlier bundle here
+    if peer:
+        checkpoint.write(out / "peer.safetensors", peer, {"model": config.teacher, "classes": dataset.classes})
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     made_by = provenance(config, dataset=dataset) | {"study": studies["search"].study_name}
     (out / "provenance.json").write_text(json.dumps(made_by, indent=2) + "\n")
@@ -104,7 +107,7 @@ def export(
 def provenance(config: TrialConfig, *, dataset: SegDataset) -> dict[str, Any]:
     """Versions, seeds, hashes and commit: what one needs to know to trust or repeat the weights."""
     teacher = None
-    if config.reads("teacher"):
+    if config.reads("teacher_checkpoint"):
         teacher = {
             "model": config.teacher,
             "seed": config.teacher_recipe.seed,
@@ -119,6 +122,26 @@ def provenance(config: TrialConfig, *, dataset: SegDataset) -> dict[str, Any]:
         "data_digest": dataset.digest(),
         "teacher": teacher,
         "commit": _commit(),
+    }
+
+
+def _scored(
+    config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, *, recorded: float, within: float, trial: int
+) -> dict[str, Any]:
+    """mIoU and IoU by class of the student's weights, by split.
+
+    Raises:
+        StudyError: the validation split is not `within` what the sweep recorded.
+    """
+    splits = [split for split in ("val", "test") if split in dataset.splits]
+    scores = {split: evaluate_weights(config, weights, dataset, split) for split in splits}
+    if not abs(miou(scores["val"]) - recorded) <= within:
+        raise StudyError(
+            f"The weights of {config.student!r} in trial {trial} score mIoU {miou(scores['val']):.6f}, but the sweep "
+            f"recorded {recorded:.6f}. Was it run with other versions?"
+        )
+    return {
+        split: {"miou": miou(iou), "iou": dict(zip(dataset.classes, iou, strict=True))} for split, iou in scores.items()
     }
 
 

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import sensitivity, storages, warm
+from explorer import sensitivity, storages, taught, warm
 from explorer.arms import ROLES, Role, study_name
 from explorer.study import Cost, StudySpec
 from search_spaces.pairs import family
@@ -53,6 +53,7 @@ def load_frames(directory: Path) -> StudyFrames:
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=_curves(studies),
+        taught=taught.frame(studies, spec.storage_path or directory),
         dimensions=dimensions,
         importance=sensitivity.importance(table, dimensions),
         surface=sensitivity.surface(table) if {"lambda_kd", "lambda_hakd"} <= set(spec.space) else blank("surface"),
@@ -96,6 +97,7 @@ def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> 
         "budget": told.get("budget", 0),
         "step": step,
         "miou": values.get(step, _NAN),
+        "peer_miou": _number(told.get("peer_miou")),
         **{name: _number(costs.get(student or "", {}).get(name)) for name in get_args(Cost)},
         "seconds": _number(told.get("seconds")),
         **{PARAM + name: _shown(value) for name, value in trial.params.items()},
@@ -116,15 +118,25 @@ def _shown(value: Any) -> Any:
 
 
 def _with_gains(frame: pd.DataFrame) -> pd.DataFrame:
-    """Match each search trial with the best complete student alone of the same student, seed and budget."""
+    """Match each search trial with the best complete student alone of the same student, seed and budget.
+
+    Under collaborative, the other student likewise.
+    """
+    search = frame["role"] == "search"
+    complete = search & (frame["state"] == "COMPLETE")
+    frame["baseline"] = _alone(frame, "student").where(search)
+    frame["gain"] = (frame["miou"] - frame["baseline"]).where(complete)
+    frame["peer_gain"] = (frame["peer_miou"] - _alone(frame, "teacher")).where(complete)
+    return frame
+
+
+def _alone(frame: pd.DataFrame, network: str) -> pd.Series:
+    """By row, the best mIoU of the model in this column alone, with the row's seed and budget."""
     key = ["student", "seed", "budget"]
     alone = frame[(frame["role"] == "baseline") & (frame["state"] == "COMPLETE")]
-    best = alone.groupby(key, as_index=False)["miou"].max().rename(columns={"miou": "baseline"})
-    frame = frame.drop(columns="baseline").merge(best, on=key, how="left")
-    search = (frame["role"] == "search") & (frame["state"] == "COMPLETE")
-    frame["baseline"] = frame["baseline"].where(frame["role"] == "search")
-    frame["gain"] = (frame["miou"] - frame["baseline"]).where(search)
-    return frame
+    best = alone.groupby(key)["miou"].max()
+    matched = frame[[network, "seed", "budget"]].set_axis(key, axis=1).merge(best, on=key, how="left")
+    return matched["miou"].set_axis(frame.index)
 
 
 def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
@@ -166,10 +178,18 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
     }
     if teachers := studies["search"].user_attrs.get("teachers"):
         summary["teachers"] = ", ".join(f"{_shown(name)} {100 * score:.2f} %" for name, score in teachers.items())
+    if skipped := {str(name) for study in studies.values() for trial in own(study) for name in _skipped(trial)}:
+        first = _shown(min(skipped))
+        summary["damaged files passed over"] = first if len(skipped) == 1 else f"{len(skipped)}, such as {first}"
     if len(best := search[search["state"] == "COMPLETE"].nlargest(1, "miou")):
         row = best.iloc[0]
         summary["best trial"] = f"{row['number']}: {row['pair']}, mIoU {100 * row['miou']:.2f} %"
     return summary
+
+
+def _skipped(trial: FrozenTrial) -> list[Any]:
+    found = trial.user_attrs.get("skipped", [])
+    return found if isinstance(found, list) else []
 
 
 def _elapsed(studies: dict[Role, optuna.Study]) -> float:

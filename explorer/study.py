@@ -257,9 +257,7 @@ class StudySpec(BaseModel):
                 f"seeds, got {self.num_trials}. Take {whole}."
             )
         if self.probes or self.warm_start or self.sampler == "grid":
-            raise StudyError(
-                "balance decides what a trial tries: it takes no probes, warm_start or grid sampler."
-            )
+            raise StudyError("balance decides what a trial tries: it takes no probes, warm_start or grid sampler.")
         if any(self.balance not in point for point in self.enqueue):
             raise StudyError(f"Under balance, each enqueued point must name {self.balance}.")
 

@@ -39,7 +39,7 @@ def train(
     A resumed trial first reports its history again, then equals the uninterrupted one (on the CPU bit for bit).
 
     Args:
-        teacher: frozen (see `teachers.py`); None for a method that needs none.
+        teacher: frozen (see `teachers.py`); None for a method that needs none. A peer is the state's own.
         directory: holds the checkpoints and `log.jsonl`; a folder, or a store that may be elsewhere.
         report: called after each evaluation, when the checkpoint is on disk; may raise to end the trial.
 
@@ -57,6 +57,7 @@ def train(
         for earlier in state.history:
             report(earlier)
 
+    dataset.take_skipped()  # an earlier trial's, in a reused process
     meter = Meter(device)
     clock = Clock(state.seconds)
     for images, labels in train_batches(dataset, config, start_step=state.step, num_workers=config.num_workers):
@@ -67,9 +68,8 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
         total.backward()
         if config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(
-                [p for group in state.optimizer.param_groups for p in group["params"]], config.clip_norm
-            )
+            for group in state.optimizer.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], config.clip_norm)
         state.optimizer.step()
 
         state.step += 1
@@ -77,12 +77,10 @@ def train(
         if state.step % LOG_EVERY == 0 or evaluate_now:
             meter.check(state.step)
         if evaluate_now:
-            check_finite(state.student, state.step)
+            for network in state.networks:
+                check_finite(network, state.step)
             state.seconds = clock.pause()
-            iou = evaluate(state.student, dataset, "val", config)
-            state.history.append(
-                Report(state.step, miou(iou), iou, meter.means(), grad_shares, lr, round(state.seconds, 3))
-            )
+            state.history.append(assess(state, dataset, config, terms=meter.means(), grad_shares=grad_shares, lr=lr))
             save(state, config, directory)
             report(state.history[-1])
             clock.resume()
@@ -100,18 +98,48 @@ def losses(
     sample: bool,
 ) -> tuple[dict[str, Tensor], Float[Tensor, ""], dict[str, float]]:
     """Forward both networks: the unweighted terms, their weighted sum and, if sampled, each term's gradient share."""
-    state.student.train()
+    for network in state.networks:
+        network.train()
     pixels = normalize(images.to(device, non_blocking=True)).to(memory_format=memory_format(device))
     targets = labels.to(device, non_blocking=True)
     with autocast(config, device):
+        learnt = state.student(pixels)
         guide: Features | None = None
-        if teacher is not None:
+        if state.peer is not None:
+            guide = state.peer(pixels)
+        elif teacher is not None:
             with torch.no_grad():
                 guide = teacher(pixels)
-        terms = state.criterion(state.student(pixels), guide, targets)
-    weighted = {name: state.criterion.weights[name] * term for name, term in terms.items()}
+        terms = state.criterion(learnt, guide, targets)
+    weighted = {name: weight * terms[name] for name, weight in state.criterion.weights.items()}
     shares = gradient_shares(weighted, list(state.student.parameters())) if sample else {}
     return terms, torch.stack(list(weighted.values())).sum(), shares
+
+
+def assess(
+    state: TrialState,
+    dataset: SegDataset,
+    config: TrialConfig,
+    *,
+    terms: dict[str, float],
+    grad_shares: dict[str, float],
+    lr: float,
+) -> Report:
+    """Score every trained network on the validation split; the rest of a report is given."""
+    iou = evaluate(state.student, dataset, "val", config)
+    peer_iou = None if state.peer is None else evaluate(state.peer, dataset, "val", config)
+    return Report(
+        step=state.step,
+        miou=miou(iou),
+        iou=iou,
+        terms=terms,
+        grad_shares=grad_shares,
+        lr=lr,
+        seconds=round(state.seconds, 3),
+        peer_miou=None if peer_iou is None else miou(peer_iou),
+        peer_iou=peer_iou,
+        skipped=dataset.take_skipped(),
+    )
 
 
 def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
@@ -119,17 +147,21 @@ def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter])
     norms = {}
     for name, term in weighted.items():
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-        norms[name] = torch.stack([g.norm() for g in gradients if g is not None]).norm().item()
+        found = [g.norm() for g in gradients if g is not None]
+        norms[name] = torch.stack(found).norm().item() if found else 0.0
     total = sum(norms.values())
     return {name: norm / total if total else 0.0 for name, norm in norms.items()}
 
 
 def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, step: int) -> float:
-    """The poly schedule, a function of the step alone: lr * (1 - step / steps) ** poly_power."""
-    lr = config.lr * (1 - step / config.steps) ** config.poly_power
+    """The poly schedule, a function of the step alone: each group's initial_lr * (1 - step / steps) ** poly_power.
+
+    Returns:
+        The first group's rate, which is the student's.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = lr
-    return lr
+        group["lr"] = group["initial_lr"] * (1 - step / config.steps) ** config.poly_power
+    return float(optimizer.param_groups[0]["lr"])
 
 
 def save(state: TrialState, config: TrialConfig, directory: Path | Store) -> None:

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
+from trainables.data.dataset import SegDataset
 from trainables.errors import ModelError
+from trainables.losses.find import find_method, make_criterion
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
 from trainables.models.latency import latency_ms
@@ -25,10 +27,10 @@ class Preflight(NamedTuple):
 
 
 def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflight:
-    """Open and verify the data, build every network, compare every pair's taps.
+    """Open and verify the data, build every network and every pair's criterion.
 
     Args:
-        configs: one of each kind of trial (teacher, student, tap), all on one data set.
+        configs: one of each kind of trial (method, teacher, student, tap), all on one data set.
         timed: measure each network's latency here too.
 
     Raises:
@@ -41,16 +43,38 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
             if name not in built:
-                built[name] = build(name, num_classes=dataset.num_classes)
-        if config.reads("projector_tap"):
-            check_tap(config, student=built[config.student], teacher=built[config.teacher])
-        if config.reads("teacher") and config.teacher_checkpoint is not None:
+                local = _weights(config, name)
+                built[name] = build(name, num_classes=dataset.num_classes, encoder_weights=local)
+        _check_pair(config, built, dataset)
+        if config.reads("teacher_checkpoint") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
     times = {name: latency_ms(model, configs[0]) for name, model in built.items()} if timed else {}
     costs = {name: _cost(name, model, configs[0])._asdict() for name, model in built.items()}
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
+    )
+
+
+def _weights(config: TrialConfig, name: str) -> str | None:
+    """Where the trial will read this network's encoder from; a hub is not asked."""
+    if name == config.student or not config.reads("teacher_checkpoint"):
+        return config.encoder_weights
+    return config.teacher_recipe.encoder_weights if config.reads("teacher_recipe") else None
+
+
+def _check_pair(config: TrialConfig, built: dict[str, SegModel], dataset: SegDataset) -> None:
+    """A method refuses two networks that it cannot compare when it is built."""
+    method = find_method(config.method)
+    student, teacher = built[config.student], built[config.teacher] if config.reads("teacher") else None
+    if teacher is not None and config.reads("projector_tap"):
+        check_tap(config, student=student, teacher=teacher)
+    make_criterion(
+        config,
+        student=student,
+        teacher=teacher if method.needs_teacher or method.needs_peer else None,
+        num_classes=dataset.num_classes,
+        ignore_index=dataset.ignore_index,
     )
 
 

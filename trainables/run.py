@@ -11,7 +11,7 @@ from trainables.data.check import verify
 from trainables.data.dataset import SegDataset
 from trainables.device import release
 from trainables.loop import train
-from trainables.losses import LOSSES
+from trainables.losses.find import find_method
 from trainables.state import Report
 from trainables.store import Store
 from trainables.teachers import load_teacher
@@ -31,7 +31,12 @@ def run(config: TrialConfig, *, directory: Path, say: Callable[[str], None] = la
 
     def tell(found: Report) -> None:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())
-        say(f"step {found.step}/{config.steps}: mIoU {100 * found.miou:.2f} %, {terms}, {found.seconds:.0f} s")
+        scores = f"mIoU {100 * found.miou:.2f} %"
+        if found.peer_miou is not None:
+            scores += f", of the other student {100 * found.peer_miou:.2f} %"
+        say(f"step {found.step}/{config.steps}: {scores}, {terms}, {found.seconds:.0f} s")
+        for name in found.skipped:
+            say(f"skipped, since it cannot be read: {name}")
 
     return run_trial(config, dataset=dataset, directory=directory, report=tell)
 
@@ -58,6 +63,6 @@ def run_trial(
         HeteroakdError: wrong networks or checkpoint, a loss that is not finite, or a full disk.
     """
     release()
-    needed = LOSSES[config.method].needs_teacher
+    needed = find_method(config.method).needs_teacher
     teacher = load_teacher(config, dataset=dataset, cache=cache) if needed else None
     return train(config, dataset=dataset, teacher=teacher, directory=directory, report=report).history[-1]

@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.config import TrialConfig
 from trainables.device import place
-from trainables.losses import LOSSES
 from trainables.losses.criterion import Criterion
+from trainables.losses.find import find_method, make_criterion
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 
-_STUDENT, _CRITERION, _OPTIMIZER = "student.", "criterion.", "optimizer."
+_STUDENT, _PEER, _CRITERION, _OPTIMIZER = "student.", "peer.", "criterion.", "optimizer."
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,11 @@ class Report:
         iou: per class, in [0, 1]; None for a class in neither label nor prediction.
         terms: mean of each named, unweighted loss term since the last report.
         grad_shares: each weighted term's share of the summed gradient norms on the student, sampled at this step.
-        lr: learning rate of the last step.
+        lr: the student's learning rate of the last step.
         seconds: time spent in training so far, evaluation and loading of the trial excluded.
+        peer_miou: the other student's, where there is one.
+        peer_iou: likewise.
+        skipped: damaged files passed over since the last report.
     """
 
     step: int
@@ -39,11 +42,20 @@ class Report:
     grad_shares: dict[str, float]
     lr: float
     seconds: float
+    peer_miou: float | None = None
+    peer_iou: list[float | None] | None = None
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass
 class TrialState:
+    """Attributes:
+    peer: the other student of a method that trains two; else None.
+    optimizer: one group a network, of the network and its part of the criterion.
+    """
+
     student: SegModel
+    peer: SegModel | None
     criterion: Criterion
     optimizer: torch.optim.Optimizer
     step: int = 0
@@ -61,27 +73,38 @@ class TrialState:
         device: torch.device,
     ) -> TrialState:
         """Seeded weights, so that every method of a seed starts from the same student and draws the same dropout."""
+        method = find_method(config.method)
         torch.manual_seed(config.seed)
-        student = build(config.student, num_classes=num_classes, pretrained=config.pretrained)
-        criterion = LOSSES[config.method](
-            config, student=student, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index
+        student = _build(config, config.student, num_classes)
+        peer = _peer(config, num_classes) if method.needs_peer else None
+        criterion = make_criterion(
+            config, student=student, teacher=peer or teacher, num_classes=num_classes, ignore_index=ignore_index
         )
-        place(student, device)
-        place(criterion, device)
-        optimizer = _optimizer(config, [*student.parameters(), *criterion.parameters()])
+        for network in (student, peer, criterion):
+            if network is not None:
+                place(network, device)
+        optimizer = _optimizer(config, _groups(config, student, peer, criterion))
         torch.manual_seed(config.seed)
-        return cls(student, criterion, optimizer)
+        return cls(student, peer, criterion, optimizer)
 
     @property
     def best(self) -> Report:
         return max(self.history, key=lambda report: report.miou)
 
+    @property
+    def networks(self) -> list[SegModel]:
+        """Those that are trained."""
+        return [self.student, *([self.peer] if self.peer is not None else [])]
+
     def weights(self) -> dict[str, Tensor]:
+        """The student's."""
         return dict(self.student.state_dict())
 
     def tensors(self, *, optimizer: bool = True) -> dict[str, Tensor]:
-        """Student, projectors, optimiser and random states; the data position is `step`."""
+        """Networks, projectors, optimiser and random states; the data position is `step`."""
         weights = _prefixed(_STUDENT, self.student) | _prefixed(_CRITERION, self.criterion)
+        if self.peer is not None:
+            weights |= _prefixed(_PEER, self.peer)
         return weights | self._random() | (self._moments() if optimizer else {})
 
     def _moments(self) -> dict[str, Tensor]:
@@ -104,6 +127,8 @@ class TrialState:
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """The inverse of `tensors` and `meta`, in place."""
         self.student.load_state_dict(_under(_STUDENT, tensors))
+        if self.peer is not None:
+            self.peer.load_state_dict(_under(_PEER, tensors))
         self.criterion.load_state_dict(_under(_CRITERION, tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _under(_OPTIMIZER, tensors).items():
@@ -123,13 +148,42 @@ def student_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return _under(_STUDENT, tensors)
 
 
-def _optimizer(config: TrialConfig, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def peer_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the other student; none where there was no other."""
+    return _under(_PEER, tensors)
+
+
+def _build(config: TrialConfig, name: str, num_classes: int) -> SegModel:
+    return build(name, num_classes=num_classes, pretrained=config.pretrained, encoder_weights=config.encoder_weights)
+
+
+def _peer(config: TrialConfig, num_classes: int) -> SegModel:
+    """Seeded as when it is trained alone; but two students of one kind would stay the same for ever."""
+    if config.teacher != config.student:
+        torch.manual_seed(config.seed)
+    return _build(config, config.teacher, num_classes)
+
+
+def _groups(
+    config: TrialConfig, student: SegModel, peer: SegModel | None, criterion: Criterion
+) -> list[dict[str, Any]]:
+    """A group a network, with its learning rate at step 0 as `initial_lr`."""
+    theirs = criterion.peer_parameters()
+    known = {id(parameter) for parameter in theirs}
+    rest = [parameter for parameter in criterion.parameters() if id(parameter) not in known]
+    groups = [{"params": [*student.parameters(), *rest], "initial_lr": config.lr}]
+    if peer is not None:
+        groups.append({"params": [*peer.parameters(), *theirs], "initial_lr": config.peer_lr or config.lr})
+    return groups
+
+
+def _optimizer(config: TrialConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
 
-def _prefixed(prefix: str, module: torch.nn.Module) -> dict[str, Tensor]:
+def _prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     return {prefix + name: value for name, value in module.state_dict().items()}
 
 

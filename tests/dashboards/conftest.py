@@ -21,6 +21,8 @@ TRIAL = {
     "step": 400,
     "miou": float("nan"),
     "baseline": float("nan"),
+    "peer_miou": float("nan"),
+    "peer_gain": float("nan"),
     "parameters_millions": 3.7,
     "gmac": 0.5,
     "latency_ms": float("nan"),
@@ -29,10 +31,10 @@ TRIAL = {
 ALONE = {"role": "baseline", "pair": None, "teacher": None, "teacher_family": None, "method": "task"}
 
 
-def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summary=None):
+def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summary=None, taught=()):
     rows = [TRIAL | {"number": number} | row for number, row in enumerate(trials)]
     table = pd.DataFrame([row | {"gain": row["miou"] - row["baseline"]} for row in rows])
-    given = {"curves": curves, "dimensions": dimensions, "importance": importance, "surface": surface}
+    given = {"curves": curves, "dimensions": dimensions, "importance": importance, "surface": surface, "taught": taught}
     others = {
         name: pd.DataFrame(rows, columns=list(COLUMNS[name])) if len(rows) else blank(name)
         for name, rows in given.items()
@@ -141,4 +143,9 @@ def study():
         "pruner": "Hyperband, 100 to 400 steps, factor 2",
         "time": "1 h 12 min on 2 CPU cores",
     }
-    return _frames(trials, curves, DIMENSIONS, importance, list(_surface()), summary)
+    shares = [
+        ("search", number, step, 0.3 + 0.02 * number + step / 2000, 0.45 + step / 4000)
+        for number in (0, 3, 6)
+        for step in STEPS
+    ]
+    return _frames(trials, curves, DIMENSIONS, importance, list(_surface()), summary, shares)

@@ -76,6 +76,7 @@ AXES = {
     "surface": ("λ₁ (lambda_kd)", "λ₂ (lambda_hakd)"),
     "pairs": ("student", "teacher"),
     "importance": ("share of variance (%)", None),
+    "taught": ("step", "taught by the other student (%)"),
     "tradeoff": ("student's parameters (millions)", "mIoU (%)"),
 }
 
@@ -114,6 +115,7 @@ def hostile(make):
     return make(
         [row | weights, row | weights | {"pair": HOSTILE + "2"}, row | {"state": "FAIL"}, alone],
         curves=[("search", 0, 100, 0.4)],
+        taught=[("search", 0, 100, 0.4, 0.5)],
         dimensions=[(HOSTILE, "categorical", False)],
         importance=[(HOSTILE, 0.5, 0.4, 0.6, False, HOSTILE)],
         summary={"study": HOSTILE, HOSTILE: HOSTILE},

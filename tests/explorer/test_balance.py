@@ -94,4 +94,4 @@ def test_the_preset_methods_tries_every_method_at_its_papers_weight_first():
     assert weights["cwd"]["lambda_cwd"] == 3.0
     assert weights["skd"]["lambda_skd"] == 10.0
     assert weights["at"]["lambda_at"] == 1e4
-    assert weights["ofa"]["lambda_ofa"] == 1.0
+    assert weights["ofa"]["lambda_ofa"] == 4.0

@@ -137,6 +137,26 @@ def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_
     assert adopted.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
 
 
+def test_the_other_students_miou_and_every_skipped_file_are_told_once(tmp_path, spec):
+    arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1)
+    bridge.suggest("a")
+    for step in range(1, STEPS + 1):
+        skipped = {2: ["b.png"], 5: ["a.png", "b.png"]}.get(step, [])
+        bridge.report("a", {"step": step, "miou": 0.5, "peer_miou": step / 100, "skipped": skipped})
+    (trial,) = arms["search"].trials()
+    assert trial.user_attrs["peer_miou"] == STEPS / 100
+    assert trial.user_attrs["skipped"] == ["b.png", "a.png"]
+
+
+def test_a_trial_without_another_student_or_skipped_files_says_nothing_of_them(tmp_path, spec):
+    arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
+    bridge = Bridge([arms["search"]], grace=1)
+    bridge.suggest("a")
+    bridge.report("a", {"step": STEPS, "miou": 0.5, "peer_miou": None, "peer_iou": None, "skipped": []})
+    assert not {"peer_miou", "peer_iou", "skipped"} & set(arms["search"].trials()[0].user_attrs)
+
+
 def test_a_crash_loop_is_failed_after_max_failures_and_progress_starts_the_count_anew(tmp_path, spec):
     arms = open_arms(spec(num_trials=1, pruner="nop"), tmp_path, data_digest="d")
     bridge = Bridge([arms["search"]], grace=1, max_failures=2)

@@ -10,16 +10,16 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from torch import nn
 
 from trainables.config import TrialConfig
+from trainables.contracts import tiny
+from trainables.contracts.tiny import NUM_CLASSES
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.models.segmodel import Features, SegModel
 from trainables.state import TrialState
 from trainables.teachers import freeze, load_teacher
 
-NUM_CLASSES = 5
 SIZES = {"train": [(48, 64)] * 4, "val": [(48, 64), (48, 64), (33, 50)], "test": [(64, 64)]}
 FAST = "fpn:tu-mobilenetv3_small_050"
 
@@ -61,48 +61,10 @@ def small(folder: Path) -> Callable[..., TrialConfig]:
     return make
 
 
-class Stages(nn.Module):
-    """An encoder of strides 1, 2, 4, 8, 16, 32."""
-
-    def __init__(self, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        pairs = zip((3, *channels), channels, strict=False)
-        self.steps = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairs
-        )
-
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        stages = [images]
-        for step in self.steps:
-            stages.append(step(stages[-1]))
-        return stages
-
-
-class Decode(nn.Module):
-    """One of the encoder's stages, through a convolution and dropout."""
-
-    def __init__(self, stage: int, in_channels: int) -> None:
-        super().__init__()
-        self.stage = stage
-        self.conv = nn.Conv2d(in_channels, 6, 1)
-        self.drop = nn.Dropout(0.3)
-
-    def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
-        return self.drop(self.conv(stages[self.stage]))
-
-
 @pytest.fixture(scope="session")
 def network() -> Callable[..., SegModel]:
     """A SegModel of a few hundred weights; logits at stride 2 ** stage."""
-
-    def make(seed: int = 0, *, stage: int = 2, width: int = 4, num_classes: int = NUM_CLASSES) -> SegModel:
-        channels = tuple(width + i for i in range(5))
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            head = nn.Conv2d(6, num_classes, 1)
-            return SegModel(Stages(channels), Decode(stage, channels[stage - 1]), head)
-
-    return make
+    return tiny.network
 
 
 @pytest.fixture(scope="session")
@@ -114,29 +76,13 @@ def teacher(network: Callable[..., SegModel]) -> SegModel:
 @pytest.fixture(scope="session")
 def features() -> Callable[..., Features]:
     """Random features of a network, given the grids of its logits and of its taps; leaves that require gradients."""
-
-    def make(model: SegModel, *, logits: tuple[int, int], taps: tuple[int, int], seed: int, batch: int = 2) -> Features:
-        rng = torch.Generator().manual_seed(seed)
-        shape = (batch, model.head.out_channels, *logits)
-        maps = {
-            name: torch.randn(batch, tap.channels, *taps, generator=rng).requires_grad_()
-            for name, tap in model.taps.items()
-        }
-        return Features((3 * torch.randn(shape, generator=rng)).requires_grad_(), maps)
-
-    return make
+    return tiny.features
 
 
 @pytest.fixture(scope="session")
 def random_labels() -> Callable[..., torch.Tensor]:
     """Ids 0..4, a fifth of the pixels ignored (255)."""
-
-    def make(*shape: int, seed: int = 5) -> torch.Tensor:
-        rng = torch.Generator().manual_seed(seed)
-        ids = torch.randint(0, NUM_CLASSES, shape, generator=rng)
-        return ids.masked_fill(torch.rand(shape, generator=rng) < 0.2, 255)
-
-    return make
+    return tiny.random_labels
 
 
 @pytest.fixture(scope="session")

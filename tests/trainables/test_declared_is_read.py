@@ -19,12 +19,13 @@ TRIALS = {
     "kd": {"method": "kd"},
     "heteroakd": {"method": "heteroakd", "projector_depth": 2, "projector_width": 8},
     "heteroakd without kem": {"method": "heteroakd", "kem": False},
+    "cwd": {"method": "cwd", "lambda_cwd_feature": 1.0},
+    **{name: {"method": name} for name in LOSSES if name not in ("task", "kd", "heteroakd", "cwd")},
 }
 
 # Another value of every field that some method alone reads, and what else must hold for it to matter.
 OTHER = {
     "temperature": {"temperature": 4.0},
-    "lambda_kd": {"lambda_kd": 3.0},
     "lambda_hakd": {"lambda_hakd": 5.0},
     "lambda_proj": {"lambda_proj": 2.0},
     "kmm": {"kmm": False},
@@ -34,8 +35,16 @@ OTHER = {
     "projector_width": {"projector_width": 16},
     "projector_kernel": {"projector_kernel": 3},
     "projector_tap": {"projector_tap": "stage2"},
+    "skd_grid": {"skd_grid": 3},
+    "ofa_eps": {"ofa_eps": 1.5},
+    "region_size": {"region_size": 8},
+    **{f"{name}_temperature": {f"{name}_temperature": 2.0} for name in ("cwd", "cirkd", "afdcd")},
+    **{name: {name: 0.5} for name in sorted(BY_METHOD) if name.startswith("lambda_") and name not in HAKD_ONLY},
+    "lambda_kd": {"lambda_kd": 3.0},
 }
+NEEDED = {("projector_tap", "cwd"): {"lambda_cwd_feature": 1.0}}  # else the tap is only checked
 TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.py shows that these change the teacher
+ELSEWHERE = TEACHERS | {"peer_lr", "own"}  # test_state.py and test_own.py
 
 
 @pytest.fixture
@@ -89,11 +98,11 @@ def test_a_trial_with_its_own_teacher_declares_no_recipe_for_one(reads, trial, c
 def test_task_declares_no_field_of_distillation_and_kd_none_of_heteroakd(trial):
     assert {name for name in BY_METHOD if trial(method="task").reads(name)} == set()
     assert {name for name in HAKD_ONLY if trial(method="kd").reads(name)} == set()
-    assert len(HAKD_ONLY) == 9
+    assert len(HAKD_ONLY) == 8
 
 
 def test_every_field_of_distillation_is_tried_below():
-    assert OTHER.keys() | TEACHERS == BY_METHOD
+    assert OTHER.keys() | ELSEWHERE == BY_METHOD
 
 
 @pytest.fixture
@@ -102,34 +111,40 @@ def built(trial, network, teacher, features, random_labels):
 
     def make(**fields):
         config = trial(**fields)
-        student, guide = network(), teacher if LOSSES[config.method].needs_teacher else None
+        method = LOSSES[config.method]
+        student, guide = network(), teacher if method.needs_teacher or method.needs_peer else None
         torch.manual_seed(0)
-        criterion = LOSSES[config.method](config, student=student, teacher=guide, num_classes=5, ignore_index=255)
+        criterion = method(config, student=student, teacher=guide, num_classes=5, ignore_index=255)
         grid = {"logits": (6, 8), "taps": (6, 8)}
         maps = features(student, **grid, seed=1), features(teacher, **grid, seed=2) if guide else None
-        terms = criterion(*maps, random_labels(2, 6, 8))
-        total = sum(criterion.weights[name] * term.item() for name, term in terms.items())
+        found = [criterion(*maps, random_labels(2, 48, 64)) for _ in range(2)]  # memories are empty at first
+        total = sum(weight * terms[name].item() for terms in found for name, weight in criterion.weights.items())
         return total, {name: tuple(value.shape) for name, value in criterion.state_dict().items()}
 
     return make
 
 
-CLAIMS = [(name, method) for name in OTHER for method in TrialConfig.conditions(name)["method"]]
+CLAIMS = [(name, method) for name in OTHER for method in TrialConfig.conditions(name)["method"] if method in LOSSES]
 
 
 @pytest.mark.parametrize(("name", "method"), CLAIMS)
 def test_a_field_changes_loss_or_projector_under_each_method_that_claims_it(name, method, built):
     conditions = TrialConfig.conditions(name)
     base = {other: values[0] for other, values in conditions.items()} | {"method": method}
+    base |= NEEDED.get((name, method), {})
     assert built(**base | OTHER[name]) != built(**base)
 
 
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [(name, method) for name in OTHER for method in LOSSES if method not in TrialConfig.conditions(name)["method"]],
-)
-def test_a_field_changes_nothing_under_a_method_that_does_not_claim_it(name, method, built):
-    assert built(method=method, **OTHER[name]) == built(method=method)
+@pytest.mark.parametrize("method", LOSSES)
+def test_a_method_is_changed_by_no_field_that_it_does_not_claim(method, built):
+    others = {
+        field: value
+        for name, fields in OTHER.items()
+        if method not in TrialConfig.conditions(name)["method"]
+        for field, value in fields.items()
+    }
+    assert len(others) > 20
+    assert built(method=method, **others) == built(method=method)
 
 
 @pytest.mark.parametrize(

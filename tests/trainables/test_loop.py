@@ -10,6 +10,7 @@ import torch
 from trainables import checkpoint, loop
 from trainables.errors import NonFiniteLoss
 from trainables.loop import gradient_shares, set_lr, train
+from trainables.losses.find import find_method
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def run(small, dataset, teacher, tmp_path):
 
     def make(name="trial", report=lambda _: None, **fields):
         config = small(**{"projector_tap": "stage3", **fields})
-        guide = None if config.method == "task" else teacher
+        guide = teacher if find_method(config.method).needs_teacher else None
         return train(config, dataset=dataset, teacher=guide, directory=tmp_path / name, report=report)
 
     return make
@@ -134,12 +135,12 @@ def test_before_a_report_losses_are_looked_at_whatever_the_step(run):
 
 def test_the_learning_rate_falls_by_the_poly_schedule(small):
     config = small(steps=4, lr=0.1, poly_power=0.9)
-    weight = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([{"params": [weight]}, {"params": [torch.nn.Parameter(weight.clone())], "lr": 5.0}])
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "initial_lr": start} for start in (0.1, 0.4)]
+    optimizer = torch.optim.SGD(groups, lr=5.0)
     by_hand = [0.1, 0.0771890, 0.0535887, 0.0287175]  # 0.1 * (1, 3/4, 1/2, 1/4) ** 0.9
     for step, lr in enumerate(by_hand):
         assert set_lr(optimizer, config, step) == pytest.approx(lr, rel=1e-5)
-        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([lr, lr], rel=1e-5)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([lr, 4 * lr], rel=1e-5)
     assert config.lr == 0.1
     assert [set_lr(optimizer, small(steps=4, lr=0.1, poly_power=0.0), step) for step in range(4)] == [0.1] * 4
 
@@ -164,6 +165,11 @@ def test_gradient_shares_are_norms_over_all_weights_by_hand():
     sum(terms.values()).backward()  # the graph is still there
 
 
+def test_a_term_that_no_weight_is_in_has_no_share():
+    a, other = torch.nn.Parameter(torch.tensor(1.0)), torch.nn.Parameter(torch.tensor(1.0))
+    assert gradient_shares({"loss_task": 2 * a, "peer_task": other**2}, [a]) == {"loss_task": 1.0, "peer_task": 0.0}
+
+
 def test_where_no_term_has_a_gradient_all_shares_are_zero():
     a = torch.nn.Parameter(torch.tensor(0.0))
     shares = gradient_shares({"one": a**2, "two": 3 * a**2}, [a])
@@ -181,3 +187,42 @@ def test_clipping_bounds_the_length_of_a_step(run):
         moved[clip] = math.sqrt(sum((a - b).double().square().sum().item() for a, b in pairs))
     assert moved[1e-2] == pytest.approx(1e-2, rel=1e-3)
     assert moved[None] > 0.1
+
+
+COLLABORATIVE = {"method": "collaborative", "region_size": 8}
+
+
+def test_a_collaborative_report_scores_both_students_and_measures_who_taught_whom(run):
+    (report,) = run(**COLLABORATIVE, lambda_hfd=0.0, steps=2, eval_every=2, lr=0.01, peer_lr=0.001).history
+    weighted = {f"{who}_{kind}" for who in ("loss", "peer") for kind in ("task", "region", "pixel")}
+    assert report.terms.keys() == weighted | {"regions_to_student", "pixels_to_student"}
+    assert report.grad_shares.keys() == weighted
+    assert sum(report.grad_shares.values()) == pytest.approx(1)
+    assert [name for name, share in report.grad_shares.items() if share == 0 and name.startswith("peer")] == [
+        "peer_task",
+        "peer_region",
+        "peer_pixel",
+    ]
+    assert report.lr == pytest.approx(0.01 * 0.5**0.9)
+    present = [value for value in report.peer_iou if value is not None]
+    assert report.peer_miou == pytest.approx(sum(present) / len(present))
+    assert report.peer_iou != report.iou
+
+
+def test_without_mutual_terms_a_step_is_that_of_the_student_alone(run):
+    off = dict.fromkeys(("lambda_hfd", "lambda_region", "lambda_pixel"), 0.0)
+    alone = run("alone", steps=1)
+    both = run("both", **COLLABORATIVE | off, steps=1)
+    assert all(torch.equal(value, both.weights()[name]) for name, value in alone.weights().items())
+    assert alone.history[0].miou == both.history[0].miou
+    assert alone.history[0].peer_miou is None
+
+
+def test_each_network_is_clipped_by_its_own_norm(run):
+    """One step of plain SGD at lr 1 moves each network, with its modules, by its own clipped gradient."""
+    plain = COLLABORATIVE | {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "lr": 1.0, "steps": 1}
+    groups = [run(str(lr), clip_norm=1e-2, **plain | {"lr": lr}).optimizer.param_groups for lr in (1e-30, 1.0)]
+    for start, end in zip(*groups, strict=True):
+        pairs = zip(start["params"], end["params"], strict=True)
+        moved = math.sqrt(sum((a - b).detach().double().square().sum().item() for a, b in pairs))
+        assert moved == pytest.approx(1e-2, rel=1e-3)

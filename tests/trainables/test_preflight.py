@@ -51,6 +51,24 @@ def test_a_tap_without_a_grid_is_found(small):
         preflight([small(method="kd", **fields), small(method="heteroakd", **fields)])
 
 
+def test_two_networks_that_a_method_cannot_compare_are_found(small, monkeypatch):
+    def without(name, **options):
+        model = build(name, **options)
+        if name == OTHER:
+            del model.taps["stage4"]
+        return model
+
+    monkeypatch.setattr(module, "build", without)
+    preflight([small(method="kd", teacher=OTHER), small(method="collaborative", teacher=OTHER, lambda_region=0)])
+    with pytest.raises(ModelError, match=f"'{OTHER}' has no tap 'stage4'"):
+        preflight([small(method="collaborative", teacher=OTHER)])
+
+
+def test_the_other_student_is_built_and_no_checkpoint_of_a_teacher_is_asked_for(small):
+    found = preflight([small(method="collaborative", teacher=OTHER, teacher_checkpoint="none.safetensors")])
+    assert found.costs.keys() == {FAST, OTHER}
+
+
 @pytest.mark.parametrize("fields", [{"student": "fpn:no_such"}, {"method": "kd", "teacher": "fpn:no_such"}])
 def test_an_unknown_network_is_found(small, fields):
     with pytest.raises(ModelError, match="no_such"):
@@ -78,3 +96,12 @@ def test_a_mask_with_an_unknown_id_is_found(small, folder, tmp_path):
 def test_a_missing_teacher_checkpoint_is_found_before_any_worker_starts(small):
     with pytest.raises(TeacherError, match=r"none\.safetensors"):
         preflight([small(method="kd", teacher_checkpoint="none.safetensors")])
+
+
+def test_encoder_weights_that_are_not_there_are_refused_at_launch(small, tmp_path):
+    with pytest.raises(ModelError, match=r"holds no tu-mobilenetv3_small_050\.safetensors"):
+        preflight([small(encoder_weights=str(tmp_path))])
+    with pytest.raises(ModelError, match=r"holds no resnet18\.safetensors"):
+        preflight(
+            [small(method="kd", teacher="fpn:resnet18", teacher_recipe={"steps": 1, "encoder_weights": str(tmp_path)})]
+        )

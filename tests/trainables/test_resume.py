@@ -8,10 +8,12 @@ import torch
 from trainables import loop
 from trainables.errors import CheckpointError
 from trainables.loop import train
+from trainables.losses.find import find_method
 
 METHODS = {
     "task": {"method": "task"},
     "heteroakd": {"method": "heteroakd", "projector_tap": "stage3", "projector_depth": 2, "projector_width": 8},
+    "collaborative": {"method": "collaborative", "region_size": 8, "peer_lr": 3e-3},
 }
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "lr": 0.01, "clip_norm": 1.0},
@@ -31,9 +33,10 @@ def stop_at(step):
     return report
 
 
-@pytest.fixture(
-    scope="module", params=[(method, optimizer) for method in METHODS for optimizer in OPTIMIZERS], ids="-".join
-)
+CASES = [(method, optimizer) for method in ("task", "heteroakd") for optimizer in OPTIMIZERS]
+
+
+@pytest.fixture(scope="module", params=[*CASES, ("collaborative", "sgd")], ids="-".join)
 def fields(request):
     method, optimizer = request.param
     return METHODS[method] | OPTIMIZERS[optimizer]
@@ -43,7 +46,7 @@ def fields(request):
 def run(small, dataset, teacher):
     def make(fields, directory, report=lambda _: None):
         config = small(**fields)
-        guide = None if config.method == "task" else teacher
+        guide = teacher if find_method(config.method).needs_teacher else None
         return train(config, dataset=dataset, teacher=guide, directory=directory, report=report)
 
     return make

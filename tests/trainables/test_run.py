@@ -27,6 +27,27 @@ def test_a_method_without_a_teacher_asks_for_none(small, tmp_path, monkeypatch):
     assert run(config, directory=tmp_path).step == 1
 
 
+def test_a_collaborative_trial_says_both_scores_and_needs_no_teacher(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "trainables.run.load_teacher", lambda *_args, **_options: pytest.fail("a teacher was asked for")
+    )
+    said = []
+    last = run(small(method="collaborative", steps=1, region_size=8), directory=tmp_path, say=said.append)
+    assert f"mIoU {100 * last.miou:.2f} %, of the other student {100 * last.peer_miou:.2f} %, loss_task" in said[0]
+
+
+def test_files_that_were_skipped_are_named(small, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "torn")
+    image = tmp_path / "torn" / "images" / "train" / "r1.png"
+    image.write_bytes(image.read_bytes()[:-200])
+    said = []
+    config = small(data=str(tmp_path / "torn"), steps=2, eval_every=2, on_corrupt="skip")
+    last = run(config, directory=tmp_path / "trial", say=said.append)
+    assert last.skipped == [str(image)]
+    assert said[1:] == [f"skipped, since it cannot be read: {image}"]
+    assert '"skipped": ["' in (tmp_path / "trial" / "log.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 IGNORE = 255
 
@@ -113,3 +114,22 @@ def z():
         return scale * np.random.default_rng(seed).standard_normal(shape)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def saved_bytes():
+    """saved_bytes(compute): bytes of the distinct tensors that autograd keeps for the backward pass."""
+
+    def measure(compute):
+        kept = {}
+
+        def pack(tensor):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            result = compute()
+        assert result.requires_grad
+        return sum(kept.values())
+
+    return measure

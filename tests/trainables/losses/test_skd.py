@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.losses.skd import skd_loss
+
+
+def nodes(maps, labels, grid):
+    """Of one image: the largest value of every channel in each of grid x grid blocks; None for one without a label."""
+    height, width = labels.shape[0] // grid, labels.shape[1] // grid
+    found = []
+    for i in range(grid):
+        for j in range(grid):
+            block = np.s_[i * height : (i + 1) * height, j * width : (j + 1) * width]
+            inside = labels[block] != 255
+            found.append(maps[(slice(None), *block)][:, inside].max(axis=1) if inside.any() else None)
+    return found
+
+
+def cosine(a, b):
+    return (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+
+
+def formula(student, teacher, labels, grid):
+    errors = []
+    for s, t, ids in zip(student, teacher, labels, strict=True):
+        found = [(a, b) for a, b in zip(nodes(s, ids, grid), nodes(t, ids, grid), strict=True) if a is not None]
+        errors += [(cosine(s1, s2) - cosine(t1, t2)) ** 2 for s1, t1 in found for s2, t2 in found]
+    return np.mean(errors)
+
+
+def skd(student, teacher, labels, grid):
+    return skd_loss(torch.as_tensor(student), torch.as_tensor(teacher), labels != 255, grid=grid).item()
+
+
+@pytest.mark.parametrize("grid", [2, 4])
+def test_skd_equals_the_formula_for_any_channels(grid, z, random_labels):
+    student, teacher, labels = z(0, 2, 3, 8, 16), z(1, 2, 7, 8, 16), random_labels(2, 8, 16)
+    labels[0, :4, :8] = 255  # at least a whole node
+    assert skd(student, teacher, labels, grid) == pytest.approx(
+        formula(student, teacher, labels.numpy(), grid), rel=1e-9
+    )
+
+
+def test_two_places_at_right_angles_against_parallel_ones_by_hand():
+    student = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 2, 1, 2)  # cosine of the two places: 0
+    teacher = torch.ones(1, 2, 1, 2)  # 1; each with itself: 1 and 1
+    assert skd(student, teacher, torch.zeros(1, 1, 2).long(), 2) == pytest.approx((0 + 1 + 1 + 0) / 4)
+
+
+def test_a_factor_and_a_rotation_of_the_channels_change_nothing(z, random_labels):
+    """Of maps of one cell a node: a rotation does not commute with a maximum."""
+    student, teacher, labels = z(0, 2, 3, 2, 2), z(1, 2, 3, 2, 2), random_labels(2, 2, 2)
+    rotation, _ = np.linalg.qr(z(2, 3, 3))
+    turned = 7 * np.einsum("kc,bchw->bkhw", rotation, student)
+    assert skd(turned, teacher, labels, 2) == pytest.approx(skd(student, teacher, labels, 2), rel=1e-6)

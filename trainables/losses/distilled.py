@@ -1,0 +1,70 @@
+"""What the baselines share: terms beside the task loss, and the tap that most of them compare."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from trainables.losses.features import Aligned, align
+from trainables.losses.task import Task
+from trainables.models.segmodel import Features, SegModel
+from trainables.models.taps import check_tap
+
+
+class Distilled(Task):
+    """The task loss and what `distil` adds to it, computed in fp32 outside autocast.
+
+    Attributes:
+        lambdas: each term's name and the field of TrialConfig that weighs it. A term of weight 0 is not computed.
+    """
+
+    needs_teacher = True
+    lambdas: ClassVar[dict[str, str]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        weights = {term: float(getattr(self.config, field)) for term, field in self.lambdas.items()}
+        self.weights |= {term: weight for term, weight in weights.items() if weight > 0}
+
+    def forward(
+        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        assert teacher is not None
+        terms = super().forward(student, None, labels)
+        with torch.autocast(labels.device.type, enabled=False):
+            return terms | self.distil(student, teacher, labels)
+
+    @abstractmethod
+    def distil(
+        self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The terms that have a weight, unweighted."""
+
+    def align_logits(self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]) -> Aligned:
+        return align(student.logits, teacher.logits, labels, ignore_index=self.ignore_index)
+
+
+class Tapped(Distilled):
+    """A method that compares the tap `projector_tap` of both networks, on the coarser of its two grids.
+
+    Raises:
+        ModelError: one of them has no such tap, or too coarse a grid there.
+    """
+
+    def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:
+        super().__init__(*args, student=student, teacher=teacher, **kwargs)
+        check_tap(self.config, student=student, teacher=teacher)
+        self.channels = tuple(net.taps[self.config.projector_tap].channels for net in (student, teacher))
+
+    def align_taps(self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]) -> Aligned:
+        tap = self.config.projector_tap
+        return align(student.taps[tap], teacher.taps[tap], labels, ignore_index=self.ignore_index)
+
+    def to_teacher(self) -> nn.Module:
+        """A trained 1x1 convolution from the student's channels to the teacher's; nothing where they are as many."""
+        source, target = self.channels
+        return nn.Identity() if source == target else nn.Conv2d(source, target, kernel_size=1, bias=False)
