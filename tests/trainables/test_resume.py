@@ -13,6 +13,8 @@ from trainables.losses.find import find_method
 METHODS = {
     "task": {"method": "task"},
     "heteroakd": {"method": "heteroakd", "projector_tap": "stage3", "projector_depth": 2, "projector_width": 8},
+    "cirkd": {"method": "cirkd", "projector_tap": "stage3"},
+    "afdcd": {"method": "afdcd", "projector_tap": "stage3"},
     "collaborative": {"method": "collaborative", "region_size": 8, "peer_lr": 3e-3},
 }
 OPTIMIZERS = {
@@ -36,7 +38,9 @@ def stop_at(step):
 CASES = [(method, optimizer) for method in ("task", "heteroakd") for optimizer in OPTIMIZERS]
 
 
-@pytest.fixture(scope="module", params=[*CASES, ("collaborative", "sgd")], ids="-".join)
+@pytest.fixture(
+    scope="module", params=[*CASES, *((name, "sgd") for name in ("cirkd", "afdcd", "collaborative"))], ids="-".join
+)
 def fields(request):
     method, optimizer = request.param
     return METHODS[method] | OPTIMIZERS[optimizer]
