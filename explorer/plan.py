@@ -64,7 +64,7 @@ def plan(spec: StudySpec) -> Dry:
     """Time a few steps of every kind of training; no worker is started, and nothing of a study is written.
 
     Raises:
-        HeteroakdError: what `sweep` would refuse; only damaged images are not looked for.
+        HeteroakdError: what `sweep` would refuse; only masks, images and files of weights are not read.
     """
     check(spec)
     configs = list(kinds(spec))
@@ -99,7 +99,9 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         console.print(f"{stage}: {count} trainings, {dry.hours.get(stage, 0):.2f} hours", highlight=False)
     unit = "GPU-hours" if dry.on_gpu else "hours of one trial's cores"
     console.print(
-        f"At most {sum(dry.hours.values()):.2f} {unit} on {dry.device}; less by what is pruned.", highlight=False
+        f"Training steps: {sum(dry.hours.values()):.2f} {unit} on {dry.device}; less by what is pruned, more by "
+        "evaluation and loading.",
+        highlight=False,
     )
     if any(part.time and part.time.scaled > 1 for part in dry.parts):
         console.print(

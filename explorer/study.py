@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from explorer.redact import holds_password, redact
 from search_spaces import preset
-from search_spaces.space import SearchSpace
+from search_spaces.space import BY_FAMILY, SearchSpace
 from trainables import atomic
 from trainables.config import load_yaml, with_data_defaults, with_teacher_recipe
 from trainables.errors import StudyError, from_validation
@@ -157,8 +157,9 @@ class StudySpec(BaseModel):
     @property
     def trial_base(self) -> dict[str, Any]:
         """`base`, with as many threads as a trial has cores, the data set's crop and the teacher's recipe completed."""
-        usual = {name: value for name, value in with_data_defaults(self.base).items() if name not in self.space}
-        return with_teacher_recipe({"num_threads": max(1, int(self.cpus_per_trial)), **usual, **self.base})
+        usual = {"num_threads": max(1, int(self.cpus_per_trial)), **with_data_defaults(self.base)}
+        whole = with_teacher_recipe(usual)
+        return {name: value for name, value in whole.items() if name in self.base or name not in self.space}
 
     @property
     def folder_name(self) -> str:
@@ -260,6 +261,13 @@ class StudySpec(BaseModel):
             raise StudyError("balance decides what a trial tries: it takes no probes, warm_start or grid sampler.")
         if any(self.balance not in point for point in self.enqueue):
             raise StudyError(f"Under balance, each enqueued point must name {self.balance}.")
+        turns = self.num_trials // (len(choices) * len(self.seeds))
+        for choice in choices:
+            if (own := sum(point[self.balance or ""] == choice for point in self.enqueue)) > turns:
+                raise StudyError(
+                    f"enqueue has {own} points of {self.balance} = {choice!r}, which has {turns} turns on each seed. "
+                    f"Raise num_trials to {own * len(choices) * len(self.seeds)} or remove points."
+                )
 
     def grace(self, budget: int) -> int:
         """Steps before a trial may be pruned."""
@@ -274,6 +282,13 @@ def _fill(values: dict[str, Any], known: preset.Preset) -> dict[str, Any]:
         replaced.add("pair")
     space = {name: form for name, form in known.space.to_dict().items() if name not in replaced}
     base = {name: value for name, value in known.base.items() if name not in replaced}
+    if recipes := base.get(BY_FAMILY):  # they go over the fixed fields
+        base[BY_FAMILY] = {
+            kind: {name: value for name, value in recipe.items() if name not in replaced}
+            for kind, recipe in recipes.items()
+        }
+    if fixed:  # a fixed method reads no other's dimensions
+        space = SearchSpace.from_dict(space).readable({**base, **fixed}).to_dict()
     length = {name: value for name, value in known.study.items() if name != "balance" or value in space}
     filled = {"name": known.name, "space": space, **length, **values, "base": {**base, **fixed}}
     return {"enqueue": _fitting(known.enqueue, filled["space"]), **filled}

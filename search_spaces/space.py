@@ -100,6 +100,7 @@ class SearchSpace:
             ConfigError: a bound or choice that TrialConfig refuses, a pair that is in no table, a dimension that is
                 also fixed, a dimension that no trial can read, or `pair` beside what it stands for.
         """
+        _expand(base)
         self._check_names(base)
         for params in self._corners():
             self.config(params, base)
@@ -157,9 +158,11 @@ class SearchSpace:
     def task_space(self, base: Mapping[str, Any]) -> SearchSpace:
         """What the matched baseline, a student without a teacher, can vary: no pair, teacher, student or method."""
         others = {name: value for name, value in self.dimensions.items() if name not in ("pair", "student", "method")}
-        alone = SearchSpace(others)
-        task = {**base, "method": "task"}
-        return SearchSpace({name: value for name, value in others.items() if alone._can_read(name, task)})
+        return SearchSpace(others).readable({**base, "method": "task"})
+
+    def readable(self, base: Mapping[str, Any]) -> SearchSpace:
+        """The dimensions that some trial can read."""
+        return SearchSpace({name: value for name, value in self.dimensions.items() if self._can_read(name, base)})
 
     def _stored(self) -> dict[str, Any]:
         return {name: json.loads(distribution_to_json(value)) for name, value in self.dimensions.items()}
@@ -273,6 +276,11 @@ def _with_recipes(fields: dict[str, Any], recipes: Any) -> dict[str, Any]:
     def of(role: str) -> dict[str, Any]:
         return dict(recipes.get(family(str(fields.get(role, TrialConfig.model_fields[role].default))), {}))
 
+    if fields.get("method") == "collaborative" and of("student") != of("teacher"):
+        raise ConfigError(
+            f"collaborative trains both students by one recipe, but {BY_FAMILY} has two for {fields['student']!r} and "
+            f"{fields['teacher']!r}. Fix the recipe in base instead."
+        )
     own = fields.get("teacher_recipe") or {}
     return {**fields, **of("student"), "teacher_recipe": {**own, **of("teacher")}}
 

@@ -146,7 +146,7 @@ class TrialConfig(Recipe):
     lambda_cwd_feature: float = _weight(0.0, "cwd on the tap, 50 in the paper's variant", "cwd")
     cwd_temperature: float = _read(4.0, "Of the softmax over space.", gt=0, le=100, when=_method("cwd"))
     lambda_skd: float = _weight(10.0, "the pair-wise part of skd", "skd")
-    skd_grid: int = _read(2, "Side of the grid of max-pooled nodes.", ge=2, le=32, when=_method("skd"))
+    skd_pool: int = _read(2, "Cells a side that are max-pooled to a node.", ge=1, le=64, when=_method("skd"))
     lambda_ifvd: float = _weight(20.0, "ifvd", "ifvd")
     lambda_at: float = _weight(1e4, "attention transfer", "at")
     lambda_fitnet: float = _weight(10.0, "the hint of fitnet", "fitnet")
@@ -166,7 +166,9 @@ class TrialConfig(Recipe):
     lambda_region: float = _weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
     lambda_pixel: float = _weight(1.0, "pixel-wise selective distillation (c); 0: off", "collaborative")
     region_size: Literal[8, 16, 32, 64] = _read(16, "Side of a region, pixels.", when=_ONLINE)
-    peer_lr: float | None = _read(None, "lr of the other student; none: lr.", gt=0, le=10, when=_ONLINE)
+    peer_lr: float | None = _read(
+        None, "lr of the other student (alone it has lr); none: lr.", gt=0, le=10, when=_ONLINE
+    )
 
     teacher_recipe: Recipe = _read(
         Recipe(), "How the teacher is trained.", when=_TAUGHT | {"teacher_checkpoint": (None,)}

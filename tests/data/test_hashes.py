@@ -91,6 +91,22 @@ def test_a_file_that_may_still_change_is_not_kept(files, read, monkeypatch, tmp_
     assert json.loads(kept(tmp_path).read_text()) == {}
 
 
+def test_a_file_that_was_young_when_it_was_hashed_is_not_kept_however_long_the_others_take(
+    files, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 5 * 10**8)
+    plain = hashes._hash
+
+    def slow(path):
+        time.sleep(0.7)
+        return plain(path)
+
+    monkeypatch.setattr(hashes, "_hash", slow)
+    files[1].write_text("content of B")
+    ask(files)
+    assert str(files[1]) not in json.loads(kept(tmp_path).read_text())
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"a": 3}', '{"a": [[1], 2, 3]}'])
 def test_a_torn_cache_is_as_none(files, tmp_path, content):
     ask(files)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from trainables.config import Recipe
 from trainables.data.cache import SampleCache
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
+from trainables.data.loader import train_batches
 from trainables.data.masks import read_mask
 from trainables.errors import DataError
 
@@ -199,3 +202,27 @@ def test_the_cache_stops_at_its_limit_and_travels_empty():
     assert decoded == ["a", "b", "b"]
     pickle.loads(pickle.dumps(cache)).get("a", decode)
     assert decoded == ["a", "b", "b", "a"]
+
+
+def test_an_empty_split_is_refused(tree):
+    dataset = open_dataset(str(tree))
+    with pytest.raises(DataError, match=r"split 'val' of .*tiny is empty"):
+        verify(replace(dataset, splits={**dataset.splits, "val": ()}))
+
+
+def test_a_set_whose_files_hold_no_ignored_id_is_padded_with_ignored_pixels(tree):
+    """Ids 0-6 are classes in another order; 64x48 images of which a crop of 96 has to be padded."""
+    plain = open_dataset(str(tree))
+    dataset = replace(plain, ids={number: 6 - number for number in range(7)})
+    recipe = Recipe(steps=1, batch_size=2, crop_height=96, crop_width=96, scale_min=1.0, scale_max=1.0)
+    ((_, labels),) = train_batches(dataset, recipe)
+    ((_, expected),) = train_batches(plain, recipe)
+    assert (labels == 255).sum() == 2 * (96 * 96 - 48 * 64)
+    assert torch.equal(labels[labels != 255], 6 - expected[expected != 255])
+
+
+def test_an_image_in_two_splits_is_refused(tree):
+    dataset = open_dataset(str(tree))
+    both = {**dataset.splits, "train": (*dataset.splits["train"], dataset.splits["val"][0])}
+    with pytest.raises(DataError, match=r"is in 'train' and in 'val': a score on it would say nothing"):
+        verify(replace(dataset, splits=both))

@@ -70,6 +70,10 @@ def test_the_student_alone_has_as_many_trials_as_a_method():
         ({"balance": "pair"}, "'pair', which is no dimension"),
         ({"probes": 2}, "takes no probes"),
         ({"enqueue": [{"lr": 1e-3}]}, "must name method"),
+        (
+            {"enqueue": [{"method": "kd", "lr": lr} for lr in (1e-3, 2e-3, 3e-3)]},
+            "3 points of method = 'kd', which has 2 turns on each seed. Raise num_trials to 18",
+        ),
     ],
 )
 def test_what_would_make_the_turns_unequal_is_refused(changes, words):
@@ -79,7 +83,10 @@ def test_what_would_make_the_turns_unequal_is_refused(changes, words):
 
 def test_a_preset_whose_balanced_dimension_is_fixed_has_no_balance():
     assert StudySpec.parse({"preset": "methods"}).balance == "method"
-    assert StudySpec.parse({"preset": "methods", "base": {"method": "cwd"}}).balance is None
+    asked = StudySpec.parse({"preset": "methods", "base": {"method": "cwd"}})
+    assert asked.balance is None
+    assert list(asked.space) == ["lambda_cwd", "lr"]
+    asked.check()
 
 
 def test_the_preset_methods_tries_every_method_at_its_papers_weight_first():

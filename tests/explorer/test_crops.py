@@ -22,10 +22,11 @@ def test_a_fixed_crop_stays():
     assert [base[name] for name in CROPS] == [256, 512]
 
 
-def test_a_searched_crop_is_not_fixed():
+def test_a_searched_crop_is_not_fixed_and_the_teacher_keeps_the_sets():
     asked = spec({"data": "voc:/data/voc"}, {"crop_height": [256, 512], "lambda_kd": {"low": 0.1, "high": 1.0}})
     asked.check()
     assert "crop_height" not in asked.trial_base
+    assert [asked.trial_base["teacher_recipe"][name] for name in CROPS] == [512, 512]
     assert asked.trial_base["crop_width"] == 512
 
 

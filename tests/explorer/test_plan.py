@@ -63,7 +63,7 @@ def test_a_cached_teacher_costs_nothing(asked, timed, monkeypatch, tmp_path):
 def test_the_plan_is_shown_with_every_kind_and_the_sum(asked, timed):
     text = io.StringIO()
     plan.show(plan.plan(asked), asked, Console(file=text, width=160))
-    for word in ("fpn_r18:mbv3s", "cwd", "2000", "0.40", "search: 10 trainings, 3.00 hours", "At most 3.80 hours"):
+    for word in ("fpn_r18:mbv3s", "cwd", "2000", "0.40", "search: 10 trainings, 3.00 hours", "steps: 3.80 hours"):
         assert word in text.getvalue()
     assert "scaled" not in text.getvalue()
 

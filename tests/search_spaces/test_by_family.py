@@ -50,7 +50,22 @@ def test_what_is_no_recipe_of_a_family_is_refused(recipes, words):
         PAIRS.config({"pair": "fpn_r18:mit_b0"}, {"by_family": recipes})
 
 
+@pytest.mark.parametrize("recipes", [["CNN"], "CNN", {"CNN": None}])
+def test_a_space_is_checked_against_no_malformed_recipes(recipes):
+    space = SearchSpace.from_dict({"lr": {"low": 1e-4, "high": 1e-2, "log": True}})
+    with pytest.raises(ConfigError, match="must map families"):
+        space.check({"by_family": recipes})
+
+
 def test_a_dimension_that_a_family_fixes_is_refused():
     space = SearchSpace.from_dict({"lr": {"low": 1e-4, "high": 1e-2, "log": True}})
     with pytest.raises(ConfigError, match=r"lr is a dimension, but by_family fixes it to 0\.02 for CNN"):
         space.check({name: value for name, value in BASE.items() if name != "lr"})
+
+
+def test_two_students_that_learn_together_have_one_recipe():
+    """Else the other one's gain would compare two recipes."""
+    base = {"method": "collaborative", "by_family": RECIPES}
+    with pytest.raises(ConfigError, match="collaborative trains both students by one recipe"):
+        PAIRS.config({"pair": "fpn_r18:mit_b0"}, base)
+    assert PAIRS.config({"pair": "mit_b4:mit_b0"}, base).lr == 2e-4

@@ -71,6 +71,14 @@ def test_papers_weights_are_tried_first():
     assert tried == [(0.1, 1.0), (0.1, 10.0)]
 
 
+def test_a_fixed_field_goes_over_what_a_preset_says_of_families():
+    asked = StudySpec.parse({"preset": "paper-cityscapes", "base": {"lr": 0.005}})
+    pairs = asked.space["pair"]
+    configs = [asked.search_space.config({"pair": pair}, asked.trial_base) for pair in pairs]
+    assert {(config.lr, config.teacher_recipe.lr) for config in configs} == {(0.005, 0.005)}
+    assert {config.optimizer for config in configs} == {"sgd", "adamw"}
+
+
 def test_pairing_tries_every_pair_once():
     assert [point["pair"] for point in load("pairing").enqueue] == list(PAIRS)
 

@@ -35,7 +35,7 @@ OTHER = {
     "projector_width": {"projector_width": 16},
     "projector_kernel": {"projector_kernel": 3},
     "projector_tap": {"projector_tap": "stage2"},
-    "skd_grid": {"skd_grid": 3},
+    "skd_pool": {"skd_pool": 3},
     "ofa_eps": {"ofa_eps": 1.5},
     "region_size": {"region_size": 8},
     **{f"{name}_temperature": {f"{name}_temperature": 2.0} for name in ("cwd", "cirkd", "afdcd")},

@@ -49,6 +49,9 @@ class Own(Kd):
         super().__init__(*args, **kwargs)
         self.weights["loss_kd"] = self.config.own["alpha"]
 
+class Pair(Kd):
+    needs_peer = True
+
 def given(root: Path) -> SegDataset: return open_dataset(str(root))
 def either(root: Path = Path("nowhere")) -> SegDataset: return open_dataset(str(root))
 def alone() -> SegDataset: return open_dataset("earth")
@@ -81,11 +84,11 @@ def here(code, monkeypatch):
 
 
 @pytest.fixture
-def calls():
-    import mine_1
-
-    mine_1.calls.clear()
-    return mine_1.calls
+def calls(here):
+    find_method("mine_1:Own")  # imports it
+    found = sys.modules["mine_1"].calls
+    found.clear()
+    return found
 
 
 def test_a_loss_a_network_and_a_data_set_are_found_by_name(folder):
@@ -242,3 +245,8 @@ def test_a_trial_runs_on_own_loss_networks_and_data(small, folder, tmp_path, mon
     assert found.step == 6
     assert set(found.terms) == {"loss_task", "loss_kd"}
     assert found.grad_shares["loss_kd"] == 0.0  # its weight is own.alpha
+
+
+def test_a_loss_that_needs_a_second_student_is_refused():
+    with pytest.raises(ConfigError, match="a method of your own trains one"):
+        find_method("mine_1:Pair")

@@ -194,6 +194,8 @@ def state_goes_through_a_checkpoint(loss: Loss) -> None:
 
 def memory_is_linear_in_pixels(loss: Loss) -> None:
     """What is saved for the backward pass, at 4 times the pixels: at most twice 4 times as much."""
+    if not loss.kind.is_linear:
+        return
     small, large = (loss.case(times=times).saved_bytes() for times in (1, 2))
     ratio = large / small
     ensure(ratio <= 8, f"4 times the pixels save {ratio:.1f} times the bytes for the backward pass; linear is 4.")

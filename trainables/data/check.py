@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from trainables.data.dataset import SegDataset
+from trainables.data.dataset import Sample, SegDataset
+from trainables.errors import DataError
 
 THREADS = 8  # Pillow decodes outside Python's lock
 
@@ -17,8 +19,17 @@ def verify(dataset: SegDataset, splits: Iterable[str] = ("train", "val")) -> Non
     Pixels of images are not decoded: a torn image is reported when a trial first reads it.
 
     Raises:
-        DataError: the first fault, in the order of splits and names.
+        DataError: an empty split, or an image in two; else the first fault, in the order of splits and names.
     """
-    samples = [sample for split in splits for sample in dataset.samples(split)]
+    samples: list[Sample] = []
+    seen: dict[Path, str] = {}
+    for split in splits:
+        found = dataset.samples(split)
+        if not found:
+            raise DataError(f"split {split!r} of {dataset.root} is empty. It must hold images with labels.")
+        if twice := next((sample.image for sample in found if sample.image in seen), None):
+            raise DataError(f"{twice} is in {seen[twice]!r} and in {split!r}: a score on it would say nothing.")
+        seen |= {sample.image: split for sample in found}
+        samples += found
     with ThreadPoolExecutor(THREADS) as pool:
         deque(pool.map(dataset.check, samples), maxlen=0)

@@ -100,8 +100,10 @@ class SegDataset:
 
     @property
     def pad_id(self) -> int:
-        """An id of the files that means ignored: what a crop is padded with."""
-        return self.ignore_index if self.ids is None else min(k for k, v in self.ids.items() if v == self.ignore_index)
+        """An id of the files, or one that no file holds, that means ignored: what a crop is padded with."""
+        if self.ids is None:
+            return self.ignore_index
+        return next(number for number in range(256) if self.ids.get(number, self.ignore_index) == self.ignore_index)
 
     @cached_property
     def _table(self) -> Int64[Tensor, " ids"]:

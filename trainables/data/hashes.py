@@ -36,6 +36,7 @@ def file_hashes(paths: Sequence[Path], *, root: Path) -> list[str]:
     Raises:
         DataError: a file cannot be read.
     """
+    settled = time.time_ns() - _SETTLED_NS  # before anything is read, which may take minutes
     stamps = [_stamp(path) for path in paths]
     kept_at = default_cache() / "digests" / f"{digest(str(root.resolve()))}.json"
     large = sum(size for size, *_ in stamps) >= LEAST_BYTES
@@ -46,7 +47,6 @@ def file_hashes(paths: Sequence[Path], *, root: Path) -> list[str]:
         new = pool.map(_hash, [path for path, found in zip(paths, asked, strict=True) if found is None])
         hashes = [found if found is not None else next(new) for found in asked]
     if large and None in asked:
-        settled = time.time_ns() - _SETTLED_NS
         entries = zip(names, stamps, hashes, strict=True)
         _store(kept_at, {name: (stamp, value) for name, stamp, value in entries if max(stamp[1:]) < settled})
     return hashes

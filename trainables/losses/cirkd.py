@@ -91,7 +91,9 @@ class Cirkd(Tapped):
     Deviation: cells are averaged to at most 16 x 32 before they are compared, where the official code takes all, or 2 x
     2. The memories start empty, not random, and hold what a step compares with, all of it; a step compares before it
     writes, so that the order of a batch is inert. 16 pixels of each class are drawn a step, from the batch, not from
-    each image. The student's head is a 1x1 convolution, without the BatchNorm that ignored cells would enter.
+    each image. A region is the direction of its mean feature, not the mean of directions. The student's head is one 1x1
+    convolution, or none where the channels are as many: the official one is two with a BatchNorm, which ignored cells
+    would enter, and a ReLU between them.
     """
 
     zero_when_identical = frozenset({"loss_cirkd_batch", "loss_cirkd_pixel", "loss_cirkd_region"})

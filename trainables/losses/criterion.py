@@ -23,11 +23,13 @@ class Criterion(nn.Module):
             a measurement: shown, not trained on.
         needs_teacher: whether `teacher` is there, frozen; else it is None.
         needs_peer: whether `teacher` is another student instead, trained along; terms named peer_* are its own.
+        is_linear: whether memory is linear in pixels; where it is not, a docstring says what bounds it.
         zero_when_identical: terms that vanish where teacher and student have the same features and logits.
     """
 
     needs_teacher: ClassVar[bool] = True
     needs_peer: ClassVar[bool] = False
+    is_linear: ClassVar[bool] = True
     zero_when_identical: ClassVar[frozenset[str]] = frozenset()
     weights: dict[str, float]
 

@@ -28,6 +28,8 @@ def find_method(name: str) -> type[Criterion]:
         accepts=lambda found: own.is_subclass(found, Criterion),
         error=ConfigError,
     )
+    if found.needs_peer:
+        raise ConfigError(f"{name!r} needs another student, but a method of your own trains one. Set needs_peer False.")
     return found
 
 

@@ -14,25 +14,32 @@ from trainables.losses.features import unit
 from trainables.losses.grids import mean_over_valid
 from trainables.models.segmodel import Features
 
+NODES = (32, 64)
+"""Most rows and columns of nodes: what 2 x 2 pooling leaves of 64 x 128 cells. Memory is quadratic in nodes."""
+
 
 def skd_loss(
-    student: Float[Tensor, "b cs h w"], teacher: Float[Tensor, "b ct h w"], valid: Bool[Tensor, "b h w"], *, grid: int
+    student: Float[Tensor, "b cs h w"], teacher: Float[Tensor, "b ct h w"], valid: Bool[Tensor, "b h w"], *, pool: int
 ) -> Float[Tensor, ""]:
     """Squared difference of the cosines between any two nodes of an image, mean over pairs of nodes.
 
     L_skd = mean_{n,i,j} (cos(S_n,i, S_n,j) - cos(T_n,i, T_n,j))^2
 
-    Nodes are the maxima, channel by channel, of a `grid` x `grid` partition (or of the single cells, where there are
-    fewer). Channels may differ. The teacher gets no gradient. Memory is grid^4 an image.
+    Nodes are the maxima, channel by channel, of `pool` x `pool` cells; there are at least 2 x 2 of them (where there
+    are as many cells) and at most NODES. Channels may differ. The teacher gets no gradient.
 
-    Source: Liu et al. 2019 (SKD), Eq. 3-4, without their pixel-wise and adversarial parts. Their code pools half the
-    map's sides into a node: 2 x 2 nodes, the default of `skd_grid`.
-    Deviation: a node is the maximum over its valid cells; one without any takes no part.
+    Source: Liu et al. 2019 (SKD), Eq. 3-4, without their pixel-wise and adversarial parts.
+    Deviation: 2 x 2 pooling and the weight 10 are those of CIRKD's code; the authors' own pools half the map's sides
+    into a node. A node is the maximum over its valid cells; one without any takes no part.
     """
-    size = (min(grid, valid.shape[1]), min(grid, valid.shape[2]))
+    size = (_nodes(valid.shape[1], pool, NODES[0]), _nodes(valid.shape[2], pool, NODES[1]))
     present = F.adaptive_max_pool2d(valid[:, None].float(), size).flatten(1) > 0
     cosines = [_cosines(maps, valid, present, size) for maps in (student, teacher.detach())]
     return mean_over_valid((cosines[0] - cosines[1]).square(), present[:, :, None] & present[:, None, :])
+
+
+def _nodes(cells: int, pool: int, most: int) -> int:
+    return min(cells, max(2, cells // pool), most)
 
 
 def _cosines(
@@ -47,6 +54,7 @@ def _cosines(
 class Skd(Tapped):
     """lambda_skd * loss_skd on the tap, beside the task loss."""
 
+    is_linear = False
     zero_when_identical = frozenset({"loss_skd"})
     lambdas: ClassVar[dict[str, str]] = {"loss_skd": "lambda_skd"}
 
@@ -56,4 +64,4 @@ class Skd(Tapped):
         if "loss_skd" not in self.weights:
             return {}
         maps = self.align_taps(student, teacher, labels)
-        return {"loss_skd": skd_loss(maps.student, maps.teacher, maps.valid, grid=self.config.skd_grid)}
+        return {"loss_skd": skd_loss(maps.student, maps.teacher, maps.valid, pool=self.config.skd_pool)}

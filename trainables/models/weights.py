@@ -29,7 +29,7 @@ def read_encoder(encoder: str, where: str) -> dict[str, Tensor]:
     path = _file(encoder, Path(where).expanduser())
     try:
         tensors = load_state_dict(str(path))
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+    except (AttributeError, OSError, RuntimeError, SafetensorError, ValueError) as error:  # Attribute-: no mapping
         raise ModelError(f"{path} holds no weights: {' '.join(str(error).split())[:200]}") from None
     if encoder.startswith("tu-"):
         _check_timm(encoder, tensors, path)

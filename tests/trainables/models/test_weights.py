@@ -66,6 +66,13 @@ def test_weights_of_another_network_are_refused(tmp_path, mobilenet):
         build("fpn:resnet18", num_classes=3, encoder_weights=str(tmp_path / "m.safetensors"))
 
 
+@pytest.mark.parametrize("encoder", ["resnet18", f"tu-{TIMM}"])
+def test_a_file_of_something_else_than_named_tensors_is_one_sentence(tmp_path, encoder):
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(ModelError, match=r"list\.pth holds no weights"):
+        build(f"fpn:{encoder}", num_classes=3, encoder_weights=str(tmp_path / "list.pth"))
+
+
 def test_a_missing_or_damaged_file_is_one_sentence(tmp_path):
     with pytest.raises(ModelError, match=r"is no file and holds no resnet18\.safetensors"):
         build("fpn:resnet18", num_classes=3, encoder_weights=str(tmp_path))
