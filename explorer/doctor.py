@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from trainables.data.faults import ranges
+
 if TYPE_CHECKING:
     from trainables.data.doctor import Diagnosis, SplitFacts
 
@@ -33,7 +35,7 @@ def _split(facts: SplitFacts, found: Diagnosis) -> Iterator[str]:
     if facts.kinds:
         kinds = ", ".join(f"{kind} {count}" for kind, count in facts.kinds.most_common())
         ids = [number for number in range(256) if facts.counts[number]]
-        yield f"  masks: {kinds}; ids in the files: {_ranges(ids)}"
+        yield f"  masks: {kinds}; ids in the files: {ranges(ids)}"
     if total := int(facts.counts.sum()):
         yield f"  ignored: {100 * facts.ignored(found.dataset) / total:.1f} % of the pixels"
 
@@ -71,9 +73,3 @@ def _faults(found: Diagnosis) -> Iterator[str]:
         yield from (f"    {file}" for file in files[:MOST])
         if len(files) > MOST:
             yield f"    and {len(files) - MOST} more"
-
-
-def _ranges(numbers: list[int]) -> str:
-    from trainables.data.faults import ranges
-
-    return ranges(numbers)

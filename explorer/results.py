@@ -63,18 +63,13 @@ def load_frames(directory: Path) -> StudyFrames:
 def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     """One row a trial, columns as `dashboards.frames` lists them; gains against the matched student alone."""
     costs = studies["search"].user_attrs.get("costs", {})
-    rows = [_row(role, trial, costs) for role, study in studies.items() for trial in own(study)]
+    rows = [_row(role, trial, costs) for role, study in studies.items() for trial in warm.own(study)]
     if not rows:
         return blank("trials")
     columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind in ("int64", "float64")})
     return _with_gains(frame)
-
-
-def own(study: optuna.Study) -> list[FrozenTrial]:
-    """A study's trials without those of a warm start, which another sweep ran."""
-    return study.get_trials(deepcopy=False)[warm.count(study) :]
 
 
 def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -143,7 +138,7 @@ def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     rows = [
         (role, trial.number, step, value)
         for role, study in studies.items()
-        for trial in own(study)
+        for trial in warm.own(study)
         for step, value in sorted(_finite_values(trial).items())
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["curves"])).astype(COLUMNS["curves"])
@@ -178,7 +173,7 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
     }
     if teachers := studies["search"].user_attrs.get("teachers"):
         summary["teachers"] = ", ".join(f"{_shown(name)} {100 * score:.2f} %" for name, score in teachers.items())
-    if skipped := {str(name) for study in studies.values() for trial in own(study) for name in _skipped(trial)}:
+    if skipped := {str(name) for study in studies.values() for trial in warm.own(study) for name in _skipped(trial)}:
         first = _shown(min(skipped))
         summary["damaged files passed over"] = first if len(skipped) == 1 else f"{len(skipped)}, such as {first}"
     if len(best := search[search["state"] == "COMPLETE"].nlargest(1, "miou")):
@@ -193,7 +188,7 @@ def _skipped(trial: FrozenTrial) -> list[Any]:
 
 
 def _elapsed(studies: dict[Role, optuna.Study]) -> float:
-    every = [trial for study in studies.values() for trial in own(study)]
+    every = [trial for study in studies.values() for trial in warm.own(study)]
     starts = [trial.datetime_start for trial in every if trial.datetime_start]
     ends: list[datetime] = [trial.datetime_complete for trial in every if trial.datetime_complete]
     return (max(ends) - min(starts)).total_seconds() if ends and starts else 0.0

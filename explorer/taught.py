@@ -30,7 +30,7 @@ def frame(studies: dict[Role, optuna.Study], root: Path | str) -> pd.DataFrame:
     rows = [
         (role, trial.number, *row)
         for role, study in studies.items()
-        for trial in study.get_trials(deepcopy=False)[warm.count(study) :]
+        for trial in warm.own(study)
         if trial.user_attrs.get("method") == "collaborative"
         for row in _rows(root, trial_directory(role, trial.number), max(trial.intermediate_values, default=0))
     ]

@@ -64,6 +64,11 @@ def count(study: optuna.Study) -> int:
     return int(study.user_attrs.get(WARM, {}).get("count", 0))
 
 
+def own(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials of this sweep, by number."""
+    return study.get_trials(deepcopy=False)[count(study) :]
+
+
 def probes(study: optuna.Study) -> frozenset[int]:
     """Which of this sweep's trials, counted from 0, are probes; decided at its start."""
     return frozenset(study.user_attrs.get(PROBES, ()))

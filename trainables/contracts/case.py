@@ -63,18 +63,8 @@ class Case:
         return [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(self.leaves(), found, strict=True)]
 
     def saved_bytes(self) -> int:
-        """Bytes of the distinct storages that a call keeps for the backward pass."""
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            terms = self.terms()
-        del terms  # until here nothing that was kept could be freed
-        return sum(kept.values())
+        """Of a call."""
+        return saved_bytes(self.terms)
 
     def changed(self, change: Change, *, labels: Tensor | None = None) -> Case:
         """The same criterion on the maps after `change`, as new leaves."""
@@ -132,6 +122,21 @@ class Loss:
             guides = tiny.features(guide, logits=grid, taps=grid, seed=1 if alike else 2)
         labels = tiny.random_labels(2, *grid) if labels is None else labels
         return warmed(Case(criterion, maps, guides, labels).changed(change))
+
+
+def saved_bytes(compute: Callable[[], object]) -> int:
+    """Bytes of the distinct storages that autograd keeps for the backward pass of what `compute` returns."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = compute()
+    del result  # until here nothing that was kept could be freed
+    return sum(kept.values())
 
 
 def warmed(case: Case) -> Case:

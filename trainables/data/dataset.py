@@ -146,10 +146,7 @@ class SegDataset:
     def _label(self, sample: Sample, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
         label = read_mask(sample.label)
         if label.shape != size:
-            raise DataError(
-                f"{sample.image} is {size[1]}x{size[0]} but {sample.label} is {label.shape[1]}x{label.shape[0]} "
-                "(width x height). Both must have one size."
-            )
+            raise DataError(unequal(sample, size, label.shape))
         check_ids(label, sample.label, known=self.known_ids, rule=self.id_rule)
         return label
 
@@ -174,6 +171,12 @@ class Source(NamedTuple):
 
     read: Reader
     root: Path | None
+
+
+def unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+    """The sentence for two files of different (height, width)."""
+    sizes = f"{image[1]}x{image[0]} but {sample.label} is {mask[1]}x{mask[0]}"
+    return f"{sample.image} is {sizes} (width x height). Both must have one size."
 
 
 def faulty(sample: Sample, error: DataError) -> str:

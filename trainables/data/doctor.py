@@ -20,7 +20,7 @@ from PIL import Image
 from trainables.data.advice import advice
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import THREADS
-from trainables.data.dataset import Sample, SegDataset
+from trainables.data.dataset import Sample, SegDataset, unequal
 from trainables.data.images import image_size, read_image
 from trainables.data.masks import check_ids, mask_kind, read_mask
 from trainables.errors import DataError
@@ -158,7 +158,7 @@ def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
         mask = read_mask(sample.label)
         kind, counts = mask_kind(sample.label), np.array(Image.fromarray(mask).histogram(), np.int64)
         if size is not None and mask.shape != size:
-            faults.append((SIZE, _unequal(sample, size, mask.shape)))
+            faults.append((SIZE, unequal(sample, size, mask.shape)))
         check_ids(
             np.flatnonzero(counts).astype(np.uint8)[None], sample.label, known=_known(dataset), rule=dataset.id_rule
         )
@@ -201,11 +201,6 @@ def _known(dataset: SegDataset) -> Bool[np.ndarray, " ids"]:
 def _stored(dataset: SegDataset, number: int) -> list[int]:
     """Ids in the files that mean a class, or ignored."""
     return [number] if dataset.ids is None else [stored for stored, to in dataset.ids.items() if to == number]
-
-
-def _unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
-    sizes = f"{image[1]}x{image[0]} but {sample.label} is {mask[1]}x{mask[0]}"
-    return f"{sample.image} is {sizes} (width x height). Both must have one size."
 
 
 def _twins(dataset: SegDataset, splits: Iterable[str]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+
+from trainables.contracts import case
 
 IGNORE = 255
 
@@ -121,15 +122,11 @@ def saved_bytes():
     """saved_bytes(compute): bytes of the distinct tensors that autograd keeps for the backward pass."""
 
     def measure(compute):
-        kept = {}
+        def result():
+            found = compute()
+            assert found.requires_grad
+            return found
 
-        def pack(tensor):
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            result = compute()
-        assert result.requires_grad
-        return sum(kept.values())
+        return case.saved_bytes(result)
 
     return measure
