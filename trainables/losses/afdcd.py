@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from trainables.errors import ModelError
 from trainables.losses.distilled import Tapped
+from trainables.losses.features import drawn
 from trainables.losses.fitnet import fitnet_loss
 from trainables.losses.grids import mean_over_valid
 from trainables.models.segmodel import Features, SegModel
@@ -123,7 +124,7 @@ class Afdcd(Tapped):
         if not self.lambdas.keys() & self.weights.keys():
             return {}
         maps, terms = self.align_taps(student, teacher, labels), {}
-        kept = (torch.rand(maps.valid.shape[1:]) < 1 - MASKED).to(maps.valid.device)
+        kept = drawn(*maps.valid.shape[1:], device=maps.valid.device) < 1 - MASKED
         restored = self.decoder(self.projector(maps.student).masked_fill(~(maps.valid & kept)[:, None], 0.0))
         if "loss_afdcd_feature" in self.weights:
             terms["loss_afdcd_feature"] = fitnet_loss(restored, maps.teacher, maps.valid)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.losses.distilled import Tapped
-from trainables.losses.features import Aligned, class_means, masked_kl, members, unit
+from trainables.losses.features import Aligned, class_means, drawn, masked_kl, members, unit
 from trainables.losses.grids import mean_over_valid
 from trainables.losses.memory import ClassMemory
 from trainables.models.segmodel import Features, SegModel
@@ -147,7 +147,7 @@ def draw_pixels(
 ) -> tuple[Float[Tensor, "k n c"], Bool[Tensor, "k n"]]:
     """At most PIXELS_A_STEP random directions of each class, and which of them there are; the draw is the CPU's."""
     by_class = member.transpose(0, 1).flatten(1) > 0
-    scores = torch.rand(by_class.shape[1]).to(by_class.device)
+    scores = drawn(by_class.shape[1], device=by_class.device)
     best = torch.where(by_class, scores, -1.0).topk(min(PIXELS_A_STEP, len(scores)), dim=1)
     cells = features.shape[2]
     chosen = features[best.indices // cells, :, best.indices % cells]

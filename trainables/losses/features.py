@@ -36,6 +36,12 @@ def align(
     return Aligned(to_grid(student, grid), to_grid(teacher, grid), small, small != ignore_index)
 
 
+def drawn(*shape: int, device: torch.device) -> Float[Tensor, "*shape"]:
+    """Uniform numbers in [0, 1) of the CPU's generator, the same on every device; nothing waits for them to arrive."""
+    numbers = torch.rand(shape)
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers
+
+
 def unit(vectors: Float[Tensor, "*shape"], *, dim: int) -> Float[Tensor, "*shape"]:
     """Vectors along `dim` at length 1. One shorter than EPS becomes 0 and gets no gradient: 1/|x| would explode."""
     length = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)

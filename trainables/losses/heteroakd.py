@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from trainables.losses.grids import labels_on_grid, mean_over_valid, to_grid
 from trainables.losses.kd import Kd
+from trainables.losses.kernel import Switches, check_kernel, pick_kernel
+from trainables.losses.lean import lean_terms
 from trainables.models.projector import projector
 from trainables.models.segmodel import Features, SegModel
 from trainables.models.taps import check_tap
@@ -96,6 +98,7 @@ class HeteroAkd(Kd):
     def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:
         super().__init__(*args, student=student, teacher=teacher, **kwargs)
         config = self.config
+        check_kernel(config, config.device)
         check_tap(config, student=student, teacher=teacher)
         self.weights |= {"loss_hakd": config.lambda_hakd, "loss_proj": config.lambda_proj}
         shape = {"depth": config.projector_depth, "width": config.projector_width, "kernel": config.projector_kernel}
@@ -112,23 +115,37 @@ class HeteroAkd(Kd):
         proj_student = self.student_projector(student.taps[tap]).float()
         grid = (proj_student.shape[-2], proj_student.shape[-1])
         proj_teacher = to_grid(self.teacher_projector(teacher.taps[tap].detach()), grid)
-        labels = labels_on_grid(labels, grid)
-        valid = labels != self.ignore_index
-        bce_teacher, bce_student = label_bce(proj_teacher, labels), label_bce(proj_student, labels)
-        terms["loss_proj"] = mean_over_valid((bce_teacher + bce_student).mean(dim=1), valid)
-        with torch.no_grad():
-            hybrid = self._target(proj_teacher, proj_student, bce_teacher, bce_student)
-            weight = self._weight(bce_student, label_bce(hybrid, labels), valid)
-        terms["loss_hakd"] = hakd_loss(proj_student, hybrid, weight, valid, temperature=self.config.temperature)
+        projected = proj_teacher, proj_student, labels_on_grid(labels, grid)
+        terms["loss_proj"], terms["loss_hakd"] = self._projected(*projected)
         return terms
 
-    def _target(self, proj_teacher: Z, proj_student: Z, bce_teacher: Z, bce_student: Z) -> Z:
-        if not self.config.kmm:
-            return proj_teacher
-        return knowledge_mixing(proj_teacher, proj_student, bce_teacher, bce_student)
+    def _projected(
+        self, proj_teacher: Z, proj_student: Z, labels: Int[Tensor, "b h w"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """loss_proj and loss_hakd, by the kernel that the config asks for."""
+        config = self.config
+        switches = Switches(self.ignore_index, config.temperature, config.kmm, config.kem)
+        kernel = pick_kernel(config, num_classes=self.num_classes, device=proj_student.device)
+        if kernel == "plain":
+            return plain_terms(proj_teacher, proj_student, labels, switches, kem_axis=config.kem_axis)
+        if kernel == "lean":
+            return lean_terms(proj_teacher, proj_student, labels, switches)
+        from trainables.losses.triton_hakd import triton_terms
 
-    def _weight(self, bce_student: Z, bce_hybrid: Z, valid: Bool[Tensor, "b h w"]) -> Z:
-        """KEM's weights, or 1 everywhere without it: plain cross-entropy."""
-        if not self.config.kem:
-            return torch.ones_like(bce_student)
-        return knowledge_evaluation(bce_student, bce_hybrid, valid, axis=self.config.kem_axis)
+        return triton_terms(proj_teacher, proj_student, labels, switches)
+
+
+def plain_terms(
+    proj_teacher: Z, proj_student: Z, labels: Int[Tensor, "b h w"], switches: Switches, *, kem_axis: str = "class"
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """loss_proj and loss_hakd term by term: the oracle of the kernels."""
+    valid = labels != switches.ignore_index
+    bce_teacher, bce_student = label_bce(proj_teacher, labels), label_bce(proj_student, labels)
+    loss_proj = mean_over_valid((bce_teacher + bce_student).mean(dim=1), valid)
+    with torch.no_grad():
+        hybrid, weight = proj_teacher, torch.ones_like(bce_student)  # without KEM: plain cross-entropy
+        if switches.kmm:
+            hybrid = knowledge_mixing(proj_teacher, proj_student, bce_teacher, bce_student)
+        if switches.kem:
+            weight = knowledge_evaluation(bce_student, label_bce(hybrid, labels), valid, axis=kem_axis)
+    return loss_proj, hakd_loss(proj_student, hybrid, weight, valid, temperature=switches.temperature)

@@ -20,12 +20,12 @@ SWITCHES = [
 ]
 
 
-@pytest.fixture
-def criterion(small, network, teacher):
+@pytest.fixture(params=["plain", "auto"])
+def criterion(request, small, network, teacher):
     """Of config fields: a HeteroAkd with depth-1 projectors."""
 
     def make(**fields):
-        config = small(method="heteroakd", projector_tap="stage3", **fields)
+        config = small(method="heteroakd", projector_tap="stage3", hakd_kernel=request.param, **fields)
         torch.manual_seed(0)
         return HeteroAkd(config, student=network(), teacher=teacher, num_classes=5, ignore_index=255)
 

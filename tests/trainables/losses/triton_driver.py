@@ -1,0 +1,99 @@
+"""Run in a process of its own, since Triton reads TRITON_INTERPRET when it is imported. Prints JSON.
+
+`interpret`: the kernels on the CPU; how far each case is from the plain form, values and gradients, in shares of the
+largest number. `compile`: what each kernel compiles to for a GPU that need not be there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+import triton
+from jaxtyping import install_import_hook
+
+install_import_hook(["trainables.losses"], "beartype.beartype")  # as in the tests' own process
+
+from trainables.losses import triton_hakd  # noqa: E402
+from trainables.losses.heteroakd import plain_terms  # noqa: E402
+from trainables.losses.kernel import Switches  # noqa: E402
+
+CASES = {  # classes, size of Z, temperature, kmm, kem
+    "2 classes": (2, 3, 1.0, True, True),
+    "no KEM": (7, 3, 4.0, True, False),
+    "no KMM": (19, 3, 1.0, False, True),
+    "huge": (19, 1e4, 4.0, True, True),
+    "150 classes": (150, 3, 4.0, True, True),
+    "huge, neither": (150, 1e4, 1.0, False, False),
+}
+
+
+def maps(classes, scale):
+    """Of more pixels than a program takes."""
+    rng = torch.Generator().manual_seed(classes)
+    z = [(scale * torch.randn(2, classes, 9, 8, generator=rng)).requires_grad_() for _ in range(2)]
+    labels = torch.randint(0, classes, (2, 9, 8), generator=rng)
+    labels[torch.rand(labels.shape, generator=rng) < 0.2] = 255
+    return *z, labels
+
+
+def found(terms, teacher, student, labels, switches):
+    proj, hakd = terms(teacher, student, labels, switches)
+    of_proj = torch.autograd.grad(proj, (teacher, student), retain_graph=True)
+    to_teacher, to_student = torch.autograd.grad(hakd, (teacher, student), retain_graph=True, allow_unused=True)
+    assert to_teacher is None or (to_teacher == 0).all()
+    both = torch.autograd.grad(proj + 2 * hakd, (teacher, student))
+    return [proj.detach(), hakd.detach(), *of_proj, to_student, *both]
+
+
+def distance(inputs, switches, *, mine=None):
+    pairs = zip(
+        found(triton_hakd.triton_terms, *(mine or inputs), switches),
+        found(plain_terms, *inputs, switches),
+        strict=True,
+    )
+    return max(((one - plain).abs().max() / plain.abs().max()).item() for one, plain in pairs)
+
+
+def interpret():
+    distances = {}
+    for name, (classes, scale, *rest) in CASES.items():
+        distances[name] = distance(maps(classes, scale), Switches(255, *rest))
+    switches, inputs = Switches(255, 2.0, True, True), maps(7, 3)
+    last = [each.detach().to(memory_format=torch.channels_last).requires_grad_() for each in inputs[:2]]
+    distances["channels_last"] = distance(inputs, switches, mine=(last[0], last[1], inputs[2]))
+    wide = torch.zeros(2, 7, 9, 16)
+    wide[..., ::2] = inputs[0].detach()
+    strided = wide[..., ::2].requires_grad_()
+    distances["strided"] = distance(inputs, switches, mine=(strided, inputs[1], inputs[2]))
+    terms = triton_hakd.triton_terms(*inputs[:2], torch.full_like(inputs[2], 255), switches)
+    gradients = torch.autograd.grad(terms[0] + terms[1], inputs[:2])
+    unlabelled = [abs(each).max().item() for each in (*terms, *gradients)]
+    return {"distances": distances, "unlabelled": unlabelled, "works": triton_hakd.works(torch.device("cpu"))}
+
+
+def compile_for(capability):
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    fixed = {"KMM": True, "KEM": True, "CLASSES": 32, "PIXELS": 64, "PROJ": True, "HAKD": True}
+    options = {"num_warps": triton_hakd.WARPS, "enable_fp_fusion": True}
+    sizes = {}
+    for kernel in (triton_hakd._forward, triton_hakd._backward):
+        constants = {name: fixed[name] for name in kernel.arg_names if name in fixed}
+        signature = {name: type_of(name) for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+        target = GPUTarget("cuda", capability, 32)
+        sizes[kernel.__name__] = len(triton.compile(source, target=target, options=options).asm["cubin"])
+    return sizes
+
+
+def type_of(name):
+    if name.endswith("_at"):
+        return "*i64" if name == "labels_at" else "*fp32"
+    return "fp32" if name == "sharpness" else "i32"
+
+
+if __name__ == "__main__":
+    print(json.dumps(interpret() if sys.argv[1] == "interpret" else compile_for(90)))

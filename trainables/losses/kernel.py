@@ -1,0 +1,76 @@
+"""Which form of loss_proj and loss_hakd is computed: term by term, in one pass, or by a Triton kernel."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from typing import NamedTuple
+
+import torch
+
+from trainables.config import TrialConfig
+from trainables.errors import ConfigError
+
+MOST_CLASSES = 1024
+"""A Triton program holds all classes of a pixel; beyond this `auto` takes the lean form."""
+
+
+class Switches(NamedTuple):
+    """What all forms read.
+
+    Attributes:
+        temperature: of both softmaxes.
+        kmm: whether the target is mixed; else it is Z_T.
+        kem: whether classes are weighed; else uniformly.
+    """
+
+    ignore_index: int
+    temperature: float
+    kmm: bool
+    kem: bool
+
+
+def pick_kernel(config: TrialConfig, *, num_classes: int, device: torch.device) -> str:
+    """plain, lean or triton; `auto` is triton on CUDA where it is installed and works, else lean.
+
+    KEM over space is always plain: its softmax needs every pixel's error before it has the first weight.
+
+    Raises:
+        ConfigError: as `check_kernel`.
+    """
+    if config.kem and config.kem_axis == "space":
+        return "plain"
+    if config.hakd_kernel != "auto":
+        check_kernel(config, device.type)
+        return config.hakd_kernel
+    fits = device.type == "cuda" and num_classes <= MOST_CLASSES
+    return "triton" if fits and has_triton() and _triton_works(device) else "lean"
+
+
+def check_kernel(config: TrialConfig, device_type: str) -> None:
+    """Refuse triton where it cannot run.
+
+    Args:
+        device_type: auto is taken for a GPU.
+
+    Raises:
+        ConfigError: it is not installed, or there is a CPU alone (unless Triton interprets).
+    """
+    if config.hakd_kernel != "triton":
+        return
+    if not has_triton():
+        raise ConfigError("hakd_kernel is 'triton', but the package triton is not installed here. Use auto or lean.")
+    if device_type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ConfigError("hakd_kernel is 'triton', but the device is a CPU. Use auto or lean.")
+
+
+@functools.cache
+def has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def _triton_works(device: torch.device) -> bool:
+    from trainables.losses.triton_hakd import works  # not above: it is optional, and takes a second
+
+    return works(device)
