@@ -18,6 +18,9 @@ install_import_hook(
         "trainables.evaluate",
         "trainables.state",
         "trainables.checkpoint",
+        "trainables.teacher_cache",
+        "trainables.entries",
+        "trainables.guide",
     ],
     "beartype.beartype",
 )

@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables.config import Recipe
+from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
-from trainables.data.loader import eval_batches, train_batches
+from trainables.data.feed import feed
+from trainables.data.loader import eval_batches
 from trainables.errors import DataError
 
 NAMES = ["cityscapes", "voc", "ade20k", "camvid"]
@@ -116,10 +117,11 @@ def test_evaluation_sees_classes(dataset, name):
 
 def test_training_sees_classes_and_padding_is_ignored(dataset, name):
     """Without scaling or flips a crop of 128 holds the 96x64 image; what is beyond it was padded."""
-    recipe = Recipe(steps=4, batch_size=2, crop_height=128, crop_width=128, scale_min=1, scale_max=1, flip_horizontal=0)
+    exact = {"scale_min": 1, "scale_max": 1, "flip_horizontal": 0}
+    config = TrialConfig(method="task", steps=4, batch_size=2, crop_height=128, crop_width=128, **exact)
     expected = [by_hand(name, stored(sample)) for sample in dataset.samples("train")]
-    for _, labels in train_batches(dataset, recipe):
-        for label in labels.numpy():
+    for batch in feed(dataset, config, device=torch.device("cpu")):
+        for label in batch.labels.numpy():
             assert any(np.array_equal(label[:64, :96], one) for one in expected)
             assert (label[64:] == 255).all()
             assert (label[:, 96:] == 255).all()
@@ -127,9 +129,10 @@ def test_training_sees_classes_and_padding_is_ignored(dataset, name):
 
 def test_a_crop_mapped_after_resizing_is_the_crop_of_the_mapped_label(dataset, name):
     """Labels are resampled by nearest: no id appears that was not there, so every class of a crop is in its set."""
-    recipe = Recipe(steps=3, batch_size=4, crop_height=64, crop_width=64)
+    config = TrialConfig(method="task", steps=3, batch_size=4, crop_height=64, crop_width=64)
     classes = {*EXPECTED[name].values(), 255}
-    assert all(set(labels.unique().tolist()) <= classes for _, labels in train_batches(dataset, recipe))
+    batches = feed(dataset, config, device=torch.device("cpu"))
+    assert all(set(batch.labels.unique().tolist()) <= classes for batch in batches)
 
 
 def test_an_image_without_label_is_refused(dataset, name, root):

@@ -7,20 +7,25 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables.config import Recipe, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches, train_batches
 from trainables.data.order import images_from, view_rng
 from trainables.data.transforms import augment
 from trainables.errors import DataError
 
-RECIPE = Recipe(steps=6, batch_size=3, crop_height=32, crop_width=32, seed=4)
+CONFIG = TrialConfig(method="task", steps=6, batch_size=3, crop_height=32, crop_width=32, seed=4)
+
+
+def change(config, **fields):
+    return TrialConfig(**{**config.model_dump(), **fields})
 
 
 def same(one, other):
-    one, other = list(one), list(other)
+    """Two streams, to the last bit."""
+    one, other = ([part for taken in stream for part in taken] for stream in (one, other))
     return len(one) == len(other) and all(
-        torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True)
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(one, other, strict=True)
     )
 
 
@@ -29,33 +34,38 @@ def dataset(tree):
     return open_dataset(str(tree))
 
 
-def test_batches_are_uint8_images_and_int64_labels(dataset):
-    batches = list(train_batches(dataset, RECIPE))
+def test_batches_are_8_bit_images_and_ids(dataset):
+    batches = list(train_batches(dataset, CONFIG))
     assert len(batches) == 6
-    for images, labels in batches:
+    for images, ids, entries in batches:
         assert (images.dtype, tuple(images.shape)) == (torch.uint8, (3, 3, 32, 32))
-        assert (labels.dtype, tuple(labels.shape)) == (torch.int64, (3, 32, 32))
+        assert (ids.dtype, tuple(ids.shape)) == (torch.uint8, (3, 32, 32))
+        assert entries is None
 
 
 @pytest.mark.parametrize("start_step", [0, 1, 4, 6])
-def test_a_resumed_stream_is_the_tail_of_the_whole_one(dataset, tree, start_step):
-    whole = list(train_batches(dataset, RECIPE))
-    assert same(train_batches(open_dataset(str(tree)), RECIPE, start_step=start_step), whole[start_step:])
+@pytest.mark.parametrize("fields", [{}, {"views": 2}, {"augment_on": "device"}], ids=str)
+def test_a_resumed_stream_is_the_tail_of_the_whole_one(dataset, tree, start_step, fields):
+    config = change(CONFIG, **fields)
+    whole = list(train_batches(dataset, config))
+    assert same(train_batches(open_dataset(str(tree)), config, start_step=start_step), whole[start_step:])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 and later
-def test_two_worker_processes_give_the_same_stream(dataset):
-    assert same(train_batches(dataset, RECIPE, num_workers=2), train_batches(dataset, RECIPE))
+@pytest.mark.parametrize("fields", [{}, {"views": 2, "augment_on": "device"}], ids=str)
+def test_two_worker_processes_give_the_same_stream(dataset, fields):
+    config = change(CONFIG, **fields)
+    assert same(train_batches(dataset, config, num_workers=2), train_batches(dataset, config))
 
 
 def test_two_seeds_give_two_streams(dataset):
-    other = Recipe(**{**RECIPE.model_dump(), "seed": 5})
-    assert not same(train_batches(dataset, RECIPE), train_batches(dataset, other))
+    other = change(CONFIG, seed=5)
+    assert not same(train_batches(dataset, CONFIG), train_batches(dataset, other))
 
 
 def test_the_budget_does_not_change_the_stream(dataset):
-    longer = Recipe(**{**RECIPE.model_dump(), "steps": 8})
-    assert same(train_batches(dataset, RECIPE), list(train_batches(dataset, longer))[:6])
+    longer = change(CONFIG, steps=8)
+    assert same(train_batches(dataset, CONFIG), list(train_batches(dataset, longer))[:6])
 
 
 def test_every_image_comes_once_an_epoch_in_a_new_order():
@@ -78,11 +88,11 @@ def test_global_random_state_is_neither_read_nor_changed(dataset, num_workers):
 
     torch.manual_seed(1)
     before = state()
-    first = list(train_batches(dataset, RECIPE, num_workers=num_workers))
+    first = list(train_batches(dataset, CONFIG, num_workers=num_workers))
     list(eval_batches(dataset, "val", 2))
     assert state() == before
     torch.manual_seed(2)
-    assert same(train_batches(dataset, RECIPE, num_workers=num_workers), first)
+    assert same(train_batches(dataset, CONFIG, num_workers=num_workers), first)
 
 
 def test_evaluation_gives_whole_images_in_order_grouped_by_size(tree):
@@ -116,12 +126,12 @@ def test_a_torn_image_ends_the_stream_with_one_sentence(dataset, num_workers):
     path = dataset.samples("train")[2].image
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError) as caught:
-        list(train_batches(dataset, RECIPE, num_workers=num_workers))
+        list(train_batches(dataset, CONFIG, num_workers=num_workers))
     assert str(caught.value).startswith(f"{path} cannot be decoded: ")
     assert "\n" not in str(caught.value)
 
 
-TOLERANT = TrialConfig(**RECIPE.model_dump(), on_corrupt="skip")
+TOLERANT = change(CONFIG, on_corrupt="skip")
 
 
 def tear(path):
@@ -144,8 +154,8 @@ def test_a_damaged_samples_place_is_taken_by_the_next_of_its_epoch(dataset, tree
         index = order[position % 5] if order[position % 5] != number else order[(position + 1) % 5]
         image, label = intact.read(samples[index])
         rng = np.random.default_rng([1, 4, position])
-        expected.append(augment(image, label, RECIPE, rng, ignore_index=255))
-    found = [view for batch in train_batches(dataset, TOLERANT) for view in zip(*batch, strict=True)]
+        expected.append(augment(image, label, CONFIG, rng, pad_id=255))
+    found = [view for batch in train_batches(dataset, TOLERANT) for view in zip(batch.images, batch.ids, strict=True)]
     assert same(found, expected)
     assert dataset.take_skipped() == [path]
 
@@ -184,7 +194,7 @@ def test_a_set_without_a_readable_sample_ends_the_stream(dataset, tree, num_work
 def test_a_torn_file_ends_the_trial_unless_told_otherwise(dataset):
     path = tear(dataset.samples("train")[0].image)
     with pytest.raises(DataError, match=path):
-        list(train_batches(dataset, TrialConfig(**RECIPE.model_dump())))
+        list(train_batches(dataset, CONFIG))
     assert dataset.take_skipped() == []
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables.config import Recipe
+from trainables.config import TrialConfig
 from trainables.data.cache import SampleCache
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
-from trainables.data.loader import train_batches
+from trainables.data.feed import feed
 from trainables.data.masks import read_mask
 from trainables.errors import DataError
 
@@ -214,9 +214,11 @@ def test_a_set_whose_files_hold_no_ignored_id_is_padded_with_ignored_pixels(tree
     """Ids 0-6 are classes in another order; 64x48 images of which a crop of 96 has to be padded."""
     plain = open_dataset(str(tree))
     dataset = replace(plain, ids={number: 6 - number for number in range(7)})
-    recipe = Recipe(steps=1, batch_size=2, crop_height=96, crop_width=96, scale_min=1.0, scale_max=1.0)
-    ((_, labels),) = train_batches(dataset, recipe)
-    ((_, expected),) = train_batches(plain, recipe)
+    crop = {"crop_height": 96, "crop_width": 96, "scale_min": 1.0, "scale_max": 1.0}
+    config = TrialConfig(method="task", steps=1, batch_size=2, **crop)
+    (labels,), (expected,) = (
+        [batch.labels for batch in feed(one, config, device=torch.device("cpu"))] for one in (dataset, plain)
+    )
     assert (labels == 255).sum() == 2 * (96 * 96 - 48 * 64)
     assert torch.equal(labels[labels != 255], 6 - expected[expected != 255])
 

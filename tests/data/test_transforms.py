@@ -23,7 +23,7 @@ def coordinates(height, width):
 
 def views(image, label, recipe, count=40):
     for seed in range(count):
-        yield augment(image, label, recipe, np.random.default_rng(seed), ignore_index=255)
+        yield augment(image, label, recipe, np.random.default_rng(seed), pad_id=255)
 
 
 def test_at_scale_one_a_view_is_a_slice():
@@ -31,7 +31,7 @@ def test_at_scale_one_a_view_is_a_slice():
     for out, out_label in views(image, label, PLAIN):
         left, top = int(out[0, 0, 0]), int(out[1, 0, 0])
         assert torch.equal(out, image[:, top : top + 32, left : left + 64])
-        assert torch.equal(out_label, label[top : top + 32, left : left + 64].long())
+        assert torch.equal(out_label, label[top : top + 32, left : left + 64])
 
 
 def test_every_offset_is_reached_the_last_too():
@@ -73,7 +73,7 @@ def test_a_view_is_the_crop_of_the_whole_scaled_image():
     for out, out_label in views(image, label, change(PLAIN, scale_min=2, scale_max=2), count=5):
         slices = [(top, left) for top in range(0, 89, 2) for left in range(0, 77, 2)]
         ids = label.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1)
-        ((top, left),) = [(t, c) for t, c in slices if torch.equal(out_label, ids[t : t + 32, c : c + 64].long())]
+        ((top, left),) = [(t, c) for t, c in slices if torch.equal(out_label, ids[t : t + 32, c : c + 64])]
         expected = whole[:, top + 1 : top + 31, left + 1 : left + 63]
         assert (out[:, 1:-1, 1:-1].float() - expected).abs().max() <= 1
 
@@ -94,13 +94,13 @@ def test_no_new_ids_appear():
         assert set(out.unique().tolist()) <= {0, 6, 255}
 
 
-@pytest.mark.parametrize("ignore_index", [255, 200])
-def test_padding_is_ignored_and_of_the_mean_colour(ignore_index):
+@pytest.mark.parametrize("pad_id", [255, 200])
+def test_padding_is_ignored_and_of_the_mean_colour(pad_id):
     image, label = coordinates(20, 80)
-    out, out_label = augment(image, label, PLAIN, np.random.default_rng(0), ignore_index=ignore_index)
+    out, out_label = augment(image, label, PLAIN, np.random.default_rng(0), pad_id=pad_id)
     assert out.shape == (3, 32, 64)
-    assert (out_label[20:] == ignore_index).all()
-    assert (out_label[:20] != ignore_index).all()
+    assert (out_label[20:] == pad_id).all()
+    assert (out_label[:20] != pad_id).all()
     assert (out[:, 20:] == torch.tensor(PAD_COLOUR).reshape(3, 1, 1)).all()
     assert normalize(out[None])[0, :, 20:].abs().max() < 0.02
 
@@ -108,7 +108,7 @@ def test_padding_is_ignored_and_of_the_mean_colour(ignore_index):
 def test_an_image_smaller_than_the_crop_is_scaled_whole():
     image, label = coordinates(20, 30)
     _, out_label = augment(
-        image, label, change(PLAIN, scale_min=0.5, scale_max=0.5), np.random.default_rng(0), ignore_index=255
+        image, label, change(PLAIN, scale_min=0.5, scale_max=0.5), np.random.default_rng(0), pad_id=255
     )
     assert (out_label != 255).sum() == 10 * 15
 
@@ -127,8 +127,8 @@ def test_crops_do_not_depend_on_jitter_and_every_recipe_draws_as_much():
     recipe = Recipe(crop_height=32, crop_width=64)
     for seed in range(10):
         plain, jittered = np.random.default_rng(seed), np.random.default_rng(seed)
-        out, out_label = augment(image, label, recipe, plain, ignore_index=255)
-        other, other_label = augment(image, label, change(recipe, color_jitter=0.5), jittered, ignore_index=255)
+        out, out_label = augment(image, label, recipe, plain, pad_id=255)
+        other, other_label = augment(image, label, change(recipe, color_jitter=0.5), jittered, pad_id=255)
         assert torch.equal(out_label, other_label)
         assert not torch.equal(out, other)
         assert plain.random() == jittered.random()
@@ -137,7 +137,7 @@ def test_crops_do_not_depend_on_jitter_and_every_recipe_draws_as_much():
 def test_jitter_leaves_the_padding_and_the_source_alone():
     image, label = coordinates(20, 80)
     before = image.clone()
-    out, _ = augment(image, label, change(PLAIN, color_jitter=0.9), np.random.default_rng(3), ignore_index=255)
+    out, _ = augment(image, label, change(PLAIN, color_jitter=0.9), np.random.default_rng(3), pad_id=255)
     assert (out[:, 20:] == torch.tensor(PAD_COLOUR).reshape(3, 1, 1)).all()
     assert torch.equal(image, before)
 

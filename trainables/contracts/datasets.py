@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from trainables.config import Recipe
+from trainables.config import TrialConfig
 from trainables.contracts.claim import Claim, ensure
 from trainables.data.dataset import Sample, SegDataset
-from trainables.data.loader import train_batches
+from trainables.data.feed import feed
 
 MOST = 8  # samples of a split that are opened
-_RECIPE = Recipe(steps=2, batch_size=2, crop_height=64, crop_width=64)
+_CONFIG = TrialConfig(method="task", steps=2, batch_size=2, crop_height=64, crop_width=64)
 _BYTE = 255
 
 
@@ -122,8 +122,8 @@ def it_travels_to_other_processes(data: Data) -> None:
 
 def training_batches_come(data: Data) -> None:
     dataset = data.open()
-    for images, labels in train_batches(dataset, _RECIPE):
-        ensure(images.shape == (2, 3, 64, 64), f"A batch of 2 crops of 64 pixels has shape {tuple(images.shape)}.")
+    for pixels, labels, _ in feed(dataset, _CONFIG, device=torch.device("cpu")):
+        ensure(pixels.shape == (2, 3, 64, 64), f"A batch of 2 crops of 64 pixels has shape {tuple(pixels.shape)}.")
         _are_ids(labels, dataset, "a training batch")
 
 

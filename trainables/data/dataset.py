@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int64, Integer, UInt8
 from torch import Tensor
 
+from trainables.cache import default_cache
 from trainables.config import digest
 from trainables.data.cache import SampleCache
+from trainables.data.decoded import DecodedFiles
 from trainables.data.faults import Fault, ranges, refuse
 from trainables.data.hashes import file_hashes
 from trainables.data.images import image_size, read_image
@@ -43,7 +45,7 @@ class SegDataset:
     ignore_index: int  # num_classes..255: masks are 8-bit
     splits: Mapping[str, tuple[Sample, ...]]  # "train" and "val" always, "test" where there is one
     ids: Mapping[int, int] | None = None  # id in the files -> class id or ignore_index; None: they are the same
-    _cache: SampleCache = field(default_factory=SampleCache, init=False, repr=False)
+    _cache: SampleCache | DecodedFiles = field(default_factory=SampleCache, init=False, repr=False)
     _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -94,9 +96,28 @@ class SegDataset:
             return self.read(sample)
         return self._cache.get(sample, self._decode)
 
+    def keep_decoded(self, where: Literal["memory", "disk"]) -> None:
+        """Where decoded samples are kept from now on. What is read stays the same, so that trials which share this
+        object may each choose.
+        """
+        if where == "disk":
+            object.__setattr__(self, "_cache", self._on_disk())
+        elif not isinstance(self._cache, SampleCache):
+            object.__setattr__(self, "_cache", SampleCache())
+
+    def _on_disk(self) -> SampleCache | DecodedFiles:
+        try:
+            folder = default_cache() / "decoded" / self.digest()
+        except DataError:  # a missing file is named, or skipped, when it is its turn
+            return SampleCache()
+        samples = (sample for split in sorted(self.splits) for sample in self.splits[split])  # the digest's order
+        return DecodedFiles(folder, {sample: f"{number:06}.u8" for number, sample in enumerate(samples)})
+
     def as_classes(self, ids: Integer[Tensor, "*grid"]) -> Int64[Tensor, "*grid"]:
-        """Ids of a file as class ids and ignore_index."""
-        return ids.long() if self.ids is None else self._table[ids.long()]
+        """Ids of a file as class ids and ignore_index, on the ids' device."""
+        if self.ids is None:
+            return ids.long()
+        return _table(tuple(self.ids.items()), self.ignore_index, ids.device)[ids.long()]
 
     @property
     def pad_id(self) -> int:
@@ -104,13 +125,6 @@ class SegDataset:
         if self.ids is None:
             return self.ignore_index
         return next(number for number in range(256) if self.ids.get(number, self.ignore_index) == self.ignore_index)
-
-    @cached_property
-    def _table(self) -> Int64[Tensor, " ids"]:
-        table = torch.full((256,), self.ignore_index)
-        for stored, number in (self.ids or {}).items():
-            table[stored] = number
-        return table
 
     @cached_property
     def known_ids(self) -> Bool[np.ndarray, " ids"]:
@@ -171,6 +185,15 @@ class Source(NamedTuple):
 
     read: Reader
     root: Path | None
+
+
+@lru_cache(maxsize=8)
+def _table(ids: tuple[tuple[int, int], ...], ignore_index: int, device: torch.device) -> Int64[Tensor, " ids"]:
+    """The class of each 8-bit id. Kept, since the copy to a device makes the host wait for it."""
+    table = torch.full((256,), ignore_index)
+    for stored, number in ids:
+        table[stored] = number
+    return table.to(device)
 
 
 def unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:

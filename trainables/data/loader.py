@@ -1,45 +1,58 @@
-"""Batches: augmented crops to train on, whole images to evaluate on; uint8 images, for `normalize` on the device."""
+"""Batches: crops to train on, or the windows behind them, and whole images to evaluate on; all of them 8-bit."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from trainables.config import Recipe, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset, faulty
-from trainables.data.order import images_from, view_rng
-from trainables.data.transforms import augment
+from trainables.data.order import bank_rng, bank_view, images_from, view_rng
+from trainables.data.transforms import Cut, cut, draw, finish
+from trainables.data.windows import Windows, pack
 from trainables.errors import DataError
 
-Batch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, "batch height width"]]
-Views = tuple[Batch, list[str]]  # with the files that were passed over for it
+EvalBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, "batch height width"]]
 OnCorrupt = Literal["fail", "skip"]
 
 
-def train_batches(
-    dataset: SegDataset, recipe: Recipe | TrialConfig, *, start_step: int = 0, num_workers: int = 0
-) -> Iterator[Batch]:
-    """Batches of steps `start_step` to `recipe.steps - 1`, a function of (recipe, step) alone.
+class Crops(NamedTuple):
+    """Attributes:
+    ids: as in the files, for `SegDataset.as_classes`; padded with `pad_id`.
+    entries: as in `feed.Batch`.
+    """
 
-    No global random state is read or changed. With CUDA the batches are pinned, for `non_blocking` copies. Under
-    `on_corrupt: skip` a damaged sample's place is taken by the next one of its epoch, cut by the same draws;
+    images: UInt8[Tensor, "batch 3 height width"]
+    ids: UInt8[Tensor, "batch height width"]
+    entries: list[int] | None
+
+
+def train_batches(
+    dataset: SegDataset, config: TrialConfig, *, start_step: int = 0, num_workers: int = 0
+) -> Iterator[Crops | Windows]:
+    """Batches of steps `start_step` to `config.steps - 1`, a function of (config, step) alone: crops, or under
+    `augment_on: device` what `feed` makes the same crops of.
+
+    No global random state is read or changed. With CUDA the batches are pinned, for `non_blocking` copies. Loader
+    processes live as long as the trial: its steps are one pass over the loader. Under `on_corrupt: skip` a damaged
+    sample's place is taken by the next one of its epoch, cut by the same draws (or in its own view of the bank);
     `dataset.take_skipped()` then names the file, in the process that iterates.
 
     Raises:
         DataError: while iterating, at a file that cannot be read; under skip, where none can be.
     """
-    assert 0 <= start_step <= recipe.steps
-    on_corrupt = recipe.on_corrupt if isinstance(recipe, TrialConfig) else "fail"
+    assert 0 <= start_step <= config.steps
+    dataset.keep_decoded(config.image_cache)
     loader = DataLoader(
-        TrainStream(dataset, recipe, on_corrupt=on_corrupt),
+        TrainStream(dataset, config),
         batch_size=None,
-        sampler=range(start_step, recipe.steps),
+        sampler=range(start_step, config.steps),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else every iterator draws a seed from the global one
@@ -47,46 +60,56 @@ def train_batches(
     for found in loader:
         if isinstance(found, DataError):
             raise found
-        (images, labels), skipped = found
+        taken, skipped = found
         for name in skipped:
             dataset.skip(name)
-        yield images, labels
+        yield taken
 
 
 class TrainStream(Dataset):
-    """The training batches, indexed by step.
+    """The training batches, indexed by step, each with the files that were passed over for it.
 
     An unreadable file is returned, not raised: a loader process would turn its one sentence into a traceback's text.
     """
 
-    def __init__(self, dataset: SegDataset, recipe: Recipe, *, on_corrupt: OnCorrupt = "fail") -> None:
+    def __init__(self, dataset: SegDataset, config: TrialConfig) -> None:
         self._dataset = dataset
-        self._recipe = recipe
+        self._config = config
         self._samples = dataset.samples("train")
-        self._on_corrupt = on_corrupt
 
-    def __getitem__(self, step: int) -> Views | DataError:
-        first = step * self._recipe.batch_size
+    def __getitem__(self, step: int) -> tuple[Crops | Windows, list[str]] | DataError:
+        first = step * self._config.batch_size
         skipped: list[str] = []
         try:
-            views = [self._view(position, skipped) for position in range(first, first + self._recipe.batch_size)]
+            found = [self._cut(position, skipped) for position in range(first, first + self._config.batch_size)]
         except DataError as error:
             return error
-        images, labels = default_collate(views)  # in a loader process: straight into shared memory
-        return (images, labels), skipped
+        cuts = [taken for taken, _ in found]
+        entries = [entry for _, entry in found if entry is not None] or None
+        return self._batch(cuts, entries), skipped
 
-    def _view(self, position: int, skipped: list[str]) -> tuple[Tensor, Tensor]:
-        image, ids = self._read(position, skipped)
-        rng = view_rng(position, seed=self._recipe.seed)
-        image, ids = augment(image, ids, self._recipe, rng, ignore_index=self._dataset.pad_id)
-        return image, self._dataset.as_classes(ids)
+    def _batch(self, cuts: list[Cut], entries: list[int] | None) -> Crops | Windows:
+        if self._config.augment_on == "device":
+            return pack(cuts, entries)
+        views = [finish(taken, self._config, pad_id=self._dataset.pad_id) for taken in cuts]
+        images, ids = default_collate(views)  # in a loader process: straight into shared memory
+        return Crops(images, ids, entries)
 
-    def _read(self, position: int, skipped: list[str]) -> tuple[Tensor, Tensor]:
-        for index in images_from(position, num_images=len(self._samples), seed=self._recipe.seed):
+    def _cut(self, position: int, skipped: list[str]) -> tuple[Cut, int | None]:
+        """The window of a position, and its entry in the bank."""
+        config = self._config
+        index, (image, ids) = self._read(position, skipped)
+        if config.views is None:
+            return cut(image, ids, draw(ids.shape, config, view_rng(position, seed=config.seed))), None
+        view = bank_view(position, image=index, num_images=len(self._samples), views=config.views, seed=config.seed)
+        return cut(image, ids, draw(ids.shape, config, bank_rng(index, view))), index * config.views + view
+
+    def _read(self, position: int, skipped: list[str]) -> tuple[int, tuple[Tensor, Tensor]]:
+        for index in images_from(position, num_images=len(self._samples), seed=self._config.seed):
             try:
-                return self._dataset.read_stored(self._samples[index])
+                return index, self._dataset.read_stored(self._samples[index])
             except DataError as error:
-                if self._on_corrupt == "fail":
+                if self._config.on_corrupt == "fail":
                     raise
                 skipped.append(faulty(self._samples[index], error))
         raise none_readable(self._dataset, "train")
@@ -94,7 +117,7 @@ class TrainStream(Dataset):
 
 def eval_batches(
     dataset: SegDataset, split: str, batch_size: int, *, on_corrupt: OnCorrupt = "fail"
-) -> Iterator[Batch]:
+) -> Iterator[EvalBatch]:
     """Whole images of a split in order; neighbours of equal size share a batch of at most `batch_size`.
 
     Under skip, damaged samples are left out and `dataset.take_skipped()` names their files.

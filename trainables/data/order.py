@@ -2,6 +2,8 @@
 
 Position p = step * batch_size + i. Everything is a function of (seed, p) alone: not of workers, method or where a
 trial was resumed. So two methods with one seed see the same crops.
+
+A bank of V views an image is another protocol: the views are the same for every seed, which only says when each comes.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int64
 
-_ORDER, _VIEW = 0, 1  # keep the two families of random streams apart
+_ORDER, _VIEW, _BANK, _TURN = range(4)  # keep the families of random streams apart
 
 
 def images_from(position: int, *, num_images: int, seed: int) -> Iterator[int]:
@@ -27,6 +29,19 @@ def images_from(position: int, *, num_images: int, seed: int) -> Iterator[int]:
 def view_rng(position: int, *, seed: int) -> np.random.Generator:
     """The generator that draws the view at a position."""
     return np.random.default_rng([_VIEW, seed, position])
+
+
+def bank_rng(image: int, view: int) -> np.random.Generator:
+    """The generator that draws a view of the bank, of whatever seed the trial is."""
+    return np.random.default_rng([_BANK, image, view])
+
+
+def bank_view(position: int, *, image: int, num_images: int, views: int, seed: int) -> int:
+    """Which of its views an image takes at a position: the next one each epoch, from a first one that (seed, image)
+    chooses. Any `views` epochs in a row hold each view of each image once.
+    """
+    first = int(np.random.default_rng([_TURN, seed, image]).integers(views))
+    return (position // num_images + first) % views
 
 
 @functools.lru_cache(maxsize=4)  # a batch may straddle two epochs; a teacher's stream may run beside

@@ -1,15 +1,19 @@
 """One random view of a training image and its label together: scale, crop, flips, colour jitter, padding.
 
+In three steps, since they need not happen in one place: `draw` says what the view is, `cut` takes the pixels behind it,
+`finish` makes the crop of them, on whatever device they are by then.
+
 torchvision's functional transforms rather than albumentations: already required here, and maintained.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
-from torch import Tensor, float32, int64
+from jaxtyping import Float32, UInt8
+from torch import Size, Tensor, float32
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
@@ -28,38 +32,80 @@ class Axis(NamedTuple):
     size: int
 
 
+class Draw(NamedTuple):
+    """What was drawn for a view.
+
+    Attributes:
+        jitter: factors of brightness, contrast and saturation; none: they stay.
+    """
+
+    rows: Axis
+    columns: Axis
+    flip_horizontal: bool
+    flip_vertical: bool
+    jitter: tuple[float, ...]
+
+
+class Cut(NamedTuple):
+    """The source window behind a view, and what is to be made of it."""
+
+    image: UInt8[Tensor, "3 height width"]
+    ids: UInt8[Tensor, "height width"]
+    drawn: Draw
+
+
 def augment(
     image: UInt8[Tensor, "3 height width"],
-    label: UInt8[Tensor, "height width"],
+    ids: UInt8[Tensor, "height width"],
     recipe: Recipe,
     rng: np.random.Generator,
     *,
-    ignore_index: int,
-) -> tuple[UInt8[Tensor, "3 crop_height crop_width"], Int64[Tensor, "crop_height crop_width"]]:
+    pad_id: int,
+) -> tuple[UInt8[Tensor, "3 crop_height crop_width"], UInt8[Tensor, "crop_height crop_width"]]:
     """Scale by s ~ uniform[scale_min, scale_max], pad at the bottom and right where smaller than the crop, crop
-    uniformly, flip.
+    uniformly, flip. The results may share memory with the inputs.
+    """
+    return finish(cut(image, ids, draw(ids.shape, recipe, rng)), recipe, pad_id=pad_id)
 
-    Only the source window behind the crop is resized; it is whole pixels, so the scale along a side is s to within
-    half a source pixel in the window's length. Images are bilinear with antialiasing, labels nearest (no id appears
-    that was not there). Padding is the ImageNet mean colour and `ignore_index`; flips turn the padding too. The
-    results may share memory with the inputs.
+
+def draw(size: Size, recipe: Recipe, rng: np.random.Generator) -> Draw:
+    """A view of an image of this height and width.
+
+    Only the source window behind the crop will be resized; it is whole pixels, so the scale along a side is s to within
+    half a source pixel in the window's length.
 
     Eight numbers are drawn from `rng` whatever the recipe: two recipes that differ in jitter alone see the same crops.
     """
-    scale, top, left, flip_horizontal, flip_vertical, *jitter = rng.random(8)
+    scale, top, left, flip_horizontal, flip_vertical, *jitter = rng.random(8).tolist()
     s = recipe.scale_min + scale * (recipe.scale_max - recipe.scale_min)
-    rows = choose_axis(label.shape[0], recipe.crop_height, s, top)
-    columns = choose_axis(label.shape[1], recipe.crop_width, s, left)
-    image = _resize(image, rows, columns, InterpolationMode.BILINEAR)
-    image = _jitter(image, recipe.color_jitter, jitter)
-    label = _resize(label[None], rows, columns, InterpolationMode.NEAREST_EXACT)  # NEAREST is off by half a pixel
-    margin = [0, 0, recipe.crop_width - columns.size, recipe.crop_height - rows.size]
-    image, label = F.pad(image, margin, fill=PAD_COLOUR), F.pad(label, margin, fill=ignore_index)
-    if flip_horizontal < recipe.flip_horizontal:
-        image, label = F.horizontal_flip(image), F.horizontal_flip(label)
-    if flip_vertical < recipe.flip_vertical:
-        image, label = F.vertical_flip(image), F.vertical_flip(label)
-    return image, label[0].to(int64)
+    return Draw(
+        choose_axis(size[0], recipe.crop_height, s, top),
+        choose_axis(size[1], recipe.crop_width, s, left),
+        flip_horizontal < recipe.flip_horizontal,
+        flip_vertical < recipe.flip_vertical,
+        tuple(1 + recipe.color_jitter * (2 * one - 1) for one in jitter) if recipe.color_jitter else (),
+    )
+
+
+def cut(image: UInt8[Tensor, "3 height width"], ids: UInt8[Tensor, "height width"], drawn: Draw) -> Cut:
+    """The window, without a copy."""
+    rows, columns = (slice(axis.start, axis.start + axis.length) for axis in (drawn.rows, drawn.columns))
+    return Cut(image[:, rows, columns], ids[rows, columns], drawn)
+
+
+def finish(
+    taken: Cut, recipe: Recipe, *, pad_id: int
+) -> tuple[UInt8[Tensor, "3 crop_height crop_width"], UInt8[Tensor, "crop_height crop_width"]]:
+    """Resize, jitter, flip and pad, on the window's device and without waiting for it.
+
+    Images are bilinear with antialiasing, labels nearest (no id appears that was not there). Padding is the ImageNet
+    mean colour and `pad_id`; flips turn the padding too. CUDA rounds a resized value otherwise than the CPU now and
+    then, by 1/255; jitter may widen that by its factors.
+    """
+    drawn = taken.drawn
+    image = _jitter(_resize(taken.image, drawn, InterpolationMode.BILINEAR), drawn.jitter)
+    ids = _resize(taken.ids[None], drawn, InterpolationMode.NEAREST_EXACT)  # NEAREST is off by half a pixel
+    return _placed(image, drawn, recipe, PAD_COLOUR), _placed(ids, drawn, recipe, [pad_id])[0]
 
 
 def choose_axis(length: int, crop: int, scale: float, where: float) -> Axis:
@@ -77,18 +123,34 @@ def choose_axis(length: int, crop: int, scale: float, where: float) -> Axis:
     return Axis(int(where * (length - window + 1)), window, crop)
 
 
-def _resize(planes: Tensor, rows: Axis, columns: Axis, interpolation: InterpolationMode) -> Tensor:
-    window = F.crop(planes, rows.start, columns.start, rows.length, columns.length)
-    return F.resize(window, [rows.size, columns.size], interpolation=interpolation, antialias=True)
+def _resize(planes: Tensor, drawn: Draw, interpolation: InterpolationMode) -> Tensor:
+    return F.resize(planes, [drawn.rows.size, drawn.columns.size], interpolation=interpolation, antialias=True)
 
 
-def _jitter(image: Tensor, strength: float, draws: list[float]) -> Tensor:
-    """Brightness, contrast and saturation, in this order, each times a factor uniform in 1 -+ strength."""
-    if strength == 0:
-        return image
-    for adjust, draw in zip((F.adjust_brightness, F.adjust_contrast, F.adjust_saturation), draws, strict=True):
-        image = adjust(image, 1 + strength * (2 * draw - 1))
+def _jitter(image: Tensor, factors: Sequence[float]) -> Tensor:
+    """Brightness, contrast and saturation, in this order."""
+    for adjust, factor in zip((F.adjust_brightness, F.adjust_contrast, F.adjust_saturation), factors, strict=False):
+        image = adjust(image, factor)
     return image
+
+
+def _placed(planes: Tensor, drawn: Draw, recipe: Recipe, colour: Sequence[int]) -> Tensor:
+    """Flipped, in the corner of the crop that is the flipped upper left one; `colour` elsewhere."""
+    turned = [axis for axis, turns in ((1, drawn.flip_vertical), (2, drawn.flip_horizontal)) if turns]
+    flipped = planes.flip(turned) if turned else planes
+    height, width = recipe.crop_height, recipe.crop_width
+    if planes.shape[1:] == (height, width):
+        return flipped
+    crop = planes.new_empty(len(colour), height, width)
+    for plane, value in zip(crop, colour, strict=True):
+        plane.fill_(value)  # F.pad makes a tensor of the colour, and CUDA waits for its copy
+    rows = _corner(drawn.rows.size, height, drawn.flip_vertical)
+    crop[:, rows, _corner(drawn.columns.size, width, drawn.flip_horizontal)] = flipped
+    return crop
+
+
+def _corner(size: int, crop: int, turned: bool) -> slice:
+    return slice(crop - size, crop) if turned else slice(0, size)
 
 
 def normalize(images: UInt8[Tensor, "batch 3 height width"]) -> Float32[Tensor, "batch 3 height width"]:

@@ -1,0 +1,51 @@
+"""The training batches as the loop takes them: normalised, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from trainables.config import TrialConfig
+from trainables.data.dataset import SegDataset
+from trainables.data.loader import Crops, train_batches
+from trainables.data.transforms import finish, normalize
+from trainables.data.windows import Windows, unpack
+from trainables.device import memory_format
+
+
+class Batch(NamedTuple):
+    """Attributes:
+    entries: each crop's place in the bank of views, on the host; None for fresh crops.
+    """
+
+    pixels: Float[Tensor, "batch 3 H W"]
+    labels: Int64[Tensor, "batch H W"]
+    entries: list[int] | None = None
+
+
+def feed(dataset: SegDataset, config: TrialConfig, *, device: torch.device, start_step: int = 0) -> Iterator[Batch]:
+    """Batches of steps `start_step` to the last; nothing here waits for the device, once the first one has
+    brought the look-up table of a set with `ids`. Under `augment_on: device` the crops are made here.
+
+    Raises:
+        DataError: as `train_batches`.
+    """
+    layout = memory_format(config, device)
+    for taken in train_batches(dataset, config, start_step=start_step, num_workers=config.num_workers):
+        images, ids = _crops(taken, dataset, config, device)
+        yield Batch(normalize(images).to(memory_format=layout), dataset.as_classes(ids), taken.entries)
+
+
+def _crops(
+    taken: Crops | Windows, dataset: SegDataset, config: TrialConfig, device: torch.device
+) -> tuple[UInt8[Tensor, "batch 3 H W"], UInt8[Tensor, "batch H W"]]:
+    """On the device, made there if they are not."""
+    if isinstance(taken, Crops):
+        return taken.images.to(device, non_blocking=True), taken.ids.to(device, non_blocking=True)
+    cuts = unpack(taken.packed.to(device, non_blocking=True), taken.draws)
+    images, ids = zip(*(finish(one, config, pad_id=dataset.pad_id) for one in cuts), strict=True)
+    return torch.stack(images), torch.stack(ids)
