@@ -28,6 +28,17 @@ OWN_PREFIX = "own."
 CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (352, 480)}
 """Training crops of the papers, height and width, pixels."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
+SPEED = (
+    *("num_workers", "channels_last", "compile", "fused_optimizer", "hakd_kernel", "fold_teacher"),
+    *("augment_on", "image_cache"),
+)
+"""How a trial is computed, not what: results agree to within rounding, so digests leave these out."""
+_STREAM = (
+    *("data", "views", "seed", "steps", "batch_size", "crop_height", "crop_width", "scale_min", "scale_max"),
+    *("flip_horizontal", "flip_vertical", "color_jitter", "on_corrupt", "eval_every", "eval_mode", "eval_stride"),
+    *("device", "amp", "num_threads", "num_workers", "channels_last", "augment_on", "image_cache"),
+)
+_GUIDE = ("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_cache", "fold_teacher", "compile")
 
 
 def _read(default: Any, doc: str, /, *, when: dict[str, Any] | None = None, **limits: Any) -> Any:
@@ -188,7 +199,35 @@ class TrialConfig(Recipe):
     )
     device: Literal["auto", "cpu", "cuda"] = _read("auto", "auto: cuda where there is one.")
     amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")
+    views: int | None = _read(
+        None, "Another protocol: crops from a fixed bank of so many views an image, one bank for all seeds; none: "
+        "fresh crops.", ge=1, le=10_000,
+    )  # fmt: skip
+    teacher_cache: bool = _read(
+        False, "With `views`: what the teacher says of each view is computed once, kept on disk in fp16 and shared.",
+        when=_TAUGHT,
+    )  # fmt: skip
+
     num_workers: int = _read(0, "Data-loading processes; 0: in the training process.", ge=0)
+    channels_last: bool | None = _read(None, "Memory format of networks and images; none: on CUDA.")
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = _read(
+        "off", "torch.compile's mode for the networks; reduce-overhead records CUDA graphs."
+    )
+    fused_optimizer: bool | None = _read(None, "One kernel for the optimiser's step; none: on CUDA.")
+    hakd_kernel: Literal["auto", "plain", "lean", "triton"] = _read(
+        "auto", "KMM, KEM and L_hakd term by term, in one pass, or in one kernel; auto: the best there is.", when=_HAKD
+    )
+    fold_teacher: bool = _read(True, "The teacher's BatchNorms become part of its convolutions.", when=_TAUGHT)
+    augment_on: Literal["cpu", "device"] = _read("cpu", "Where crops are scaled, jittered and flipped.")
+    image_cache: Literal["memory", "disk"] = _read(
+        "memory", "Decoded images: what fits into memory, for each process; or all, mapped from a file all share."
+    )
+
+    @model_validator(mode="after")
+    def _caches_views(self) -> TrialConfig:
+        if self.teacher_cache and self.views is None:
+            raise ValueError("teacher_cache is true, but views is none: fresh crops do not come again. Set views.")
+        return self
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> TrialConfig:
@@ -217,14 +256,21 @@ class TrialConfig(Recipe):
         return self.eval_every or math.ceil(self.steps / 5)
 
     def digest(self, *, without: Iterable[str] = ()) -> str:
-        """Content hash over the fields this trial reads, save those named and `num_workers`: it changes no result."""
-        return digest(self.read_values(without=("num_workers", *without)))
+        """Content hash over the fields this trial reads, save SPEED and those named."""
+        return digest(self.read_values(without=(*SPEED, *without)))
+
+    def shared_digest(self) -> str:
+        """Content hash over what trials must have in common to train side by side: crops, teacher, reports, device."""
+        taught = self.reads("fold_teacher")
+        tap = ("projector_tap",) if taught and self.teacher_cache else ()
+        values = self.read_values()
+        return digest({name: values.get(name) for name in (*_STREAM, *(_GUIDE if taught else ()), *tap)})
 
     def teacher_config(self) -> TrialConfig:
         """The teacher's own training: a `task` trial of the teacher network under `teacher_recipe`."""
         recipe = self.teacher_recipe.model_dump()
-        names = ("data", "device", "amp", "num_workers", "eval_mode", "eval_stride", "on_corrupt")
-        shared = {name: getattr(self, name) for name in names}
+        names = ("data", "device", "amp", "eval_mode", "eval_stride", "on_corrupt", *SPEED)
+        shared = {name: getattr(self, name) for name in names if not self.conditions(name).get("method")}
         return TrialConfig(method="task", student=self.teacher, **shared, **recipe)
 
 

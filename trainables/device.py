@@ -36,14 +36,15 @@ def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.amp and device.type == "cuda")
 
 
-def memory_format(device: torch.device) -> torch.memory_format:
-    """channels_last on CUDA, where convolutions prefer it."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+def memory_format(config: TrialConfig, device: torch.device) -> torch.memory_format:
+    """channels_last as the config says; else on CUDA, where convolutions prefer it."""
+    last = device.type == "cuda" if config.channels_last is None else config.channels_last
+    return torch.channels_last if last else torch.contiguous_format
 
 
-def place(module: nn.Module, device: torch.device) -> None:
+def place(module: nn.Module, config: TrialConfig, device: torch.device) -> None:
     """Move a module to the device, in its memory format."""
-    module.to(device, memory_format=memory_format(device))  # type: ignore[call-overload]
+    module.to(device, memory_format=memory_format(config, device))  # type: ignore[call-overload]
 
 
 def release() -> None:

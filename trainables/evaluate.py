@@ -31,6 +31,7 @@ def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialCo
         DataError: a sample that cannot be read; under skip, no sample that can be.
     """
     student.eval()
+    dataset.keep_decoded(config.image_cache)
     device = next(student.parameters()).device
     matrix = ConfusionMatrix(dataset.num_classes, ignore_index=dataset.ignore_index, device=device)
     for images, labels in eval_batches(dataset, split, config.batch_size, on_corrupt=config.on_corrupt):
@@ -43,7 +44,7 @@ def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialCo
 def predict(
     student: SegModel, images: UInt8[Tensor, "batch 3 H W"], config: TrialConfig
 ) -> Float[Tensor, "batch classes H W"]:
-    """Logits at the images' own size.
+    """Logits at the images' own size; computed eagerly, since a compiled network would be compiled for every size.
 
     `eval_mode: whole` is one forward, the sides zero-padded to a multiple of 32 and the logits cropped again. `slide`
     is one for each window of the crop's size: they start every `eval_stride` crops, the last ends with the image, and
@@ -95,7 +96,7 @@ def _padded(
     height, width = pixels.shape[-2:]
     padded = F.pad(pixels, (0, -width % _STRIDE, 0, -height % _STRIDE))
     with autocast(config, pixels.device):
-        logits = student(padded.contiguous(memory_format=memory_format(pixels.device))).logits
+        logits = student.forward(padded.contiguous(memory_format=memory_format(config, pixels.device))).logits
     return to_grid(logits, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
 
 
@@ -106,5 +107,5 @@ def evaluate_weights(
     torch.set_num_threads(config.num_threads)
     student = build(config.student, num_classes=dataset.num_classes)
     student.load_state_dict(weights)
-    place(student, pick_device(config))
+    place(student, config, pick_device(config))
     return evaluate(student, dataset, split, config)

@@ -1,4 +1,4 @@
-"""The training loop: read `train` from top to bottom."""
+"""The training loop: read `train` from top to bottom, then `Learner.step`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables import checkpoint
+from trainables.compiled import begin_step, compile_network
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
-from trainables.data.loader import train_batches
-from trainables.data.transforms import normalize
-from trainables.device import autocast, memory_format, pick_device
+from trainables.data.feed import Batch, feed
+from trainables.device import autocast, pick_device
 from trainables.evaluate import evaluate
+from trainables.guide import Guide
 from trainables.meter import Clock, Meter, check_finite
 from trainables.metrics import miou
 from trainables.models.segmodel import Features, SegModel
@@ -33,113 +34,154 @@ def train(
     teacher: SegModel | None = None,
     directory: Path | Store,
     report: Callable[[Report], None] = lambda _: None,
+    cache: Path | None = None,
 ) -> TrialState:
     """Train one trial to its budget, or on from the newest checkpoint in `directory`.
 
-    A resumed trial first reports its history again, then equals the uninterrupted one (on the CPU bit for bit).
+    A resumed trial first reports its history again, then equals the uninterrupted one (on the CPU bit for bit). Several
+    students of one teacher are trained by `group.train_group`, each with the same steps and the same result.
 
     Args:
         teacher: frozen (see `teachers.py`); None for a method that needs none. A peer is the state's own.
         directory: holds the checkpoints and `log.jsonl`; a folder, or a store that may be elsewhere.
         report: called after each evaluation, when the checkpoint is on disk; may raise to end the trial.
+        cache: folder that the teacher cache is in, if the config asks for one; none: the user's.
 
     Raises:
         NonFiniteLoss: a loss became NaN or infinite; says which and when.
         Interrupted: the disk is full, or the storage cannot be reached; the checkpoint before is whole.
     """
-    torch.set_num_threads(config.num_threads)
-    device = pick_device(config)
-    state = TrialState.start(
-        config, teacher=teacher, num_classes=dataset.num_classes, ignore_index=dataset.ignore_index, device=device
-    )
-    if found := checkpoint.latest(directory, digest=config.digest()):
-        state.restore(*found)
-        for earlier in state.history:
-            report(earlier)
+    learner = Learner(config, dataset=dataset, teacher=teacher, directory=directory)
+    for earlier in learner.state.history:
+        report(earlier)
 
     dataset.take_skipped()  # an earlier trial's, in a reused process
-    meter = Meter(device)
-    clock = Clock(state.seconds)
-    for images, labels in train_batches(dataset, config, start_step=state.step, num_workers=config.num_workers):
-        evaluate_now = (state.step + 1) % config.report_every == 0 or state.step + 1 == config.steps
+    guide = None if teacher is None else Guide(teacher, config, dataset=dataset, cache=cache)
+    clock = Clock(learner.state.seconds)
+    for batch in feed(dataset, config, device=learner.device, start_step=learner.state.step):
+        begin_step(config)
+        learner.step(batch, guide(batch) if guide else None)
+        if learner.is_due:
+            learner.state.seconds = clock.pause()
+            report(learner.assess(hit_rate=guide.hit_rate if guide else None))
+            clock.resume()
+    return learner.state
 
-        lr = set_lr(state.optimizer, config, state.step)
-        terms, total, grad_shares = losses(config, state, teacher, images, labels, device, sample=evaluate_now)
-        state.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        if config.clip_norm is not None:
-            for group in state.optimizer.param_groups:
-                nn.utils.clip_grad_norm_(group["params"], config.clip_norm)
-        state.optimizer.step()
+
+class Learner:
+    """A trial in training: a student, what it has learnt and where that is kept.
+
+    Attributes:
+        is_due: the last step was one after which the trial is evaluated.
+        skipped: damaged files that its batches passed over since the last report.
+    """
+
+    def __init__(
+        self, config: TrialConfig, *, dataset: SegDataset, teacher: SegModel | None, directory: Path | Store
+    ) -> None:
+        """Begin, or go on from the newest checkpoint in `directory`."""
+        torch.set_num_threads(config.num_threads)
+        self.config = config
+        self.device = pick_device(config)
+        self.state = TrialState.start(
+            config,
+            teacher=teacher,
+            num_classes=dataset.num_classes,
+            ignore_index=dataset.ignore_index,
+            device=self.device,
+        )
+        if found := checkpoint.latest(directory, digest=config.digest()):
+            self.state.restore(*found)
+        for network in self.state.networks:
+            compile_network(network, config)
+        self.is_due = False
+        self.skipped: list[str] = []
+        self._dataset = dataset
+        self._directory = directory
+        self._meter = Meter(self.device)
+        self._grad_shares: dict[str, float] = {}
+
+    @property
+    def due_step(self) -> int:
+        """The next step after which it is evaluated."""
+        every = self.config.report_every
+        return min((self.state.step // every + 1) * every, self.config.steps)
+
+    def step(self, batch: Batch, guide: Features | None) -> None:
+        """One optimiser step. Only where losses are looked at does the host wait for the device.
+
+        Raises:
+            NonFiniteLoss: found at this step, or up to LOG_EVERY - 1 steps ago.
+        """
+        config, state = self.config, self.state
+        self.is_due = state.step + 1 == self.due_step
+
+        with state.random():
+            set_lr(state.optimizer, config, state.step)
+            terms, total, self._grad_shares = losses(config, state, batch, guide, sample=self.is_due)
+            total.backward()
+            if config.clip_norm is not None:
+                for group in state.optimizer.param_groups:
+                    nn.utils.clip_grad_norm_(group["params"], config.clip_norm)
+            state.optimizer.step()
+            state.optimizer.zero_grad(set_to_none=True)
 
         state.step += 1
-        meter.add(terms)
-        if state.step % LOG_EVERY == 0 or evaluate_now:
-            meter.check(state.step)
-        if evaluate_now:
-            for network in state.networks:
-                check_finite(network, state.step)
-            state.seconds = clock.pause()
-            state.history.append(assess(state, dataset, config, terms=meter.means(), grad_shares=grad_shares, lr=lr))
-            save(state, config, directory)
-            report(state.history[-1])
-            clock.resume()
-    return state
+        self._meter.add(terms)
+        if state.step % LOG_EVERY == 0 or self.is_due:
+            self._meter.check(state.step)
+
+    def assess(self, *, hit_rate: float | None = None) -> Report:
+        """Score every trained network on the validation split, and save.
+
+        Raises:
+            NonFiniteLoss: a weight is not finite.
+            DataError: a validation sample that cannot be read.
+            Interrupted: it cannot be saved.
+        """
+        state = self.state
+        for network in state.networks:
+            check_finite(network, state.step)
+        with state.random():
+            iou = evaluate(state.student, self._dataset, "val", self.config)
+            peer_iou = None if state.peer is None else evaluate(state.peer, self._dataset, "val", self.config)
+        found = Report(
+            step=state.step,
+            miou=miou(iou),
+            iou=iou,
+            terms=self._meter.means(),
+            grad_shares=self._grad_shares,
+            lr=float(state.optimizer.param_groups[0]["lr"]),
+            seconds=round(state.seconds, 3),
+            peer_miou=None if peer_iou is None else miou(peer_iou),
+            peer_iou=peer_iou,
+            skipped=[*self.skipped, *self._dataset.take_skipped()],
+            teacher_hits=hit_rate,
+        )
+        self.skipped = []
+        state.history.append(found)
+        save(state, self.config, self._directory)
+        return found
 
 
 def losses(
-    config: TrialConfig,
-    state: TrialState,
-    teacher: SegModel | None,
-    images: UInt8[Tensor, "batch 3 H W"],
-    labels: Int64[Tensor, "batch H W"],
-    device: torch.device,
-    *,
-    sample: bool,
+    config: TrialConfig, state: TrialState, batch: Batch, guide: Features | None, *, sample: bool
 ) -> tuple[dict[str, Tensor], Float[Tensor, ""], dict[str, float]]:
-    """Forward both networks: the unweighted terms, their weighted sum and, if sampled, each term's gradient share."""
+    """The unweighted terms, their weighted sum and, if sampled, each term's gradient share.
+
+    Args:
+        guide: the teacher's features; None where there is none. A peer is run here.
+    """
     for network in state.networks:
         network.train()
-    pixels = normalize(images.to(device, non_blocking=True)).to(memory_format=memory_format(device))
-    targets = labels.to(device, non_blocking=True)
-    with autocast(config, device):
-        learnt = state.student(pixels)
-        guide: Features | None = None
+    with autocast(config, batch.pixels.device):
+        learnt = state.student(batch.pixels)
         if state.peer is not None:
-            guide = state.peer(pixels)
-        elif teacher is not None:
-            with torch.no_grad():
-                guide = teacher(pixels)
-        terms = state.criterion(learnt, guide, targets)
+            guide = state.peer(batch.pixels)
+        terms = state.criterion(learnt, guide, batch.labels)
     weighted = {name: weight * terms[name] for name, weight in state.criterion.weights.items()}
     shares = gradient_shares(weighted, list(state.student.parameters())) if sample else {}
     return terms, torch.stack(list(weighted.values())).sum(), shares
-
-
-def assess(
-    state: TrialState,
-    dataset: SegDataset,
-    config: TrialConfig,
-    *,
-    terms: dict[str, float],
-    grad_shares: dict[str, float],
-    lr: float,
-) -> Report:
-    """Score every trained network on the validation split; the rest of a report is given."""
-    iou = evaluate(state.student, dataset, "val", config)
-    peer_iou = None if state.peer is None else evaluate(state.peer, dataset, "val", config)
-    return Report(
-        step=state.step,
-        miou=miou(iou),
-        iou=iou,
-        terms=terms,
-        grad_shares=grad_shares,
-        lr=lr,
-        seconds=round(state.seconds, 3),
-        peer_miou=None if peer_iou is None else miou(peer_iou),
-        peer_iou=peer_iou,
-        skipped=dataset.take_skipped(),
-    )
 
 
 def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
@@ -153,15 +195,13 @@ def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter])
     return {name: norm / total if total else 0.0 for name, norm in norms.items()}
 
 
-def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, step: int) -> float:
+def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, step: int) -> None:
     """The poly schedule, a function of the step alone: each group's initial_lr * (1 - step / steps) ** poly_power.
 
-    Returns:
-        The first group's rate, which is the student's.
+    The first group is the student's.
     """
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * (1 - step / config.steps) ** config.poly_power
-    return float(optimizer.param_groups[0]["lr"])
 
 
 def save(state: TrialState, config: TrialConfig, directory: Path | Store) -> None:

@@ -16,14 +16,18 @@ from trainables.models.cost import Cost, cost
 from trainables.models.latency import latency_ms
 from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
-from trainables.teachers import load_teacher
+from trainables.teacher_cache import describe
+from trainables.teachers import cached_path, load_teacher
 
 
 class Preflight(NamedTuple):
-    """The data set's content hash, and what each network of the trials costs at the training crop."""
+    """The data set's content hash, what each network of the trials costs at the training crop, and what else a user
+    should know before they start.
+    """
 
     data_digest: str
     costs: dict[str, dict[str, float]]
+    notes: list[str]
 
 
 def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflight:
@@ -35,11 +39,13 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
 
     Raises:
         DataError, ModelError, TeacherError: what the first trial would have failed with.
+        Interrupted: the disk has no room for the teacher cache.
     """
     configs = list(configs)
     dataset = open_dataset(configs[0].data)
     verify(dataset)
     built: dict[str, SegModel] = {}
+    notes: dict[str, None] = {}
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
             if name not in built:
@@ -48,11 +54,14 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
         _check_pair(config, built, dataset)
         if config.reads("teacher_checkpoint") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
+        if config.reads("teacher_cache") and config.teacher_cache:
+            notes[describe(config, teacher=_teacher(config, built, dataset), dataset=dataset)] = None
     times = {name: latency_ms(model, configs[0]) for name, model in built.items()} if timed else {}
     costs = {name: _cost(name, model, configs[0])._asdict() for name, model in built.items()}
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
+        [*notes],
     )
 
 
@@ -61,6 +70,12 @@ def _weights(config: TrialConfig, name: str) -> str | None:
     if name == config.student or not config.reads("teacher_checkpoint"):
         return config.encoder_weights
     return config.teacher_recipe.encoder_weights if config.reads("teacher_recipe") else None
+
+
+def _teacher(config: TrialConfig, built: dict[str, SegModel], dataset: SegDataset) -> SegModel:
+    """As it will teach, if its weights are there already."""
+    known = config.teacher_checkpoint is not None or cached_path(config, dataset=dataset).exists()
+    return load_teacher(config, dataset=dataset) if known else built[config.teacher]
 
 
 def _check_pair(config: TrialConfig, built: dict[str, SegModel], dataset: SegDataset) -> None:

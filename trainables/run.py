@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trainables.config import TrialConfig
@@ -10,6 +10,7 @@ from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
 from trainables.data.dataset import SegDataset
 from trainables.device import release
+from trainables.group import Member, Tell, train_group
 from trainables.loop import train
 from trainables.losses.find import find_method
 from trainables.state import Report
@@ -54,7 +55,7 @@ def run_trial(
     Args:
         dataset: opened and sound.
         report: see `loop.train`.
-        cache: folder of the trained teachers; none: the user's.
+        cache: folder of the trained teachers and of what they said; none: the user's.
 
     Returns:
         The last evaluation.
@@ -65,4 +66,17 @@ def run_trial(
     release()
     needed = find_method(config.method).needs_teacher
     teacher = load_teacher(config, dataset=dataset, cache=cache) if needed else None
-    return train(config, dataset=dataset, teacher=teacher, directory=directory, report=report).history[-1]
+    state = train(config, dataset=dataset, teacher=teacher, directory=directory, report=report, cache=cache)
+    return state.history[-1]
+
+
+def run_group(members: Sequence[Member], *, dataset: SegDataset, tell: Tell, cache: Path | None = None) -> None:
+    """`group.train_group` with the teacher that all of them share, from the cache or trained.
+
+    Raises:
+        HeteroakdError: their teacher cannot be had. What is wrong with one member, `tell` is told.
+    """
+    release()
+    config = members[0].config
+    teacher = load_teacher(config, dataset=dataset, cache=cache) if config.reads("fold_teacher") else None
+    train_group(members, dataset=dataset, teacher=teacher, tell=tell, cache=cache)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -33,6 +35,8 @@ class Report:
         peer_miou: the other student's, where there is one.
         peer_iou: likewise.
         skipped: damaged files passed over since the last report.
+        teacher_hits: share of the crops, since training was begun or resumed, whose teacher's answer was in the cache;
+            None without a cache.
     """
 
     step: int
@@ -45,6 +49,7 @@ class Report:
     peer_miou: float | None = None
     peer_iou: list[float | None] | None = None
     skipped: list[str] = field(default_factory=list)
+    teacher_hits: float | None = None
 
 
 @dataclass
@@ -52,6 +57,7 @@ class TrialState:
     """Attributes:
     peer: the other student of a method that trains two; else None.
     optimizer: one group a network, of the network and its part of the criterion.
+    rng: states of torch's generators, see `random`.
     """
 
     student: SegModel
@@ -61,6 +67,7 @@ class TrialState:
     step: int = 0
     seconds: float = 0.0
     history: list[Report] = field(default_factory=list)
+    rng: dict[str, Tensor] = field(default_factory=lambda: _rng())
 
     @classmethod
     def start(
@@ -82,8 +89,8 @@ class TrialState:
         )
         for network in (student, peer, criterion):
             if network is not None:
-                place(network, device)
-        optimizer = _optimizer(config, _groups(config, student, peer, criterion))
+                place(network, config, device)
+        optimizer = _optimizer(config, _groups(config, student, peer, criterion), device)
         torch.manual_seed(config.seed)
         return cls(student, peer, criterion, optimizer)
 
@@ -105,7 +112,7 @@ class TrialState:
         weights = _prefixed(_STUDENT, self.student) | _prefixed(_CRITERION, self.criterion)
         if self.peer is not None:
             weights |= _prefixed(_PEER, self.peer)
-        return weights | self._random() | (self._moments() if optimizer else {})
+        return weights | self.rng | (self._moments() if optimizer else {})
 
     def _moments(self) -> dict[str, Tensor]:
         return {
@@ -115,11 +122,12 @@ class TrialState:
             if value is not None
         }
 
-    def _random(self) -> dict[str, Tensor]:
-        states = {"rng.cpu": torch.get_rng_state()}
-        if torch.cuda.is_initialized():
-            states["rng.cuda"] = torch.cuda.get_rng_state()
-        return states
+    @contextmanager
+    def random(self) -> Iterator[None]:
+        """Inside, torch draws on from where this trial last stood; so students side by side draw as if alone."""
+        _set_rng(self.rng)
+        yield
+        self.rng = _rng()
 
     def meta(self) -> dict[str, Any]:
         return {"step": self.step, "seconds": self.seconds, "history": [asdict(report) for report in self.history]}
@@ -136,9 +144,8 @@ class TrialState:
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        torch.set_rng_state(tensors["rng.cpu"])
-        if "rng.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["rng.cuda"])
+        _set_rng(tensors)
+        self.rng = _rng()
         self.step, self.seconds = meta["step"], meta["seconds"]
         self.history = [Report(**report) for report in meta["history"]]
 
@@ -177,10 +184,25 @@ def _groups(
     return groups
 
 
-def _optimizer(config: TrialConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def _optimizer(config: TrialConfig, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
+    fused = device.type == "cuda" if config.fused_optimizer is None else config.fused_optimizer
+    shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused or None}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, momentum=config.momentum, **shared)
+    return torch.optim.AdamW(groups, **shared)
+
+
+def _rng() -> dict[str, Tensor]:
+    states = {"rng.cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        states["rng.cuda"] = torch.cuda.get_rng_state()  # the host's count, not the device's: no wait
+    return states
+
+
+def _set_rng(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["rng.cpu"])
+    if "rng.cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["rng.cuda"])
 
 
 def _prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
     tensors, _ = checkpoint.load(path)
     teacher = build(config.teacher, num_classes=dataset.num_classes)
     _load_weights(teacher, tensors, path, config.teacher)
-    place(teacher, pick_device(config))
+    place(teacher, config, pick_device(config))
     return freeze(teacher)
 
 

@@ -1,4 +1,4 @@
-"""The seam to Ray Tune: config in, metrics out. What Tune calls a trial is one call of `tune_trial`.
+"""The seam to Ray Tune: config in, metrics out. What Tune calls a trial is one call of `tune_trial` or `tune_group`.
 
 Checkpoints are the loop's own, in the trial's folder: a restarted or adopted trial finds them there, so Tune's
 checkpoint machinery (and its pickles) is not used.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray import tune
 
@@ -20,7 +20,9 @@ from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
 from trainables.errors import HeteroakdError, Interrupted
-from trainables.run import run_trial
+from trainables.group import Answer, Member, Outcome
+from trainables.rehearsal import footprint, students_that_fit
+from trainables.run import run_group, run_trial
 from trainables.state import Report
 from trainables.store import open_store
 from trainables.teachers import ensure_teacher
@@ -49,16 +51,92 @@ def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code
 
         store = open_store(study_directory, params["directory"])
         run_trial(config, dataset=_dataset(config.data), directory=store, report=report, cache=Path(cache))
-    except Interrupted as error:
-        tune.report({"step": 0, "miou": float("nan"), "interrupted": str(error)})
     except HeteroakdError as error:
-        tune.report({"step": 0, "miou": float("nan"), "failed": str(error)})
+        tune.report(_why(error))
+
+
+class Answers(Protocol):
+    """Where the bridge's answers come from, by Tune trial and the number of the result that is answered."""
+
+    def take(self, host: str, number: int) -> dict[str, Any]: ...
+
+
+def tune_group(
+    params: dict[str, Any], *, study_directory: str, cache: str, answers: Answers, code: Iterable[str] = ()
+) -> None:
+    """Train several trials side by side (`trainables/group.py`), what Tune calls one trial.
+
+    Each result names its `member`, has a `number`, and is answered: {"stop": whether that member ends, "join": params
+    of those that take free places}. Failures are reported as by `tune_trial`, for the member alone.
+
+    Args:
+        params: `members`, a list of what `tune_trial` takes; a member's name is its directory.
+        study_directory, cache, code: as for `tune_trial`.
+        answers: to the results.
+    """
+    own.look_in(code)
+    host = _Host(study_directory, answers)
+    members = host.known(params["members"])
+    try:
+        if members:
+            run_group(members, dataset=_dataset(members[0].config.data), tell=host.tell, cache=Path(cache))
+    except HeteroakdError as error:  # of the teacher or the data set: of all
+        for member in members:
+            host.tell(member.name, error, 0.0)
+
+
+class _Host:
+    """A group's side of the conversation with the bridge."""
+
+    def __init__(self, study_directory: str, answers: Answers) -> None:
+        self._study_directory = study_directory
+        self._answers = answers
+        self._id = str(tune.get_context().get_trial_id())
+        self._number = 0
+        self._device = ""
+
+    def known(self, listed: Iterable[dict[str, Any]]) -> list[Member]:
+        return [self._member(params) for params in listed]
+
+    def _member(self, params: dict[str, Any]) -> Member:
+        config = TrialConfig.parse(params["config"])
+        self._device = self._device or pick_device(config).type
+        return Member(params["directory"], config, open_store(self._study_directory, params["directory"]))
+
+    def tell(self, name: str, outcome: Outcome, seconds: float) -> Answer:
+        """Report and wait for the answer."""
+        self._number += 1
+        said = asdict(outcome) | {"device": self._device} if isinstance(outcome, Report) else _why(outcome)
+        tune.report({**said, "member": name, "number": self._number, "occupied_s": seconds})
+        answer = self._answers.take(self._id, self._number)
+        return Answer(answer["stop"], tuple(self.known(answer["join"])))
+
+
+def _why(error: HeteroakdError) -> dict[str, Any]:
+    """A result that ends a trial: repeating it would fail again, or something else is out of order."""
+    kind = "interrupted" if isinstance(error, Interrupted) else "failed"
+    return {"step": 0, "miou": float("nan"), kind: str(error)}
 
 
 @lru_cache(maxsize=1)
 def _dataset(name: str) -> SegDataset:
     """A reused worker keeps the set it has opened: decoded images and content hash, nothing that a trial can change."""
     return open_dataset(name)
+
+
+def group_that_fits(configs: list[dict[str, Any]], *, share: float, most: int, code: Iterable[str] = ()) -> int:
+    """Students of a group that this machine's memory holds, 1 to `most`, whatever kinds of trials meet in it.
+
+    Args:
+        configs: one of each kind.
+        share: of the memory, that a group may take.
+    """
+    own.look_in(code)
+    kinds = [TrialConfig.parse(values) for values in configs]
+    dataset = open_dataset(kinds[0].data)
+    classes = {"num_classes": dataset.num_classes, "ignore_index": dataset.ignore_index}
+    found = [footprint(config, **classes) for config in kinds]
+    return students_that_fit(found, pick_device(kinds[0]), share=share, most=most)
 
 
 def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:

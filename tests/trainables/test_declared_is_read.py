@@ -44,7 +44,8 @@ OTHER = {
 }
 NEEDED = {("projector_tap", "cwd"): {"lambda_cwd_feature": 1.0}}  # else the tap is only checked
 TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.py shows that these change the teacher
-ELSEWHERE = TEACHERS | {"peer_lr", "own"}  # test_state.py and test_own.py
+COMPUTED = {"hakd_kernel", "fold_teacher", "teacher_cache"}  # test_lean.py, test_fold.py, test_teacher_cache.py
+ELSEWHERE = TEACHERS | COMPUTED | {"peer_lr", "own"}  # test_state.py and test_own.py
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_trial_with_its_own_teacher_declares_no_recipe_for_one(reads, trial, c
 def test_task_declares_no_field_of_distillation_and_kd_none_of_heteroakd(trial):
     assert {name for name in BY_METHOD if trial(method="task").reads(name)} == set()
     assert {name for name in HAKD_ONLY if trial(method="kd").reads(name)} == set()
-    assert len(HAKD_ONLY) == 8
+    assert len(HAKD_ONLY) == 9
 
 
 def test_every_field_of_distillation_is_tried_below():

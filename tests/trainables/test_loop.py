@@ -139,10 +139,11 @@ def test_the_learning_rate_falls_by_the_poly_schedule(small):
     optimizer = torch.optim.SGD(groups, lr=5.0)
     by_hand = [0.1, 0.0771890, 0.0535887, 0.0287175]  # 0.1 * (1, 3/4, 1/2, 1/4) ** 0.9
     for step, lr in enumerate(by_hand):
-        assert set_lr(optimizer, config, step) == pytest.approx(lr, rel=1e-5)
+        set_lr(optimizer, config, step)
         assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([lr, 4 * lr], rel=1e-5)
     assert config.lr == 0.1
-    assert [set_lr(optimizer, small(steps=4, lr=0.1, poly_power=0.0), step) for step in range(4)] == [0.1] * 4
+    set_lr(optimizer, small(steps=4, lr=0.1, poly_power=0.0), 3)
+    assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 def test_reported_rates_follow_the_schedule(run):

@@ -3,38 +3,81 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 
-from trainables import steptime
+from trainables import rehearsal
+from trainables.models.build import build
+
+FAST = "fpn:tu-mobilenetv3_small_050"
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Each step takes one second more than the one before."""
-    starts = itertools.count()
-    monkeypatch.setattr(steptime.time, "perf_counter", lambda: (n := next(starts)) // 2 + (n % 2) * (n // 2 + 1))
+    """Step n, from 0, takes n + 1 seconds, of which the teacher half a second. It is looked at three times a step."""
+
+    def now(calls=itertools.count()):
+        number, part = divmod(next(calls), 3)
+        return 100 * number + (0, 0.5, number + 1)[part]
+
+    monkeypatch.setattr(rehearsal.time, "perf_counter", now)
 
 
-@pytest.mark.parametrize("method", ["task", "kd"])
-def test_the_median_of_the_steps_after_warm_up_is_taken(method, clock, small):
-    found = steptime.step_time(small(method=method), num_classes=5, ignore_index=255)
-    assert found == (4.0, 1.0)  # steps of 1, 2 | 3, 4, 5 seconds
+@pytest.mark.parametrize(("method", "guided"), [("task", 0.0), ("kd", 0.5)])
+def test_the_median_of_the_steps_after_warm_up_is_taken(method, guided, clock, small):
+    found = rehearsal.step_time(small(method=method), num_classes=5, ignore_index=255)
+    assert found == (4.0, guided, 1.0)  # steps of 1, 2 | 3, 4, 5 seconds
+
+
+def test_a_group_shares_the_teachers_part_of_a_step():
+    time = rehearsal.StepTime(3.0, 2.0, 1.0)
+    assert [time.shared_by(students) for students in (1, 2, 4)] == [3.0, 2.0, 1.5]
 
 
 def test_on_a_cpu_a_smaller_step_is_timed_and_scaled_by_its_pixels(clock, small, monkeypatch):
     seen = []
-    real = steptime.losses
+    real = rehearsal.losses
 
-    def watch(config, state, teacher, images, labels, device, *, sample):
-        seen.append(tuple(images.shape))
-        return real(config, state, teacher, images, labels, device, sample=sample)
+    def watch(config, state, batch, guide, *, sample):
+        seen.append(tuple(batch.pixels.shape))
+        return real(config, state, batch, guide, sample=sample)
 
-    monkeypatch.setattr(steptime, "losses", watch)
-    found = steptime.step_time(small(batch_size=8, crop_height=256, crop_width=512), num_classes=5, ignore_index=255)
+    monkeypatch.setattr(rehearsal, "losses", watch)
+    found = rehearsal.step_time(small(batch_size=8, crop_height=256, crop_width=512), num_classes=5, ignore_index=255)
     assert set(seen) == {(2, 3, 128, 128)}
     assert found.scaled == 4 * 2 * 4
     assert found.seconds == 4.0 * 32
 
 
+def test_a_students_bytes_are_its_weights_and_two_moments_of_each(small):
+    """By hand: AdamW keeps two fp32 numbers and a step for every parameter; gradients live only within a step."""
+    found = rehearsal.footprint(small(), num_classes=5, ignore_index=255)
+    student = build(FAST, num_classes=5)
+    parameters = [parameter.numel() for parameter in student.parameters()]
+    buffers = sum(buffer.nbytes for buffer in student.buffers())
+    random_state = torch.get_rng_state().nbytes
+    assert found.each == 3 * 4 * sum(parameters) + 4 * len(parameters) + buffers + random_state
+    assert found.shared > 4 * sum(parameters)  # gradients, and activations
+
+
+def test_activations_grow_with_the_batch_and_a_teacher_is_there_once(small):
+    def shared(**fields):
+        return rehearsal.footprint(small(**fields), num_classes=5, ignore_index=255).shared
+
+    one, two = shared(batch_size=2, crop_height=128), shared(batch_size=4, crop_height=128)
+    weights = sum(parameter.nbytes for parameter in build(FAST, num_classes=5).parameters())
+    assert two - weights == pytest.approx(2 * (one - weights), rel=0.01)
+    assert shared(method="kd", batch_size=2, crop_height=128) - one > weights
+
+
+@pytest.mark.parametrize(("share", "students"), [(1.0, 7), (0.5, 2), (0.1, 1), (4.0, 7)])
+def test_a_group_holds_what_fits_beside_what_is_there_once(share, students, monkeypatch):
+    """0.8 * share * 1000 - 200 bytes for students of 80 in the worst case."""
+    monkeypatch.setattr(rehearsal, "_host_bytes", lambda: 1000)
+    found = [rehearsal.Footprint(80, 100), rehearsal.Footprint(10, 200)]
+    assert rehearsal.students_that_fit(found, torch.device("cpu"), share=share, most=8) == students
+    assert rehearsal.students_that_fit(found, torch.device("cpu"), share=share, most=2) == min(2, students)
+
+
 def test_no_weights_are_fetched_or_read(small):
     config = small(pretrained=True, encoder_weights="/no/such/folder")
-    assert steptime.step_time(config, num_classes=5, ignore_index=255).seconds > 0
+    assert rehearsal.step_time(config, num_classes=5, ignore_index=255).seconds > 0

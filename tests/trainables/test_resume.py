@@ -70,7 +70,7 @@ def test_a_trial_interrupted_twice_equals_the_uninterrupted_one(run, fields, who
 
 
 def test_steps_after_the_last_checkpoint_are_done_again(run, fields, whole, outcome, tmp_path, monkeypatch):
-    batches = loop.train_batches
+    batches = loop.feed
 
     def killed(*args, **options):
         for number, batch in enumerate(batches(*args, **options)):
@@ -79,7 +79,7 @@ def test_steps_after_the_last_checkpoint_are_done_again(run, fields, whole, outc
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_batches", killed)
+        patch.setattr(loop, "feed", killed)
         with pytest.raises(Interrupted):
             run(fields, tmp_path)
     assert outcome(run(fields, tmp_path)) == whole

@@ -19,10 +19,10 @@ def latency_ms(model: SegModel, config: TrialConfig) -> float:
     """Median milliseconds of a forward pass of one crop-sized image, on the trial's device and threads."""
     device = pick_device(config)
     torch.set_num_threads(config.num_threads)
-    place(model, device)
+    place(model, config, device)
     model.eval()
     image = torch.rand(1, 3, config.crop_height, config.crop_width, device=device)
-    image = image.to(memory_format=memory_format(device))
+    image = image.to(memory_format=memory_format(config, device))
     taken = []
     for _ in range(_WARM_UP + _TIMED):
         started = time.perf_counter()

@@ -1,0 +1,189 @@
+"""A few training steps on made-up images: how long they take and what they hold, before a sweep decides on either."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from trainables.config import TrialConfig
+from trainables.data.feed import Batch
+from trainables.data.transforms import normalize
+from trainables.device import memory_format, pick_device, place
+from trainables.guide import Guide
+from trainables.loop import losses
+from trainables.losses.find import find_method
+from trainables.models.build import build
+from trainables.models.segmodel import Features, SegModel
+from trainables.state import TrialState
+from trainables.teachers import freeze
+
+_WARM_UP, _TIMED = 2, 3  # steps
+_CPU_SIDE, _CPU_BATCH = 128, 2  # most that is tried on a CPU; time and activations are in proportion to the pixels
+_RESERVE = 0.8  # share of a device's memory that is given out: allocators round up, evaluation takes larger images
+
+
+class StepTime(NamedTuple):
+    """Attributes:
+    seconds: of a step at the trial's crop and batch; data loading and evaluation are not in it.
+    guide_seconds: those of it that the frozen teacher takes, which a group shares.
+    scaled: times this, since a smaller step was timed; 1: the step itself was.
+    """
+
+    seconds: float
+    guide_seconds: float
+    scaled: float
+
+    def shared_by(self, students: int) -> float:
+        """Seconds of a step of one of so many students of a group."""
+        return self.seconds - self.guide_seconds * (1 - 1 / students)
+
+
+class Footprint(NamedTuple):
+    """Bytes that a group holds: `each` for a student's weights and optimiser, `shared` for what is there once: the
+    teacher, and the gradients and activations of the one student that is at its step.
+    """
+
+    each: int
+    shared: int
+
+
+def step_time(config: TrialConfig, *, num_classes: int, ignore_index: int) -> StepTime:
+    """Median time of a step of this trial: both networks, the losses, backward and the optimiser.
+
+    Raises:
+        ModelError: a network that cannot be built.
+    """
+    steps = _Rehearsal(config, num_classes, ignore_index)
+    taken = [steps.step() for _ in range(_WARM_UP + _TIMED)][_WARM_UP:]
+    seconds, guided = (steps.scaled * statistics.median(times) for times in zip(*taken, strict=True))
+    return StepTime(seconds, guided, steps.scaled)
+
+
+def footprint(config: TrialConfig, *, num_classes: int, ignore_index: int) -> Footprint:
+    """Measured on CUDA; on a CPU added up: weights, moments, gradients, and what a forward keeps, scaled by pixels."""
+    steps = _Rehearsal(config, num_classes, ignore_index)
+    if steps.device.type != "cuda":
+        kept = steps.activations()
+        steps.step()
+        each, gradients = _nbytes(*steps.state.tensors().values()), _nbytes(*steps.state.student.parameters())
+        return Footprint(each, gradients + int(steps.scaled * kept) + steps.guide_bytes)
+    for _ in range(_WARM_UP):
+        steps.step()
+    torch.cuda.reset_peak_memory_stats()
+    steps.step()
+    each = _nbytes(*steps.state.tensors().values())
+    return Footprint(each, max(0, torch.cuda.max_memory_allocated() - each))
+
+
+def students_that_fit(found: list[Footprint], device: torch.device, *, share: float, most: int) -> int:
+    """Students of a group, 1 to `most`, in the worst case of what was found.
+
+    Args:
+        share: of the device's memory, that a group may take; above 1 counts as 1.
+    """
+    total = torch.cuda.mem_get_info()[1] if device.type == "cuda" else _host_bytes()
+    room = _RESERVE * min(share, 1.0) * total - max(one.shared for one in found)
+    return max(1, min(most, int(room // max(one.each for one in found))))
+
+
+class _Rehearsal:
+    """Attributes:
+    scaled: the trial's pixels for each of a smaller step here.
+    """
+
+    def __init__(self, config: TrialConfig, num_classes: int, ignore_index: int) -> None:
+        self.device = device = pick_device(config)
+        torch.set_num_threads(config.num_threads)
+        tried = config.model_copy(update={"pretrained": False, "encoder_weights": None} | _smaller(config, device))
+        self.scaled = _pixels(config) / _pixels(tried)
+        teacher = _teacher(tried, num_classes, device)
+        self._guide = None if teacher is None else Guide(teacher, tried)
+        self.guide_bytes = 0 if teacher is None else _nbytes(*teacher.state_dict().values())
+        self._config = tried
+        self.state = TrialState.start(
+            tried, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index, device=device
+        )
+        shape = (tried.batch_size, tried.crop_height, tried.crop_width)
+        images = torch.randint(256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, device=device)
+        pixels = normalize(images).to(memory_format=memory_format(tried, device))
+        self._batch = Batch(pixels, torch.randint(num_classes, shape, device=device))
+
+    def step(self) -> tuple[float, float]:
+        """Seconds of a step, and of the teacher's part in it."""
+        started = self._now()
+        guide = self._guided()
+        guided = self._now()
+        self._total(guide).backward()
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad(set_to_none=True)
+        return self._now() - started, guided - started if self._guide else 0.0
+
+    def activations(self) -> int:
+        """Bytes that a forward keeps for its backward, each storage once; weights are not among them."""
+        known = {_storage(tensor) for network in self._modules() for tensor in network.state_dict().values()}
+        kept: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            if (storage := _storage(tensor)) not in known:
+                kept[storage] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with saved_tensors_hooks(note, lambda tensor: tensor):
+            total = self._total(self._guided())
+        del total
+        return sum(kept.values())
+
+    def _modules(self) -> list[nn.Module]:
+        return [*self.state.networks, self.state.criterion]
+
+    def _guided(self) -> Features | None:
+        return self._guide(self._batch) if self._guide else None
+
+    def _total(self, guide: Features | None) -> Tensor:
+        return losses(self._config, self.state, self._batch, guide, sample=False)[1]
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _nbytes(*tensors: Tensor) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _host_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _teacher(config: TrialConfig, num_classes: int, device: torch.device) -> SegModel | None:
+    """Untrained: what it says takes no longer to say."""
+    if not find_method(config.method).needs_teacher:
+        return None
+    teacher = build(config.teacher, num_classes=num_classes)
+    place(teacher, config, device)
+    return freeze(teacher)
+
+
+def _smaller(config: TrialConfig, device: torch.device) -> dict[str, Any]:
+    if device.type == "cuda":
+        return {}
+    return {
+        "batch_size": min(config.batch_size, _CPU_BATCH),
+        "crop_height": min(config.crop_height, _CPU_SIDE),
+        "crop_width": min(config.crop_width, _CPU_SIDE),
+    }
+
+
+def _pixels(config: TrialConfig) -> int:
+    return config.batch_size * config.crop_height * config.crop_width

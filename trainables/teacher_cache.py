@@ -1,0 +1,256 @@
+"""The teacher cache: what a frozen teacher says of a fixed bank of views, computed once and kept on disk in fp16.
+
+Another protocol than fresh crops (`views`), so off unless asked for. A folder belongs to one teacher, data set and
+bank. In it are the entries (`entries.py`) of the logits and of each tap that some method has read, by view: image *
+views + view. Whichever trial meets an image first fills in all its views, for all trials and sweeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float16, Float32
+from torch import Tensor
+
+from trainables import own
+from trainables.cache import default_cache
+from trainables.config import TrialConfig, digest
+from trainables.data.bank import bank_views
+from trainables.data.dataset import SegDataset
+from trainables.data.transforms import normalize
+from trainables.device import memory_format, pick_device
+from trainables.entries import Entries, Shape, entry_bytes, num_written
+from trainables.errors import ConfigError, Interrupted
+from trainables.models.build import is_own
+from trainables.models.segmodel import Features, SegModel
+
+VIEWS_A_FORWARD = 8
+"""Fixed, since rounding depends on it, and what is stored must not depend on which trial came first."""
+_LARGEST = float(np.finfo(np.float16).max)  # 65504
+_FORMAT = 1  # part of the folder's name: to be raised where the files, or the views of a bank, become others
+_LOGITS = "logits"
+_BANK = (
+    *("views", "crop_height", "crop_width", "scale_min", "scale_max", "flip_horizontal", "flip_vertical"),
+    "color_jitter",
+)
+
+
+class Layout(NamedTuple):
+    """What a cache holds once it is full. Known before anything is computed.
+
+    Attributes:
+        shapes: of one entry of each output, by its name: channels, height, width.
+    """
+
+    num_images: int
+    views: int
+    shapes: dict[str, Shape]
+
+    @property
+    def num_entries(self) -> int:
+        return self.num_images * self.views
+
+    def size(self) -> int:
+        """Bytes of all files, as they are listed; on disk, what is not yet written takes no room."""
+        return sum(self.num_entries * entry_bytes(shape) for shape in self.shapes.values())
+
+    def missing(self, folder: Path) -> int:
+        """Bytes that are still to be written there."""
+        return sum(
+            (self.num_entries - num_written(folder / name)) * entry_bytes(shape) for name, shape in self.shapes.items()
+        )
+
+
+def layout(config: TrialConfig, *, teacher: SegModel, num_images: int, num_classes: int) -> Layout:
+    """At the networks' own strides: the logits, and the tap where the method reads one.
+
+    Args:
+        teacher: its weights do not matter.
+        num_images: of the training split.
+    """
+    assert config.views is not None
+
+    def shape(channels: int, stride: int) -> Shape:
+        return channels, config.crop_height // stride, config.crop_width // stride
+
+    shapes = {_LOGITS: shape(num_classes, teacher.stride)}
+    if config.reads("projector_tap"):
+        shapes[config.projector_tap] = shape(*teacher.taps[config.projector_tap])
+    return Layout(num_images, config.views, shapes)
+
+
+def cache_size(config: TrialConfig, *, teacher: SegModel, num_images: int, num_classes: int) -> int:
+    """Bytes of a full cache; arguments as for `layout`."""
+    return layout(config, teacher=teacher, num_images=num_images, num_classes=num_classes).size()
+
+
+def cache_folder(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset, cache: Path | None = None) -> Path:
+    """Named by what determines the entries: the teacher's weights and code, the data, the bank and the precision.
+
+    Seconds for a large teacher: all its weights are hashed.
+    """
+    device = pick_device(config).type
+    content = {
+        "format": [_FORMAT, VIEWS_A_FORWARD],
+        "teacher": [config.teacher, _weights_digest(teacher)],
+        "code": own.fingerprint(config.teacher) if is_own(config.teacher) else None,
+        "data": dataset.digest(),
+        "bank": {name: getattr(config, name) for name in _BANK},
+        "device": [device, config.amp] if device == "cuda" else [device, config.num_threads],
+    }
+    return _root(cache) / f"{config.teacher.replace(':', '-')}-{digest(content)}"
+
+
+def describe(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset, cache: Path | None = None) -> str:
+    """One sentence on what the cache is and will take, to be said before a sweep starts.
+
+    Args:
+        teacher: as it will teach; one whose weights are not there yet counts as one of which nothing is written.
+        cache: as for `TeacherCache`.
+
+    Raises:
+        Interrupted: less is free than is still to be written.
+    """
+    num_images = len(dataset.samples("train"))
+    full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
+    folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
+    _check_room(config, full, folder)
+    size, missing, free = full.size(), full.missing(folder), _free(folder)
+    written = "" if missing == size else f", of which {_gib(size - missing)} are there,"
+    return (
+        f"teacher cache of {config.teacher}: {num_images} images x {full.views} views, {_gib(size)}{written} under "
+        f"{folder.parent} ({_gib(free)} free); another protocol: fixed views"
+    )
+
+
+class KeptTaps(dict[str, Tensor]):
+    """Taps by name. Asked for another than those that are kept, it says so.
+
+    Raises:
+        ConfigError: from `taps[name]`.
+    """
+
+    def __missing__(self, name: str) -> Tensor:
+        kept = ", ".join(map(repr, self)) or "none"
+        raise ConfigError(
+            f"The method reads the teacher's tap {name!r}, but of its taps the teacher cache keeps only what "
+            f"projector_tap names, here {kept}. Set teacher_cache to false."
+        )
+
+
+class TeacherCache:
+    """Answers for the teacher, by entry. What it has not, it asks for once: all views of the image.
+
+    The first answer to an entry is read from the file too, so it and all later ones, in this trial or another, are
+    the same bit for bit. Processes that compute one image at once write the same bytes. Entries that are whole are
+    never written again.
+
+    Attributes:
+        folder: where the files are.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        *,
+        teacher: SegModel,
+        dataset: SegDataset,
+        ask: Callable[[Float32[Tensor, "views 3 H W"]], Features],
+        cache: Path | None = None,
+    ) -> None:
+        """Open the folder, or make it; no entry is computed yet.
+
+        Args:
+            teacher: frozen; its weights name the folder.
+            ask: the teacher's forward, in the trial's precision.
+            cache: the folder in which caches are; none: the user's.
+
+        Raises:
+            Interrupted: less is free than is still to be written, or the folder cannot be written.
+        """
+        num_images = len(dataset.samples("train"))
+        full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
+        self.folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
+        _check_room(config, full, self.folder)
+        self._outputs = {
+            name: Entries(self.folder / name, shape, full.num_entries) for name, shape in full.shapes.items()
+        }
+        self._config, self._dataset, self._ask = config, dataset, ask
+        self._views = full.views
+        self._device = pick_device(config)
+        self._asked = self._found = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the crops asked for so far that were there; 0 before the first."""
+        return self._found / max(1, self._asked)
+
+    def __call__(self, entries: Sequence[int]) -> Features:
+        """The teacher's features of a batch, rounded to fp16, given in fp32; taps: only those kept.
+
+        Raises:
+            DataError: an image that is missing here cannot be read.
+            Interrupted: the disk is full.
+        """
+        missing = [entry for entry in entries if not all(kept.has(entry) for kept in self._outputs.values())]
+        self._asked += len(entries)
+        self._found += len(entries) - len(missing)
+        for image in dict.fromkeys(entry // self._views for entry in missing):
+            self._compute(image)
+        maps = {name: self._on_device(kept.read(entries, self._device)) for name, kept in self._outputs.items()}
+        return Features(maps.pop(_LOGITS), KeptTaps(maps))
+
+    def _on_device(self, maps: Float16[Tensor, "batch channels h w"]) -> Float32[Tensor, "batch channels h w"]:
+        there = maps.to(self._device, non_blocking=True)
+        return there.to(torch.float32, memory_format=memory_format(self._config, self._device))
+
+    def _compute(self, image: int) -> None:
+        """Store what is missing of an image."""
+        views = bank_views(self._dataset, self._config, image)
+        for first in range(0, self._views, VIEWS_A_FORWARD):
+            pixels = normalize(views[first : first + VIEWS_A_FORWARD].to(self._device))
+            said = self._ask(pixels.to(memory_format=memory_format(self._config, self._device)))
+            for name, kept in self._outputs.items():
+                maps = said.logits if name == _LOGITS else said.taps[name]
+                kept.add(image * self._views + first, _rounded(maps))
+
+
+def _rounded(maps: Float[Tensor, "views channels h w"]) -> Float16[np.ndarray, "views channels h w"]:
+    """On the host in fp16; what it cannot hold, infinities too, is -65504 or 65504. NaN stays."""
+    return maps.float().clamp(-_LARGEST, _LARGEST).to(torch.float16).cpu().contiguous().numpy()
+
+
+def _weights_digest(model: SegModel) -> str:
+    hashed = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return hashed.hexdigest()
+
+
+def _root(cache: Path | None) -> Path:
+    return (cache or default_cache()) / "teacher-cache"
+
+
+def _check_room(config: TrialConfig, full: Layout, folder: Path) -> None:
+    missing, free = full.missing(folder), _free(folder)
+    if missing > free:
+        raise Interrupted(
+            f"The teacher cache of {config.teacher} needs {_gib(missing)} more under {folder.parent}, where "
+            f"{_gib(free)} are free. Free space, lower views, or set teacher_cache to false."
+        )
+
+
+def _free(folder: Path) -> int:
+    """Bytes free to this user on the disk where a folder is, or will be."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.3g} GiB"
