@@ -156,7 +156,7 @@ class Arm:
 
     def _describe(self, trial: optuna.Trial) -> tuple[optuna.Trial, TrialConfig]:
         index = trial.number - self.num_warm
-        seed = self.spec.seeds[self._repeat(index) % len(self.spec.seeds)]
+        seed = self._seed(index)
         if self.role == "search" and self.spec.sampler != "grid" and self.space.is_finite:
             trial._fixed_params = self._untried(trial, seed)
         params = self.space.suggest(trial, self.plan.base)
@@ -188,9 +188,11 @@ class Arm:
                 break
         return params
 
-    def _repeat(self, index: int) -> int:
+    def _seed(self, index: int) -> int:
         """Baselines take the students in turn, so the seed moves on after each round of them."""
-        return index // len(self.space.students(self.plan.base)) if self.role == "baseline" else index
+        if self.role == "search":
+            return self.spec.seed_of(index)
+        return self.spec.seeds[index // len(self.space.students(self.plan.base)) % len(self.spec.seeds)]
 
 
 def plans(spec: StudySpec) -> dict[Role, Plan]:

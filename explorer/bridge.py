@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.trial import TrialState
@@ -35,8 +35,20 @@ from explorer.arms import Arm, trial_directory
 from explorer.limits import OCCUPIED, reached
 
 METRIC, MODE = "miou", "max"
-_FACTS = ("iou", "seconds", "device", "peer_miou", "peer_iou")
-_NODE_DIED = "node has died"  # how Ray's ActorDiedError tells a lost machine from a lost process
+_FACTS = ("iou", "seconds", "device", "peer_miou", "peer_iou", "teacher_hits")
+NODE_DIED = "node has died"  # how Ray's ActorDiedError tells a lost machine from a lost process
+
+
+class Asked(NamedTuple):
+    """A trial that is to run."""
+
+    arm: Arm
+    trial: optuna.Trial
+
+    @property
+    def steps(self) -> set[int]:
+        """Those that the storage has a value for."""
+        return set(self.arm.study._storage.get_trial(self.trial._trial_id).intermediate_values)
 
 
 @dataclass
@@ -57,6 +69,15 @@ class Live:
     def step(self) -> int:
         """The last step that was ever reported."""
         return max(self.steps, default=0)
+
+    @property
+    def directory(self) -> str:
+        return trial_directory(self.arm.role, self.trial.number)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the trainable is given."""
+        return {"config": self.trial.user_attrs["config"], "directory": self.directory}
 
 
 class Bridge(Searcher):
@@ -88,7 +109,7 @@ class Bridge(Searcher):
         self._max_failures = max_failures
         self._gpus = gpus
         self._discard = discard
-        self._waiting = [(arm, trial) for arm in self._arms for trial in arm.orphans()]
+        self._waiting = [Asked(arm, trial) for arm in self._arms for trial in arm.orphans()]
         self.live: dict[str, Live] = {}
         self.interrupted: str | None = None
 
@@ -113,21 +134,25 @@ class Bridge(Searcher):
         return Searcher.FINISHED
 
     def _next(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self.interrupted:
-            return Searcher.FINISHED
-        if self._waiting:
-            arm, trial = self._waiting.pop(0)
-        elif arms := [arm for arm in self._arms if arm.remaining() and not self.limit(arm)]:
-            arm = arms[0]
-            trial, _ = arm.ask()
-        else:
-            return None if any(live.told is None for live in self.live.values()) else Searcher.FINISHED
+        if not self.interrupted and (found := self._pick()):
+            self.live[trial_id] = live = self._begin(found, trial_id)
+            return live.params
+        coming_back = any(live.told is None for live in self.live.values())
+        return None if coming_back and not self.interrupted else Searcher.FINISHED
+
+    def _pick(self) -> Asked | None:
+        return self._waiting.pop(0) if self._waiting else self._ask(self._arms)
+
+    def _ask(self, arms: Iterable[Arm]) -> Asked | None:
+        arm = next((arm for arm in arms if arm.remaining() and not self.limit(arm)), None)
+        return None if arm is None else Asked(arm, arm.ask()[0])
+
+    def _begin(self, asked: Asked, trial_id: str) -> Live:
+        arm, trial = asked
         trial.set_user_attr("ray_trial_id", trial_id)
         known = trial.user_attrs
-        steps = set(arm.study._storage.get_trial(trial._trial_id).intermediate_values)
         grace = min(self._grace, known["budget"])
-        self.live[trial_id] = Live(arm, trial, known["budget"], grace, steps, known.get(OCCUPIED, 0.0))
-        return {"config": known["config"], "directory": trial_directory(arm.role, trial.number)}
+        return Live(arm, trial, known["budget"], grace, asked.steps, known.get(OCCUPIED, 0.0))
 
     def report(self, trial_id: str, result: dict[str, Any]) -> str:
         """Record a result and decide; what the scheduler's face calls."""
@@ -161,7 +186,7 @@ class Bridge(Searcher):
             return TrialScheduler.CONTINUE  # repeated after a restart; judged before
         if live.grace <= step and not live.trial.user_attrs.get("probe") and live.arm.should_prune(live.trial):
             self._tell(live, TrialState.PRUNED, facts=result)
-            self._discard(trial_directory(live.arm.role, live.trial.number))  # it never goes on
+            self._discard(live.directory)  # it never goes on
             return TrialScheduler.STOP
         return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE
 
@@ -186,7 +211,7 @@ class Bridge(Searcher):
 
     def _died(self, live: Live) -> None:
         """Back in line, unless it keeps dying at the same step."""
-        if _NODE_DIED not in live.error:
+        if NODE_DIED not in live.error:
             count, step = live.trial.user_attrs.get("crashes", (0, 0))
             count = count + 1 if step == live.step else 1
             live.trial.set_user_attr("crashes", (count, live.step))
@@ -194,13 +219,16 @@ class Bridge(Searcher):
                 again = f"crashed {count} times at step {live.step}: " if count > 1 else ""
                 self._tell(live, TrialState.FAIL, reason=again + live.error)
                 return
-        self._waiting.append((live.arm, optuna.Trial(live.arm.study, live.trial._trial_id)))
+        self._again(live)
+
+    def _again(self, live: Live) -> None:
+        self._waiting.append(Asked(live.arm, optuna.Trial(live.arm.study, live.trial._trial_id)))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the scheduler's face has seen it."""
 
     def _occupy(self, live: Live, result: dict[str, Any]) -> None:
-        live.occupied += float(result.get("time_this_iter_s", 0.0))
+        live.occupied += float(result.get("occupied_s", result.get("time_this_iter_s", 0.0)))
         if live.arm.spec.gpu_hours is not None:
             live.trial.set_user_attr(OCCUPIED, live.occupied)
 
@@ -263,5 +291,5 @@ def _why(trial: Trial) -> str:
     """The exception's own line of the text that Tune keeps of a failure; Ray's, when it is about a lost node."""
     path = trial.error_file
     lines = Path(path).read_text().strip().splitlines() if path and Path(path).exists() else []
-    lost = [line for line in lines if _NODE_DIED in line]
+    lost = [line for line in lines if NODE_DIED in line]
     return (lost or lines or ["the worker died"])[-1]

@@ -48,7 +48,8 @@ def sweep(
     pruner: Annotated[str | None, typer.Option(help="An Optuna pruner: hyperband, median, nop, ...")] = None,
     cpus: Annotated[float | None, typer.Option(help="CPU cores per trial.")] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs per trial; may be a fraction.")] = None,
-    concurrent: Annotated[int | None, typer.Option(help="Trials at a time.")] = None,
+    concurrent: Annotated[int | None, typer.Option(help="Trials, or groups, at a time.")] = None,
+    group: Annotated[str | None, typer.Option(help="Trials that share a teacher's forward: a number, or auto.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds; resumable.")] = None,
     storage: Annotated[
         str | None, typer.Option(help="journal, sqlite, a database URL, grpc://HOST:PORT or env:NAME.")
@@ -69,6 +70,7 @@ def sweep(
         "cpus_per_trial": cpus,
         "gpus_per_trial": gpus,
         "max_concurrent": concurrent,
+        "group_size": int(group) if group and group.isdecimal() else group,
         "time_budget_s": time_budget,
         "storage": storage,
     }

@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import device_name, pick_device
-from trainables.steptime import StepTime, step_time
+from trainables.rehearsal import StepTime, step_time
 from trainables.teachers import cached_path
 
 
@@ -30,6 +30,7 @@ class Part:
         method: what it is trained with.
         steps: budget of one training.
         time: of one step; None for a teacher that the cache holds.
+        students: that share a teacher's forward.
     """
 
     stage: str
@@ -37,11 +38,17 @@ class Part:
     method: str
     steps: int
     time: StepTime | None
+    students: int = 1
+
+    @property
+    def seconds(self) -> float:
+        """Of a step."""
+        return self.time.shared_by(self.students) if self.time else 0.0
 
     @property
     def hours(self) -> float:
         """Of one training to its budget."""
-        return self.steps * self.time.seconds / 3600 if self.time else 0.0
+        return self.steps * self.seconds / 3600
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def plan(spec: StudySpec) -> Dry:
     check(spec)
     configs = list(kinds(spec))
     dataset = open_dataset(configs[0].data)
-    parts = _parts(configs, dataset)
+    parts = _parts(configs, dataset, spec.students_per_group)
     stages = {name: [part for part in parts if part.stage == name] for name in ("teachers", "students alone", "search")}
     trainings = {
         "teachers": sum(part.time is not None for part in stages["teachers"]),
@@ -92,7 +99,7 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
     for name in ("steps", "ms a step", "hours each"):
         table.add_column(name, justify="right")
     for part in dry.parts:
-        told = (f"{1000 * part.time.seconds:.0f}", f"{part.hours:.2f}") if part.time else ("in the cache", "0")
+        told = (f"{1000 * part.seconds:.0f}", f"{part.hours:.2f}") if part.time else ("in the cache", "0")
         table.add_row(part.stage, part.what, part.method, f"{part.steps:,}", *told)
     console.print(table)
     for stage, count in dry.trainings.items():
@@ -103,6 +110,16 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         "evaluation and loading.",
         highlight=False,
     )
+    if spec.students_per_group > 1:
+        console.print(
+            f"Groups of {spec.students_per_group}, were they always full: a pruned trial's place may stay free, and "
+            "trials of other teachers or seeds do not meet.",
+            highlight=False,
+        )
+    elif spec.group_size == "auto" or (spec.group_size is None and dry.on_gpu):
+        console.print(
+            "Trials share their teacher's forward, in groups that are sized at launch: less.", highlight=False
+        )
     if any(part.time and part.time.scaled > 1 for part in dry.parts):
         console.print(
             "Smaller steps were timed and their time scaled by pixels: a GPU's hours need a dry run on that GPU.",
@@ -110,7 +127,7 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         )
 
 
-def _parts(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[Part]:
+def _parts(configs: Iterable[TrialConfig], dataset: SegDataset, students: int) -> list[Part]:
     parts: dict[tuple[str, str, str], Part] = {}
     for config in configs:
         if config.reads("teacher_recipe"):
@@ -123,7 +140,7 @@ def _parts(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[Part]:
         what = config.student if alone else pair_name(config.teacher, config.student)
         key = ("students alone" if alone else "search", what, config.method)
         if key not in parts:
-            parts[key] = Part(*key, config.steps, _time(config, dataset))
+            parts[key] = Part(*key, config.steps, _time(config, dataset), students)
     order = ("teachers", "students alone", "search")
     return sorted(parts.values(), key=lambda part: order.index(part.stage))
 

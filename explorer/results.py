@@ -173,6 +173,11 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
     }
     if teachers := studies["search"].user_attrs.get("teachers"):
         summary["teachers"] = ", ".join(f"{_shown(name)} {100 * score:.2f} %" for name, score in teachers.items())
+    if views := spec.trial_base.get("views"):
+        summary["protocol"] = f"a fixed bank of {views} views an image instead of fresh crops"
+    told = (trial.user_attrs.get("teacher_hits") for trial in warm.own(studies["search"]))
+    if hits := [hit for hit in told if isinstance(hit, float)]:
+        summary["teacher cache"] = f"answered {100 * sum(hits) / len(hits):.0f} % of the crops"
     if skipped := {str(name) for study in studies.values() for trial in warm.own(study) for name in _skipped(trial)}:
         first = _shown(min(skipped))
         summary["damaged files passed over"] = first if len(skipped) == 1 else f"{len(skipped)}, such as {first}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from explorer.redact import holds_password, redact
 from search_spaces import preset
@@ -83,9 +83,17 @@ class StudySpec(BaseModel):
     grace_period: int | None = Field(None, description="Steps before a trial may be pruned; none: a quarter.", ge=1)
     reduction_factor: int = Field(3, description="Of n trials at a rung, n / reduction_factor go on.", ge=2)
 
-    cpus_per_trial: float = Field(1, description="CPU cores a trial asks for.", gt=0)
-    gpus_per_trial: float | None = Field(None, description="GPUs, or a fraction; none: 1 where there is one.", ge=0)
-    max_concurrent: int | None = Field(None, description="Trials at a time; none: what the resources allow.", ge=1)
+    group_size: int | str | None = Field(
+        None, description="Trials that train side by side on one forward of their teacher; auto: as many as memory "
+        "holds, at most 8; none: auto on a GPU, 1 on a CPU.",
+    )  # fmt: skip
+    cpus_per_trial: float = Field(1, description="CPU cores a trial, or a group of them, asks for.", gt=0)
+    gpus_per_trial: float | None = Field(
+        None, description="GPUs of a trial or group, or a fraction; none: 1 where there is one.", ge=0
+    )
+    max_concurrent: int | None = Field(
+        None, description="Trials, or groups, at a time; none: what the resources allow.", ge=1
+    )
     time_budget_s: float | None = Field(None, description="Stop after this many seconds; resumable.", gt=0)
     max_failures: int = Field(
         1,
@@ -99,6 +107,13 @@ class StudySpec(BaseModel):
     storage_path: str | None = Field(
         None, description="Where checkpoints are kept: a path or s3://...; none: the study's folder."
     )
+
+    @field_validator("group_size", mode="before")
+    @classmethod
+    def _is_a_size(cls, value: Any) -> Any:
+        if value in (None, "auto") or (type(value) is int and value >= 1):
+            return value
+        raise ValueError(f"group_size must be a whole number >= 1 or 'auto', got {value!r}.")
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> StudySpec:
@@ -165,6 +180,20 @@ class StudySpec(BaseModel):
     def folder_name(self) -> str:
         """The name as a folder's: nothing in it leads anywhere else."""
         return re.sub(r"[^\w.-]+", "-", self.name)[:100].strip(".-") or "study"
+
+    @property
+    def students_per_group(self) -> int:
+        """`group_size`, once it is a number; a launch sees to that."""
+        return self.group_size if isinstance(self.group_size, int) else 1
+
+    def seed_of(self, repeat: int) -> int:
+        """Of a trial, by its place among those that differ in nothing else.
+
+        Groups need one seed, so they take turns in blocks, each small enough that every seed has its turn. Under
+        `balance` the points are laid out for turns of one.
+        """
+        block = 1 if self.balance else min(self.students_per_group, math.ceil(self.num_trials / len(self.seeds)))
+        return self.seeds[repeat // block % len(self.seeds)]
 
     @property
     def num_probes(self) -> int:

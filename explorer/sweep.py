@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import optuna
 import ray
@@ -21,7 +21,10 @@ from explorer import constraints, engines, storages, warm
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.cluster import connected
+from explorer.groups import GroupBridge, Post
 from explorer.lock import exclusive
+from explorer.mailbox import Mailbox
+from explorer.means import Means, means, with_group_size
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import checkpoint, own, store
@@ -30,7 +33,7 @@ from trainables.config import OWN_PREFIX, TrialConfig
 from trainables.data.catalogue import absolute, open_dataset
 from trainables.errors import HeteroakdError, Interrupted, StudyError
 from trainables.preflight import Preflight, preflight
-from trainables.tune import train_teacher, tune_trial
+from trainables.tune import train_teacher, tune_group, tune_trial
 
 
 def sweep(
@@ -60,6 +63,8 @@ def sweep(
     open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
     spec = with_absolute_paths(spec)
     found = preflight(kinds(spec), timed=_wants_latency(spec))
+    for note in found.notes:
+        _say(console, note)
     spec, left_out = constraints.within(spec, found.costs)
     for student, reason in left_out.items():
         _say(console, f"left out: {student} {reason}")
@@ -68,8 +73,9 @@ def sweep(
         warm.check(spec)
     directory.mkdir(parents=True, exist_ok=True)
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory), connected(address):
-        means = _means(spec, may_grow=address is not None)
-        return _drive(_begin(spec, directory, found), directory, found, console, means)
+        there = means(spec, may_grow=address is not None)
+        spec = with_group_size(spec, there, kinds(spec))
+        return _drive(_begin(spec, directory, found), directory, found, console, there)
 
 
 def resume(
@@ -102,7 +108,7 @@ def resume(
             _say(console, "Every trial has ended; nothing to run.")
             return 0
         with connected(address):
-            return _drive(arms, directory, found, console, _means(spec, may_grow=address is not None))
+            return _drive(arms, directory, found, console, means(spec, may_grow=address is not None))
 
 
 def check(spec: StudySpec) -> None:
@@ -151,25 +157,6 @@ def _wants_latency(spec: StudySpec) -> bool:
     return "latency_ms" in spec.constraints or "latency_ms" in spec.objectives
 
 
-class Means(NamedTuple):
-    """What Ray gives a trial (cpu, gpu), and how many trials at a time."""
-
-    resources: dict[str, float]
-    slots: int
-
-
-def _means(spec: StudySpec, *, may_grow: bool) -> Means:
-    """Raises:
-    StudyError: not even one trial fits, or GPU-hours are limited but trials use no GPU.
-    """
-    resources = _resources(spec)
-    if spec.gpu_hours is not None and not resources["gpu"]:
-        raise StudyError(
-            f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
-        )
-    return Means(resources, _slots(spec, resources, may_grow=may_grow))
-
-
 def _begin(spec: StudySpec, directory: Path, found: Preflight) -> dict[Role, Arm]:
     """The spec goes first: from here on the study can be resumed, whatever happens."""
     store.check(_root(spec, directory), new=True)
@@ -182,21 +169,19 @@ def _begin(spec: StudySpec, directory: Path, found: Preflight) -> dict[Role, Arm
         raise
 
 
-def _drive(arms: dict[Role, Arm], directory: Path, found: Preflight, console: Console, means: Means) -> int:
+def _drive(arms: dict[Role, Arm], directory: Path, found: Preflight, console: Console, there: Means) -> int:
     spec = arms["search"].spec
     if "costs" not in arms["search"].study.user_attrs:
         arms["search"].study.set_user_attr("costs", found.costs)
     root = _root(spec, directory)
     store.check(root, new=False)
-    bridge = open_bridge(spec, arms, root=root, gpus=means.resources["gpu"])
+    mailbox = Mailbox() if spec.students_per_group > 1 else None
+    bridge = open_bridge(spec, arms, root=root, gpus=there.resources["gpu"], post=mailbox.put if mailbox else None)
     if bridge.num_open():
-        teachers = _train_teachers(spec, console, means)
+        teachers = _train_teachers(spec, console, there)
         arms["search"].study.set_user_attr("teachers", teachers)
-        trainable = tune.with_parameters(
-            tune_trial, study_directory=root, cache=str(default_cache()), code=own.folders()
-        )
         with Progress(arms, console) as progress:
-            fit(bridge, trainable, directory, *means, spec.time_budget_s, [progress])
+            fit(bridge, _trainable(root, mailbox), directory, *there, spec.time_budget_s, [progress])
     if bridge.interrupted:
         raise Interrupted(bridge.interrupted)
     if limit := bridge.limit(arms["search"]):
@@ -214,20 +199,32 @@ def _root(spec: StudySpec, directory: Path) -> str:
     return spec.storage_path or str(directory)
 
 
-def open_bridge(spec: StudySpec, arms: dict[Role, Arm], *, root: str, gpus: float = 0.0) -> Bridge:
+def _trainable(root: str, mailbox: Mailbox | None) -> Any:
+    shared: dict[str, Any] = {"study_directory": root, "cache": str(default_cache()), "code": own.folders()}
+    if mailbox is None:
+        return tune.with_parameters(tune_trial, **shared)
+    return tune.with_parameters(tune_group, answers=mailbox, **shared)
+
+
+def open_bridge(
+    spec: StudySpec, arms: dict[Role, Arm], *, root: str, gpus: float = 0.0, post: Post | None = None
+) -> Bridge:
     """The bridge over both arms.
 
     Args:
         root: where the trials' folders are, a path or a URI.
-        gpus: that a trial holds.
+        gpus: that a trial, or a group, holds.
+        post: sends answers to groups (`GroupBridge`); none: trials run by themselves.
     """
-    return Bridge(
-        arms.values(),
-        grace=spec.grace(arms["search"].budget),
-        max_failures=spec.max_failures,
-        gpus=gpus,
-        discard=lambda folder: _discard(root, folder),
-    )
+    options: dict[str, Any] = {
+        "grace": spec.grace(arms["search"].budget),
+        "max_failures": spec.max_failures,
+        "gpus": gpus,
+        "discard": lambda folder: _discard(root, folder),
+    }
+    if post is None:
+        return Bridge(arms.values(), **options)
+    return GroupBridge(arms.values(), size=spec.students_per_group, post=post, **options)
 
 
 def _discard(root: str, folder: str) -> None:
@@ -279,14 +276,14 @@ def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _train_teachers(spec: StudySpec, console: Console, means: Means) -> dict[str, float]:
+def _train_teachers(spec: StudySpec, console: Console, there: Means) -> dict[str, float]:
     """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one.
 
     Returns:
         Validation mIoU by model name; a user's own checkpoint has none.
     """
     configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher_checkpoint")}
-    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=means.resources["gpu"])(train_teacher)  # type: ignore[arg-type]
+    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=there.resources["gpu"])(train_teacher)  # type: ignore[arg-type]
     scores: dict[str, float] = {}
     waiting: dict[Any, str] = {}
     for name, config in configs.items():
@@ -294,7 +291,7 @@ def _train_teachers(spec: StudySpec, console: Console, means: Means) -> dict[str
             _say(console, f"teacher {name}: {config.teacher_checkpoint}")
             continue
         _say(console, f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
-        if len(waiting) == means.slots:
+        if len(waiting) == there.slots:
             scores |= _await_teacher(waiting, console)
         values = config.model_dump(mode="json")
         waiting[task.remote(values, cache=str(default_cache()), code=own.folders())] = name
@@ -314,28 +311,6 @@ def _await_teacher(waiting: dict[Any, str], console: Console) -> dict[str, float
         raise
     _say(console, f"teacher {name}: mIoU {100 * score:.2f} %")
     return {name: score}
-
-
-def _resources(spec: StudySpec) -> dict[str, float]:
-    gpus = spec.gpus_per_trial
-    if gpus is None:
-        gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-    return {"cpu": spec.cpus_per_trial, "gpu": gpus}
-
-
-def _slots(spec: StudySpec, resources: dict[str, float], *, may_grow: bool) -> int:
-    """Trials at a time: what the resources hold, at most `max_concurrent`; just that on a cluster, which may scale up.
-
-    Raises:
-        StudyError: not even one trial fits.
-    """
-    if may_grow and spec.max_concurrent:
-        return spec.max_concurrent
-    there = ray.cluster_resources()
-    held = [there.get(name.upper(), 0.0) / need for name, need in resources.items() if need]
-    if min(held) < 1:
-        raise StudyError(f"A trial asks for {resources}, but the cluster has {dict(there)}. Ask for less.")
-    return min(int(min(held)), spec.max_concurrent or int(min(held)))
 
 
 def sole_driver(directory: Path) -> AbstractContextManager[None]:

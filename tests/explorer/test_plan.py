@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from explorer import plan
 from explorer.cli import app
 from explorer.study import StudySpec
-from trainables.steptime import StepTime
+from trainables.rehearsal import StepTime
 
 SECONDS = {"task": 0.5, "kd": 1.0, "cwd": 2.0}
 
@@ -33,7 +33,7 @@ def timed(monkeypatch, tmp_path):
 
     def answer(config, **_):
         asked.append((config.method, config.student))
-        return StepTime(SECONDS[config.method], 1.0)
+        return StepTime(SECONDS[config.method], 0.0, 1.0)
 
     monkeypatch.setattr(plan, "step_time", answer)
     return asked
@@ -77,3 +77,14 @@ def test_a_dry_run_measures_and_writes_no_study(asked, tmp_path, monkeypatch):
     assert "search: 10 trainings" in said.output
     assert not out.exists()
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_group_shares_what_its_teacher_takes(asked, timed, monkeypatch):
+    monkeypatch.setattr(
+        plan, "step_time", lambda config, **_: StepTime(2.0, 1.5 if config.method != "task" else 0, 1.0)
+    )
+    found = plan.plan(asked.model_copy(update={"group_size": 3}))
+    assert found.hours == pytest.approx({"teachers": 2.0, "students alone": 3 * 0.4, "search": 10 * 720 * 1.0 / 3600})
+    console = Console(file=io.StringIO(), width=200)
+    plan.show(found, asked.model_copy(update={"group_size": 3}), console)
+    assert "Groups of 3, were they always full" in console.file.getvalue()

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from ray.cloudpickle import register_pickle_by_value
 from explorer import storages
 from explorer.arms import open_arms
 from explorer.cluster import connected
+from explorer.mailbox import Mailbox
 from explorer.study import SPEC_FILE, StudySpec
 from explorer.sweep import fit, open_bridge, sole_driver
 from trainables import checkpoint
@@ -35,6 +37,8 @@ CASES = {
     # Two at a time: the order of results is the machine's, so proposals must not depend on it.
     "random": {"sampler": "random", "pruner": "threshold", "pruner_options": {"lower": 0.2}, "num_trials": 12},
 }
+# The same in groups: a worker that dies takes three trials with it.
+CASES["groups"] = CASES["random"] | {"group_size": 3}
 
 
 def spec(case: str) -> StudySpec:
@@ -64,13 +68,32 @@ def miou(config: dict, step: int) -> float:
 
 def trainable(params: dict, *, root: str) -> None:
     """As `tune_trial` does: what is no fault of the trial interrupts the sweep."""
+    for result in results(params, root):
+        tune.report(result)
+
+
+def group(params: dict, *, root: str, answers: Mailbox) -> None:
+    """As `tune_group` does: the members take their steps in turn, each until it is told to stop."""
+    host, number = str(tune.get_context().get_trial_id()), 0
+    members = [(member["directory"], results(member, root)) for member in params["members"]]
+    while members:
+        name, steps = members.pop(0)
+        for result in itertools.islice(steps, 1):
+            number += 1
+            tune.report({**result, "member": name, "number": number})
+            answer = answers.take(host, number)
+            members += [(name, steps)] * (not answer["stop"])
+            members += [(joins["directory"], results(joins, root)) for joins in answer["join"]]
+
+
+def results(params: dict, root: str) -> Iterator[dict]:
     try:
-        train(params, root)
+        yield from train(params, root)
     except Interrupted as error:
-        tune.report({"step": 0, "miou": math.nan, "interrupted": str(error)})
+        yield {"step": 0, "miou": math.nan, "interrupted": str(error)}
 
 
-def train(params: dict, root: str) -> None:
+def train(params: dict, root: str) -> Iterator[dict]:
     """Nine steps, a checkpoint after each, on from the newest; every step that is really run leaves a line."""
     config, folder = params["config"], Path(root) / params["directory"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +110,7 @@ def train(params: dict, root: str) -> None:
             weights = {"w": torch.full((64,), float(step))}
             checkpoint.save(store, step=step, tensors=weights, meta={"digest": "fault", "history": history})
             die(root, params["directory"], step, "after the checkpoint")
-        tune.report({"step": step, "miou": history[step - 1], "seconds": float(step), "iou": [history[step - 1]]})
+        yield {"step": step, "miou": history[step - 1], "seconds": float(step), "iou": [history[step - 1]]}
 
 
 def die(root: str, directory: str, step: int, when: str) -> None:
@@ -127,10 +150,14 @@ def drive(directory: Path, case: str, address: str | None) -> None:
         (directory / "kill.json").write_text("[]")
     with sole_driver(directory), storages.owned(study, directory):
         arms = open_arms(study, directory, data_digest="fault")
-        bridge = open_bridge(study, arms, root=str(directory))
         with connected(address):
+            mailbox = Mailbox() if study.students_per_group > 1 else None
+            bridge = open_bridge(study, arms, root=str(directory), post=mailbox.put if mailbox else None)
             slots = study.max_concurrent or 2
-            fit(bridge, tune.with_parameters(trainable, root=str(directory)), directory, {"cpu": 1}, slots)
+            trains = tune.with_parameters(trainable, root=str(directory))
+            if mailbox:
+                trains = tune.with_parameters(group, root=str(directory), answers=mailbox)
+            fit(bridge, trains, directory, {"cpu": 1}, slots)
         (directory / "left").write_text(str(bridge.num_open()))
 
 

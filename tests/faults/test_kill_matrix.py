@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import driver
 
 STEPS = 9
-NOT_COMPARED = {"ray_trial_id", "occupied_s", "crashes"}  # who ran it, for how long, and after how many deaths
+NOT_COMPARED = {"ray_trial_id", "occupied_s", "crashes", "suspect"}  # who ran it, how long, and after which deaths
 TIMEOUT_S = 150
 
 
@@ -95,7 +95,7 @@ def ray_head(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, ray_head):
     found = {}
-    for case in ("tpe", "random"):
+    for case in driver.CASES:
         directory = tmp_path_factory.mktemp("undisturbed") / case
         finish(directory, case, ray=ray_head)
         found[case] = recorded(directory)
@@ -104,13 +104,13 @@ def undisturbed(tmp_path_factory, ray_head):
 
 
 def test_the_undisturbed_sweep_prunes_some_and_completes_some(undisturbed):
-    for case in ("tpe", "random"):
+    for case in driver.CASES:
         states = Counter(trial["state"] for trial in undisturbed[case][case])
         assert set(states) == {"COMPLETE", "PRUNED"}
         assert min(states.values()) >= 2
 
 
-@pytest.mark.parametrize(("case", "seed"), [("tpe", 0), ("tpe", 1), ("random", 2)])
+@pytest.mark.parametrize(("case", "seed"), [("tpe", 0), ("tpe", 1), ("random", 2), ("groups", 7)])
 def test_a_driver_killed_at_any_write_loses_and_falsifies_nothing(undisturbed, ray_head, tmp_path, case, seed):
     rng = np.random.default_rng(seed)
     directory = tmp_path / case
@@ -125,7 +125,7 @@ def test_a_driver_killed_at_any_write_loses_and_falsifies_nothing(undisturbed, r
     assert recorded(directory) == undisturbed[case]
 
 
-@pytest.mark.parametrize(("case", "seed"), [("tpe", 3), ("random", 4)])
+@pytest.mark.parametrize(("case", "seed"), [("tpe", 3), ("random", 4), ("groups", 8)])
 def test_workers_killed_around_checkpoints_lose_and_falsify_nothing(undisturbed, ray_head, tmp_path, case, seed):
     rng = np.random.default_rng(seed)
     directory = tmp_path / case
@@ -150,7 +150,7 @@ def test_workers_killed_around_checkpoints_lose_and_falsify_nothing(undisturbed,
         assert max(times.values()) <= 2
 
 
-@pytest.mark.parametrize("case", ["tpe", "random"])
+@pytest.mark.parametrize("case", driver.CASES)
 def test_a_disk_that_fills_up_twice_loses_and_falsifies_nothing(undisturbed, ray_head, tmp_path, case):
     directory = tmp_path / case
     directory.mkdir()

@@ -1,0 +1,86 @@
+"""What Ray gives a trial or a group of trials: cores, GPUs, how many at a time, how many students to a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import ray
+
+from explorer.study import StudySpec
+from trainables import own
+from trainables.config import TrialConfig
+from trainables.errors import StudyError
+from trainables.tune import group_that_fits
+
+MOST = 8  # students of a group that is sized automatically: beyond it, the teacher's share is small
+
+
+class Means(NamedTuple):
+    """Attributes:
+    resources: of a trial, or of a group: cpu, gpu.
+    slots: trials, or groups, at a time.
+    """
+
+    resources: dict[str, float]
+    slots: int
+
+
+def means(spec: StudySpec, *, may_grow: bool) -> Means:
+    """Raises:
+    StudyError: not even one trial fits, or GPU-hours are limited but trials use no GPU.
+    """
+    resources = _resources(spec)
+    if spec.gpu_hours is not None and not resources["gpu"]:
+        raise StudyError(
+            f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
+        )
+    return Means(resources, _slots(spec, resources, may_grow=may_grow))
+
+
+def with_group_size(spec: StudySpec, found: Means, kinds: Iterable[TrialConfig]) -> StudySpec:
+    """The spec with a number for its group_size, by the memory of the machine that has what a trial is given.
+
+    Args:
+        kinds: one config of each kind that trials can have.
+
+    Raises:
+        ModelError: a network that cannot be built there.
+    """
+    gpus, size = found.resources["gpu"], spec.group_size
+    if size is None and not gpus:
+        size = 1
+    if size is None or size == "auto":
+        size = _measured(spec, found, list(kinds))
+    return spec.model_copy(update={"group_size": size})
+
+
+def _measured(spec: StudySpec, found: Means, kinds: list[TrialConfig]) -> int:
+    gpus = found.resources["gpu"]
+    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=gpus)(group_that_fits)  # type: ignore[arg-type]
+    values = [config.model_dump(mode="json") for config in kinds]
+    share = gpus if gpus else 1 / found.slots
+    fits: int = ray.get(task.remote(values, share=share, most=min(MOST, spec.num_trials), code=own.folders()))
+    return fits
+
+
+def _resources(spec: StudySpec) -> dict[str, float]:
+    gpus = spec.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+    return {"cpu": spec.cpus_per_trial, "gpu": gpus}
+
+
+def _slots(spec: StudySpec, resources: dict[str, float], *, may_grow: bool) -> int:
+    """Trials at a time: what the resources hold, at most `max_concurrent`; just that on a cluster, which may scale up.
+
+    Raises:
+        StudyError: not even one trial fits.
+    """
+    if may_grow and spec.max_concurrent:
+        return spec.max_concurrent
+    there = ray.cluster_resources()
+    held = [there.get(name.upper(), 0.0) / need for name, need in resources.items() if need]
+    if min(held) < 1:
+        raise StudyError(f"A trial asks for {resources}, but the cluster has {dict(there)}. Ask for less.")
+    return min(int(min(held)), spec.max_concurrent or int(min(held)))
