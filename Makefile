@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench chromium postgresql
+.PHONY: demo test bench bench-search chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -18,8 +18,19 @@ test: .venv/installed-test chromium postgresql
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/explorer --ignore=tests/faults
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/explorer tests/faults
 
+# How fast: the loop, sharing a teacher, the loss kernel, data, scaling. Each prints a table and writes its JSON.
 bench: .venv/installed
+	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/sharing.py --sweep
+	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/operators.py
+
+# How good, and what the search engine costs.
+bench-search: .venv/installed
 	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/thousand.py

@@ -32,7 +32,7 @@ STEPS, EVERY = 54, 9
 BASE: dict[str, Any] = {
     "teacher": "segformer:resnet18", "student": "segformer:mit_b0", "steps": STEPS, "eval_every": EVERY,
     "batch_size": 4, "crop_height": 64, "crop_width": 64, "scale_min": 0.75, "scale_max": 1.25,
-    "teacher_recipe": {"steps": 400, "lr": 0.002, "batch_size": 8},
+    "teacher_recipe": {"steps": 400, "lr": 0.002, "batch_size": 8}, "fold_teacher": False,
 }  # fmt: skip
 OUT = Path(__file__).with_name("curves.npz")
 

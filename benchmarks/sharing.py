@@ -4,9 +4,10 @@ A trial-step is one optimiser step of one student. Alone, each takes a teacher's
 group of K it takes T / K + S, so the most that sharing gains is (T + S) / (T / K + S) (T and S are measured in the same
 run, in one process). Students have other lambdas each; evaluation, loading and the first steps are left out.
 
-On a CPU as many processes work at a time as there are cores, one thread each: each trains one trial (alone) or one
-group of K. On CUDA: 1 and 8 processes at a time, each with a trial and a teacher of its own, against one process with a
-group. The two are measured in turn, several times. `--sweep` also runs whole sweeps through Ray, in groups and not.
+On a CPU one process works at a time, on one thread, and seconds are those that the process computed, so that a busy
+machine shows less; it trains one trial (alone) or one group of K. On CUDA: 1 and 8 processes at a time, each with a
+trial and a teacher of its own, against one process with a group. The two are measured in turn, several times. `--sweep`
+also runs whole sweeps through Ray, in groups and not, by the clock on the wall.
 
 Run: `python benchmarks/sharing.py [--sweep]`; writes benchmarks/sharing.json. Without --sweep it needs no Ray.
 """
@@ -27,10 +28,12 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from trainables import group as groups
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
@@ -43,7 +46,7 @@ from trainables.teachers import freeze
 CUDA = torch.cuda.is_available()
 SIZES = (1, 2, 4, 8)
 REPEATS = 5 if CUDA else 3
-WARM_UP, STEPS = (10, 40) if CUDA else (2, 4)
+WARM_UP, STEPS = (10, 40) if CUDA else (2, 6)
 CROP = {"crop_height": 512, "crop_width": 512} if CUDA else {"crop_height": 64, "crop_width": 64}
 PAIRS = {
     "R101->MBV2": ("deeplabv3:resnet101", "deeplabv3plus:mobilenet_v2"),
@@ -66,27 +69,25 @@ def config(pair: str, number: int, **fields: Any) -> TrialConfig:
     })  # fmt: skip
 
 
-def group(pair: str, size: int, turns: int) -> list[float]:
-    """Seconds of each trial-step of `turns` groups of a size, one after the other; and the process's peak, bytes."""
+def group(pair: str, size: int) -> float:
+    """Seconds of a trial-step in a group of a size."""
+    if not CUDA:
+        groups.time = SimpleNamespace(perf_counter=time.process_time)
     dataset = small(open_dataset("earth"))
     first = config(pair, 0)
-    device = torch.device("cuda" if CUDA else "cpu")
     teacher = build(first.teacher, num_classes=dataset.num_classes)
-    place(teacher, first, device)
+    place(teacher, first, torch.device("cuda" if CUDA else "cpu"))
     freeze(teacher)
-    found = []
-    for _ in range(turns):
-        marks: dict[str, list[float]] = {}
+    marks: dict[str, list[float]] = {}
 
-        def tell(name: str, outcome: Any, _seconds: float, marks: dict[str, list[float]] = marks) -> Answer:
-            marks.setdefault(name, []).append(outcome.seconds)
-            return Answer()
+    def tell(name: str, outcome: Any, _seconds: float) -> Answer:
+        marks.setdefault(name, []).append(outcome.seconds)
+        return Answer()
 
-        with tempfile.TemporaryDirectory() as folder:
-            members = [Member(str(n), config(pair, n), Path(folder) / str(n)) for n in range(size)]
-            train_group(members, dataset=dataset, teacher=teacher, tell=tell)
-        found += [(own[-1] - own[0]) / STEPS for own in marks.values()]
-    return found
+    with tempfile.TemporaryDirectory() as folder:
+        members = [Member(str(n), config(pair, n), Path(folder) / str(n)) for n in range(size)]
+        train_group(members, dataset=dataset, teacher=teacher, tell=tell)
+    return statistics.mean((own[-1] - own[0]) / STEPS for own in marks.values())
 
 
 def small(dataset: SegDataset) -> SegDataset:
@@ -96,8 +97,8 @@ def small(dataset: SegDataset) -> SegDataset:
 
 def rate(pool: ProcessPoolExecutor, pair: str, size: int, processes: int) -> float:
     """Trial-steps per second of so many processes at a time, each with a group of a size."""
-    futures = [pool.submit(group, pair, size, 1) for _ in range(processes)]
-    return sum(1 / statistics.mean(future.result()) for future in futures)
+    futures = [pool.submit(group, pair, size) for _ in range(processes)]
+    return sum(1 / future.result() for future in futures)
 
 
 def peak_bytes() -> int:
@@ -106,9 +107,8 @@ def peak_bytes() -> int:
 
 def measure(pair: str) -> list[dict[str, Any]]:
     """A row for each size: rate, gain over trials by themselves, and the limit."""
-    alone_processes = [1, 8] if CUDA else [os.cpu_count() or 1]
-    shared_processes = 1 if CUDA else os.cpu_count() or 1
-    most = max(*alone_processes, shared_processes)
+    alone_processes = [1, 8] if CUDA else [1]
+    most = max(alone_processes)
     alone: dict[int, list[float]] = {count: [] for count in alone_processes}
     shared: dict[int, list[float]] = {size: [] for size in SIZES}
     spawn = multiprocessing.get_context("spawn")
@@ -118,11 +118,11 @@ def measure(pair: str) -> list[dict[str, Any]]:
             for count in alone_processes:
                 alone[count].append(rate(pool, pair, 1, count))
             for size in SIZES:
-                shared[size].append(rate(pool, pair, size, shared_processes))
+                shared[size].append(rate(pool, pair, size, 1))
     peaks = {}
     for size in SIZES:
         with ProcessPoolExecutor(1, mp_context=spawn) as own:
-            own.submit(group, pair, size, 1).result()
+            own.submit(group, pair, size).result()
             peaks[size] = own.submit(peak_bytes).result()
         time_ = step_time(config(pair, 0), num_classes=7, ignore_index=255)
     rows = []

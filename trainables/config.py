@@ -32,7 +32,10 @@ SPEED = (
     *("num_workers", "channels_last", "compile", "fused_optimizer", "hakd_kernel", "fold_teacher"),
     *("augment_on", "image_cache"),
 )
-"""How a trial is computed, not what: results agree to within rounding, so digests leave these out."""
+"""How a trial is computed, not what: results agree to within rounding, so digests leave these out.
+
+But for one: in channels_last, dropout draws in another order.
+"""
 _STREAM = (
     *("data", "views", "seed", "steps", "batch_size", "crop_height", "crop_width", "scale_min", "scale_max"),
     *("flip_horizontal", "flip_vertical", "color_jitter", "on_corrupt", "eval_every", "eval_mode", "eval_stride"),

@@ -25,6 +25,7 @@ from trainables.losses.find import find_method
 from trainables.models.segmodel import SegModel
 from trainables.state import Report
 from trainables.store import Store
+from trainables.teacher_cache import Hits
 
 
 class Member(NamedTuple):
@@ -74,6 +75,7 @@ class _Group:
         self._dataset = dataset
         self._teacher = teacher
         self._guide: Guide | None = None
+        self._hits: dict[str, Hits] = {}
         self._tell = tell
         self._cache = cache
         self._stream = _Stream(dataset)
@@ -106,9 +108,10 @@ class _Group:
     def advance(self) -> None:
         """Take the largest set of students that stand at one step to their next report."""
         cohort = largest(self.learners, key=lambda learner: learner.state.step)
-        began, size = time.perf_counter(), len(cohort)
+        began, size, hits = time.perf_counter(), len(cohort), self._guide.hits if self._guide else Hits()
         failed = self._learn(cohort)
         share = (time.perf_counter() - began) / size
+        new = self._guide.hits.since(hits) if self._guide else hits
         skipped = self._dataset.take_skipped()
         joining: list[Member] = []
         for name, error in failed.items():
@@ -116,6 +119,7 @@ class _Group:
         for name, learner in cohort.items():
             learner.state.seconds += share
             learner.skipped += skipped
+            self._hits[name] = self._hits.get(name, Hits()).plus(*new)
             joining += self._report(name, learner, share)
         self.admit(joining)
 
@@ -150,7 +154,7 @@ class _Group:
         began = time.perf_counter()
         found: Outcome
         try:
-            found = learner.assess(hit_rate=self._guide.hit_rate if self._guide else None)
+            found = learner.assess(hits=self._hits[name])
         except HeteroakdError as error:
             found = error
         answer = self._tell(name, found, share + time.perf_counter() - began)
@@ -160,6 +164,7 @@ class _Group:
 
     def _end(self, name: str, answer: Answer) -> Iterable[Member]:
         del self.learners[name]
+        self._hits.pop(name, None)
         return answer.join
 
 

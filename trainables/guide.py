@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from trainables.data.feed import Batch
 from trainables.device import autocast
 from trainables.models.fold import fold
 from trainables.models.segmodel import Features, SegModel
-from trainables.teacher_cache import TeacherCache
+from trainables.teacher_cache import Hits, TeacherCache
 
 
 class Guide:
@@ -62,13 +63,14 @@ class Guide:
         return self._cache(batch.entries)
 
     @property
-    def hit_rate(self) -> float | None:
-        """Share of crops, since the start, whose answer was in the cache; None without a cache."""
-        return None if self._cache is None else self._cache.hit_rate
+    def hits(self) -> Hits:
+        """Crops since the start whose answer was in the cache; none was asked for without a cache."""
+        return Hits() if self._cache is None else self._cache.hits
 
     def _ask(self, pixels: Float[Tensor, "batch 3 H W"]) -> Features:
         if self._ready is None:  # not before: a full cache never asks
-            self._ready = fold(self._teacher) if self._config.fold_teacher else self._teacher
+            ready = fold(self._teacher) if self._config.fold_teacher else self._teacher
+            self._ready = copy.copy(ready)  # shares the weights; to be compiled in place, which the caller's is not
             compile_network(self._ready, self._config)
         with torch.no_grad(), autocast(self._config, pixels.device):
             features: Features = self._ready(pixels)

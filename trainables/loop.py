@@ -23,6 +23,7 @@ from trainables.metrics import miou
 from trainables.models.segmodel import Features, SegModel
 from trainables.state import Report, TrialState
 from trainables.store import Store, at
+from trainables.teacher_cache import Hits
 
 LOG_EVERY = 10  # steps between host syncs: loss sums are read and checked here
 
@@ -63,7 +64,7 @@ def train(
         learner.step(batch, guide(batch) if guide else None)
         if learner.is_due:
             learner.state.seconds = clock.pause()
-            report(learner.assess(hit_rate=guide.hit_rate if guide else None))
+            report(learner.assess(hits=guide.hits if guide else Hits()))
             clock.resume()
     return learner.state
 
@@ -131,8 +132,11 @@ class Learner:
         if state.step % LOG_EVERY == 0 or self.is_due:
             self._meter.check(state.step)
 
-    def assess(self, *, hit_rate: float | None = None) -> Report:
+    def assess(self, *, hits: Hits) -> Report:
         """Score every trained network on the validation split, and save.
+
+        Args:
+            hits: of its own crops in the teacher cache, since it was begun or resumed.
 
         Raises:
             NonFiniteLoss: a weight is not finite.
@@ -156,7 +160,7 @@ class Learner:
             peer_miou=None if peer_iou is None else miou(peer_iou),
             peer_iou=peer_iou,
             skipped=[*self.skipped, *self._dataset.take_skipped()],
-            teacher_hits=hit_rate,
+            teacher_hits=hits.rate,
         )
         self.skipped = []
         state.history.append(found)

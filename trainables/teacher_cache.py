@@ -129,6 +129,23 @@ def describe(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset, cac
     )
 
 
+class Hits(NamedTuple):
+    """Crops that were asked for, and those among them that were there."""
+
+    found: int = 0
+    asked: int = 0
+
+    def plus(self, found: int, asked: int) -> Hits:
+        return Hits(self.found + found, self.asked + asked)
+
+    def since(self, earlier: Hits) -> Hits:
+        return Hits(self.found - earlier.found, self.asked - earlier.asked)
+
+    @property
+    def rate(self) -> float | None:
+        return self.found / self.asked if self.asked else None
+
+
 class KeptTaps(dict[str, Tensor]):
     """Taps by name. Asked for another than those that are kept, it says so.
 
@@ -153,6 +170,7 @@ class TeacherCache:
 
     Attributes:
         folder: where the files are.
+        hits: since it was opened.
     """
 
     def __init__(
@@ -184,12 +202,7 @@ class TeacherCache:
         self._config, self._dataset, self._ask = config, dataset, ask
         self._views = full.views
         self._device = pick_device(config)
-        self._asked = self._found = 0
-
-    @property
-    def hit_rate(self) -> float:
-        """Share of the crops asked for so far that were there; 0 before the first."""
-        return self._found / max(1, self._asked)
+        self.hits = Hits()
 
     def __call__(self, entries: Sequence[int]) -> Features:
         """The teacher's features of a batch, rounded to fp16, given in fp32; taps: only those kept.
@@ -199,8 +212,7 @@ class TeacherCache:
             Interrupted: the disk is full.
         """
         missing = [entry for entry in entries if not all(kept.has(entry) for kept in self._outputs.values())]
-        self._asked += len(entries)
-        self._found += len(entries) - len(missing)
+        self.hits = self.hits.plus(len(entries) - len(missing), len(entries))
         for image in dict.fromkeys(entry // self._views for entry in missing):
             self._compute(image)
         maps = {name: self._on_device(kept.read(entries, self._device)) for name, kept in self._outputs.items()}

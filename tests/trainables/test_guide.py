@@ -23,11 +23,11 @@ def test_it_says_what_the_teacher_says_and_lets_no_gradient_through(small, teach
     assert said.taps.keys() == whole.taps.keys()
     assert all(torch.equal(said.taps[name], tap) for name, tap in whole.taps.items())
     assert not said.logits.requires_grad
-    assert guide.hit_rate is None
+    assert guide.hits.rate is None
 
 
 def test_made_up_crops_are_not_looked_up_in_a_cache(small, teacher, batch, tmp_path):
     guide = Guide(teacher, small(method="kd", views=2, teacher_cache=True, fold_teacher=False), cache=tmp_path)
     assert torch.equal(guide(batch).logits, teacher(batch.pixels).logits)
-    assert guide.hit_rate is None
+    assert guide.hits.rate is None
     assert not list(tmp_path.iterdir())

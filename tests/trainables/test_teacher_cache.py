@@ -113,12 +113,12 @@ def test_a_missing_image_is_asked_for_whole_in_forwards_of_eight(config, guide, 
 
 def test_the_share_of_hits_is_that_of_the_crops_that_were_there(config, guide, batch):
     shown = guide(config())
-    assert shown.hit_rate == 0
+    assert shown.hits == (0, 0)
     expected = [([0, 1], 0 / 2), ([2, 3], 1 / 4), ([3, 2, 4], 4 / 7), ([11], 4 / 8)]
     for entries, share in expected:
         shown(batch(config(), entries))
-        assert shown.hit_rate == pytest.approx(share)
-    assert guide(config(teacher_cache=False)).hit_rate is None
+        assert shown.hits.rate == pytest.approx(share)
+    assert guide(config(teacher_cache=False)).hits.rate is None
 
 
 def test_training_with_a_cache_ends_near_the_training_without_and_again_exactly_there(
@@ -198,7 +198,7 @@ def test_what_is_not_whole_is_computed_again_and_the_rest_is_not_written_to(
     monkeypatch.setattr(entries_module.os, "pwrite", lambda *args: (offsets.append(args[2]), plain(*args))[1])
     again = guide(config())
     again(batch(config(), [0, 1, 2, 3, 4, 5]))
-    assert again.hit_rate == {"torn": 5 / 6, "unmarked": 5 / 6, "gone": 0}[damage]
+    assert again.hits.rate == {"torn": 5 / 6, "unmarked": 5 / 6, "gone": 0}[damage]
     assert asked.sizes == ([3, 3] if damage == "gone" else [3])
     written = range(6) if damage == "gone" else [4]
     assert offsets == [at for entry in written for at in (entry * 2 * STAGE3, entry * 8)]
@@ -232,7 +232,7 @@ def test_a_full_disk_interrupts_and_what_was_being_written_is_missing(config, gu
     again = guide(config())
     assert torch.equal(again(batch(config(), [1, 2])).logits, again(batch(config(), [1, 2])).logits)
     assert asked.sizes == [3, 3]
-    assert again.hit_rate == 2 / 4
+    assert again.hits.rate == 2 / 4
 
 
 def test_its_size_is_known_before_it_is_built_and_is_that_of_its_files(config, guide, batch, asked, dataset, files):
