@@ -38,7 +38,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import place
-from trainables.group import Answer, Member, largest, train_group
+from trainables.group import Answer, Member, next_cohort, train_group
 from trainables.models.build import build
 from trainables.rehearsal import step_time
 from trainables.teachers import freeze
@@ -180,9 +180,11 @@ def shared_under_pruning(size: int, *, trials: int = 200, seed: int = 0) -> floa
     draw, seen = random.Random(seed), {1: list[float](), 3: list[float]()}
     waiting = [draw.random() for _ in range(trials)]
     alive = dict.fromkeys((waiting.pop() for _ in range(size)), 0)
+    waited: dict[float, int] = {}
     forwards = taught = 0
     while alive:
-        cohort = largest(alive, key=lambda reports: reports)
+        cohort = next_cohort(alive, step=lambda reports: reports, waited=waited)
+        waited = {score: 0 if score in cohort else waited.get(score, 0) + 1 for score in alive}
         forwards, taught = forwards + 1, taught + len(cohort)
         for score in cohort:
             alive[score] += 1

@@ -3,7 +3,7 @@
 A student here takes the very steps that it takes alone (`loop.Learner`), with its own optimiser, random states,
 checkpoints and end, so its result is the same, on the CPU bit for bit. Students that stand at the same step learn
 together, from one report to the next. One that is new begins at step 0, as alone; the others wait at their reports
-until it has come as far, or are in the majority and go first.
+until it has come as far, or they are in the majority, or have waited for long enough.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Answer(NamedTuple):
     join: tuple[Member, ...] = ()
 
 
+PATIENCE = 4
+"""Turns that a student waits while others go first; so few that none starves, and they still meet."""
 Name = TypeVar("Name")
 Item = TypeVar("Item")
 Outcome = Report | HeteroakdError
@@ -76,6 +78,7 @@ class _Group:
         self._teacher = teacher
         self._guide: Guide | None = None
         self._hits: dict[str, Hits] = {}
+        self._waited: dict[str, int] = {}
         self._tell = tell
         self._cache = cache
         self._stream = _Stream(dataset)
@@ -106,8 +109,9 @@ class _Group:
         return joining
 
     def advance(self) -> None:
-        """Take the largest set of students that stand at one step to their next report."""
-        cohort = largest(self.learners, key=lambda learner: learner.state.step)
+        """Take a set of students that stand at one step to their next report."""
+        cohort = next_cohort(self.learners, step=lambda learner: learner.state.step, waited=self._waited)
+        self._waited = {name: 0 if name in cohort else self._waited.get(name, 0) + 1 for name in self.learners}
         began, size, hits = time.perf_counter(), len(cohort), self._guide.hits if self._guide else Hits()
         failed = self._learn(cohort)
         share = (time.perf_counter() - began) / size
@@ -185,10 +189,21 @@ class _Stream:
         self._at = end
 
 
-def largest(learners: Mapping[Name, Item], *, key: Callable[[Item], int]) -> dict[Name, Item]:
-    """The most that share a key, in their order; of equally many, those with the smaller key."""
+def next_cohort(
+    standing: Mapping[Name, Item], *, step: Callable[[Item], int], waited: Mapping[Name, int]
+) -> dict[Name, Item]:
+    """Who goes next: of the sets that stand at one step the one that has waited longest, if for PATIENCE turns; else
+    the largest; of equally many, those behind.
+
+    Args:
+        waited: turns since each last had one; 0 for those not in it.
+    """
     cohorts: dict[int, dict[Name, Item]] = defaultdict(dict)
-    for name, learner in learners.items():
-        cohorts[key(learner)][name] = learner
-    chosen = max(cohorts, key=lambda step: (len(cohorts[step]), -step))
-    return cohorts[chosen]
+    for name, one in standing.items():
+        cohorts[step(one)][name] = one
+
+    def claim(at: int) -> tuple[int, int, int]:
+        longest = max(waited.get(name, 0) for name in cohorts[at])
+        return longest if longest >= PATIENCE else 0, len(cohorts[at]), -at
+
+    return cohorts[max(cohorts, key=claim)]

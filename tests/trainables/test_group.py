@@ -9,7 +9,7 @@ import torch
 
 from trainables import checkpoint, loop
 from trainables.errors import DataError, Interrupted, NonFiniteLoss
-from trainables.group import Answer, Member, largest, train_group
+from trainables.group import PATIENCE, Answer, Member, next_cohort, train_group
 from trainables.loop import train
 from trainables.losses.find import find_method
 from trainables.state import Report
@@ -222,10 +222,32 @@ def test_time_in_training_is_shared_equally_and_an_evaluation_is_ones_own(member
         assert [report["seconds"] for report in meta["history"]] == [1.0, 2.0, 3.0]
 
 
-def test_the_majority_goes_first_and_of_equals_those_behind():
+def test_the_majority_goes_first_of_equals_those_behind_and_nobody_waits_for_ever():
     at = {"a": 4, "b": 0, "c": 4, "d": 2, "e": 2, "f": 8}
-    chosen = largest({name: SimpleNamespace(step=step) for name, step in at.items()}, key=lambda one: one.step)
-    assert list(chosen) == ["d", "e"]
+
+    def chosen(**waited):
+        return list(next_cohort(at, step=lambda step: step, waited=waited))
+
+    assert chosen() == chosen(f=PATIENCE - 1) == ["d", "e"]
+    assert chosen(f=PATIENCE) == chosen(f=PATIENCE + 1, b=PATIENCE) == ["f"]
+    assert chosen(f=PATIENCE, a=PATIENCE) == ["a", "c"]
+
+
+def test_a_lone_survivor_is_not_outnumbered_for_ever(member, dataset, teacher):
+    """Two places are refilled again and again; the third, at its first report, has its turn after PATIENCE others."""
+    order = []
+
+    def tell(name, outcome, _seconds):
+        order.append((name, outcome.step))
+        number = len(order)
+        if name == "a" or number > 2 * PATIENCE + 5:
+            return Answer()
+        return Answer(stop=True, join=(member(f"new{number}", method="kd"),))
+
+    train_group([member(name, method="kd") for name in "abc"], dataset=dataset, teacher=teacher, tell=tell)
+    second = order.index(("a", 4))
+    assert {step for _, step in order[3:second]} == {2}
+    assert second - 3 == 2 * PATIENCE
 
 
 def test_what_trials_must_share_to_learn_side_by_side(small):
