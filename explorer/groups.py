@@ -21,7 +21,8 @@ Post = Callable[[str, int, dict[str, Any]], None]
 """Sends an answer to a host: its id, the result's number, {"stop": ..., "join": [params, ...]}."""
 _SUSPECT = "suspect"
 """Trial attribute: the step at which it was in a group that died; until it is past that, it runs alone."""
-_OUT_OF_MEMORY = ("OutOfMemory", "out of memory", "OOM")
+_OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "running low on memory")
+"""Not what Ray says of every dead worker, that it may have been the OOM killer."""
 
 
 @dataclass
@@ -53,6 +54,11 @@ class GroupBridge(Bridge):
             return {"members": [first, *self._fill(trial_id)]}
         coming_back = any(host.members for host in self.hosts.values())
         return None if coming_back and not self.interrupted else Searcher.FINISHED
+
+    def _pick(self) -> Asked | None:
+        """Suspects first: while one waits, no group is filled."""
+        suspect = next((place for place, asked in enumerate(self._waiting) if _is_suspect(asked)), 0)
+        return self._waiting.pop(suspect) if self._waiting else self._ask(self._arms)
 
     def _enter(self, trial_id: str, asked: Asked) -> dict[str, Any]:
         live = self._begin(asked, trial_id)
@@ -90,13 +96,21 @@ class GroupBridge(Bridge):
         with self._interruptible():
             live = self.live[name]
             answer["stop"] = self._record(live, result) == TrialScheduler.STOP
-            if live.told is not None:
+            if live.told is None and len(host.members) == 1 and self._makes_way(live):
+                answer["stop"] = True
+                self._again(live)
+            if answer["stop"]:
                 host.members.discard(name)
                 del self.live[name]
             if not self.interrupted:
                 answer["join"] = self._fill(trial_id)
         self._post(trial_id, result["number"], answer)
         return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE
+
+    def _makes_way(self, live: Live) -> bool:
+        """Whether a trial that was a suspect has cleared itself while others wait to; it then goes on in a group."""
+        cleared = live.trial.user_attrs.get(_SUSPECT, live.step) < live.step
+        return cleared and any(map(_is_suspect, self._waiting))
 
     def note_error(self, trial_id: str, error: str) -> None:
         for name in self.hosts[trial_id].members:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RayTaskError
 
 from explorer.study import StudySpec
 from trainables import own
 from trainables.config import TrialConfig
-from trainables.errors import StudyError
+from trainables.errors import HeteroakdError, StudyError
 from trainables.tune import group_that_fits
 
 MOST = 8  # students of a group that is sized automatically: beyond it, the teacher's share is small
@@ -47,20 +48,36 @@ def with_group_size(spec: StudySpec, found: Means, kinds: Iterable[TrialConfig])
     Raises:
         ModelError: a network that cannot be built there.
     """
-    gpus, size = found.resources["gpu"], spec.group_size
-    if size is None and not gpus:
-        size = 1
-    if size is None or size == "auto":
-        size = _measured(spec, found, list(kinds))
+    size = _measured(spec, found, kinds) if wants_measure(spec, found) else spec.group_size or 1
     return spec.model_copy(update={"group_size": size})
 
 
-def _measured(spec: StudySpec, found: Means, kinds: list[TrialConfig]) -> int:
+def wants_measure(spec: StudySpec, found: Means) -> bool:
+    """Whether the group's size is to be found out: `auto`, which none is on a GPU."""
+    return spec.group_size == "auto" or (spec.group_size is None and found.resources["gpu"] > 0)
+
+
+def fetched(reference: Any) -> Any:
+    """What a task gave.
+
+    Raises:
+        HeteroakdError: as the task did, without Ray's traceback.
+    """
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, HeteroakdError):
+            raise error.cause from None
+        raise
+
+
+def _measured(spec: StudySpec, found: Means, kinds: Iterable[TrialConfig]) -> int:
     gpus = found.resources["gpu"]
     task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=gpus)(group_that_fits)  # type: ignore[arg-type]
-    values = [config.model_dump(mode="json") for config in kinds]
+    each = {(config.teacher, config.student, config.method): config for config in kinds}
+    values = [config.model_dump(mode="json") for config in each.values()]
     share = gpus if gpus else 1 / found.slots
-    fits: int = ray.get(task.remote(values, share=share, most=min(MOST, spec.num_trials), code=own.folders()))
+    fits: int = fetched(task.remote(values, share=share, most=min(MOST, spec.num_trials), code=own.folders()))
     return fits
 
 

@@ -189,11 +189,14 @@ class StudySpec(BaseModel):
     def seed_of(self, repeat: int) -> int:
         """Of a trial, by its place among those that differ in nothing else.
 
-        Groups need one seed, so they take turns in blocks, each small enough that every seed has its turn. Under
-        `balance` the points are laid out for turns of one.
+        Groups need one seed, so seeds take turns in blocks of at most a group, as many for each. Under `balance` the
+        points are laid out for turns of one.
         """
-        block = 1 if self.balance else min(self.students_per_group, math.ceil(self.num_trials / len(self.seeds)))
-        return self.seeds[repeat // block % len(self.seeds)]
+        num = len(self.seeds)
+        if self.balance or self.students_per_group == 1:
+            return self.seeds[repeat % num]
+        blocks = num * math.ceil(self.num_trials / (num * self.students_per_group))
+        return self.seeds[repeat * blocks // self.num_trials % num]
 
     @property
     def num_probes(self) -> int:

@@ -8,13 +8,13 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
 from rich.console import Console
 
 from explorer import constraints, engines, storages, warm
@@ -24,14 +24,14 @@ from explorer.cluster import connected
 from explorer.groups import GroupBridge, Post
 from explorer.lock import exclusive
 from explorer.mailbox import Mailbox
-from explorer.means import Means, means, with_group_size
+from explorer.means import Means, fetched, means, wants_measure, with_group_size
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import checkpoint, own, store
 from trainables.cache import default_cache
 from trainables.config import OWN_PREFIX, TrialConfig
 from trainables.data.catalogue import absolute, open_dataset
-from trainables.errors import HeteroakdError, Interrupted, StudyError
+from trainables.errors import Interrupted, StudyError
 from trainables.preflight import Preflight, preflight
 from trainables.tune import train_teacher, tune_group, tune_trial
 
@@ -74,7 +74,7 @@ def sweep(
     directory.mkdir(parents=True, exist_ok=True)
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory), connected(address):
         there = means(spec, may_grow=address is not None)
-        spec = with_group_size(spec, there, kinds(spec))
+        spec = _with_group_size(spec, there, console)
         return _drive(_begin(spec, directory, found), directory, found, console, there)
 
 
@@ -108,7 +108,10 @@ def resume(
             _say(console, "Every trial has ended; nothing to run.")
             return 0
         with connected(address):
-            return _drive(arms, directory, found, console, means(spec, may_grow=address is not None))
+            there = means(spec, may_grow=address is not None)
+            spec = _with_group_size(spec, there, console)
+            arms = {role: replace(arm, spec=spec) for role, arm in arms.items()}
+            return _drive(arms, directory, found, console, there)
 
 
 def check(spec: StudySpec) -> None:
@@ -151,6 +154,15 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
             yield config
     for student in space.alone(base):
         yield space.config({"student": student, "method": "task"}, plain)
+
+
+def _with_group_size(spec: StudySpec, there: Means, console: Console) -> StudySpec:
+    if not wants_measure(spec, there):
+        return with_group_size(spec, there, [])
+    _say(console, "group_size: measuring how many students fit beside a teacher")
+    found = with_group_size(spec, there, kinds(spec))
+    _say(console, f"group_size: {found.group_size}")
+    return found
 
 
 def _wants_latency(spec: StudySpec) -> bool:
@@ -303,12 +315,7 @@ def _train_teachers(spec: StudySpec, console: Console, there: Means) -> dict[str
 def _await_teacher(waiting: dict[Any, str], console: Console) -> dict[str, float]:
     (done,), _ = ray.wait(list(waiting), num_returns=1)
     name = waiting.pop(done)
-    try:
-        score = float(ray.get(done))
-    except RayTaskError as error:
-        if isinstance(error.cause, HeteroakdError):
-            raise error.cause from None
-        raise
+    score = float(fetched(done))
     _say(console, f"teacher {name}: mIoU {100 * score:.2f} %")
     return {name: score}
 

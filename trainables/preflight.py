@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from trainables.config import TrialConfig
@@ -45,7 +46,8 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     dataset = open_dataset(configs[0].data)
     verify(dataset)
     built: dict[str, SegModel] = {}
-    notes: dict[str, None] = {}
+    notes: dict[tuple[str, str], str] = {}
+    to_write: dict[Path, int] = {}
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
             if name not in built:
@@ -54,14 +56,16 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
         _check_pair(config, built, dataset)
         if config.reads("teacher_checkpoint") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
-        if config.reads("teacher_cache") and config.teacher_cache:
-            notes[describe(config, teacher=_teacher(config, built, dataset), dataset=dataset)] = None
+        cached = (config.teacher, config.projector_tap if config.reads("projector_tap") else "")
+        if config.reads("teacher_cache") and config.teacher_cache and cached not in notes:
+            teacher = _teacher(config, built, dataset)
+            notes[cached] = describe(config, teacher=teacher, dataset=dataset, others=to_write)
     times = {name: latency_ms(model, configs[0]) for name, model in built.items()} if timed else {}
     costs = {name: _cost(name, model, configs[0])._asdict() for name, model in built.items()}
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
-        [*notes],
+        [*notes.values()],
     )
 
 

@@ -104,7 +104,8 @@ class _Rehearsal:
         self.scaled = _pixels(config) / _pixels(tried)
         teacher = _teacher(tried, num_classes, device)
         self._guide = None if teacher is None else Guide(teacher, tried)
-        self.guide_bytes = 0 if teacher is None else _nbytes(*teacher.state_dict().values())
+        copies = 2 if tried.fold_teacher else 1  # the teacher, and the folded one
+        self.guide_bytes = 0 if teacher is None else copies * _nbytes(*teacher.state_dict().values())
         self._config = tried
         self.state = TrialState.start(
             tried, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index, device=device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -144,6 +145,10 @@ class TrialState:
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for parameter, slots in self.optimizer.state.items():
+            for name, value in slots.items():
+                if value.shape == parameter.shape:  # a checkpoint's is contiguous; a fused step walks memory as it lies
+                    slots[name] = torch.empty_like(parameter).copy_(value)
         _set_rng(tensors)
         self.rng = _rng()
         self.step, self.seconds = meta["step"], meta["seconds"]
@@ -187,9 +192,13 @@ def _groups(
 def _optimizer(config: TrialConfig, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
     fused = device.type == "cuda" if config.fused_optimizer is None else config.fused_optimizer
     shared: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": fused or None}
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, **shared)
-    return torch.optim.AdamW(groups, **shared)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, **shared)
+    sgd = torch.optim.SGD(groups, momentum=config.momentum, **shared)
+    if fused and config.momentum:  # some moments without the others are refused; from 0 the first step is the same
+        for parameter in itertools.chain.from_iterable(group["params"] for group in sgd.param_groups):
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def _rng() -> dict[str, Tensor]:

@@ -60,11 +60,12 @@ class Layout(NamedTuple):
         """Bytes of all files, as they are listed; on disk, what is not yet written takes no room."""
         return sum(self.num_entries * entry_bytes(shape) for shape in self.shapes.values())
 
-    def missing(self, folder: Path) -> int:
-        """Bytes that are still to be written there."""
-        return sum(
-            (self.num_entries - num_written(folder / name)) * entry_bytes(shape) for name, shape in self.shapes.items()
-        )
+    def missing(self, folder: Path) -> dict[Path, int]:
+        """Bytes that are still to be written there, by output."""
+        return {
+            folder / name: (self.num_entries - num_written(folder / name)) * entry_bytes(shape)
+            for name, shape in self.shapes.items()
+        }
 
 
 def layout(config: TrialConfig, *, teacher: SegModel, num_images: int, num_classes: int) -> Layout:
@@ -107,25 +108,29 @@ def cache_folder(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset,
     return _root(cache) / f"{config.teacher.replace(':', '-')}-{digest(content)}"
 
 
-def describe(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset, cache: Path | None = None) -> str:
+def describe(
+    config: TrialConfig, *, teacher: SegModel, dataset: SegDataset, others: dict[Path, int], cache: Path | None = None
+) -> str:
     """One sentence on what the cache is and will take, to be said before a sweep starts.
 
     Args:
         teacher: as it will teach; one whose weights are not there yet counts as one of which nothing is written.
+        others: bytes still to be written for the sweep's other caches, by output; this one's are added.
         cache: as for `TeacherCache`.
 
     Raises:
-        Interrupted: less is free than is still to be written.
+        Interrupted: less is free than is still to be written for all of them.
     """
     num_images = len(dataset.samples("train"))
     full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
     folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
-    _check_room(config, full, folder)
-    size, missing, free = full.size(), full.missing(folder), _free(folder)
-    written = "" if missing == size else f", of which {_gib(size - missing)} are there,"
+    others |= full.missing(folder)
+    _check_room(config, sum(others.values()), folder)
+    size, missing, free = full.size(), sum(full.missing(folder).values()), _free(folder)
+    written = "" if missing == size else f", of which {_size(size - missing)} are there,"
     return (
-        f"teacher cache of {config.teacher}: {num_images} images x {full.views} views, {_gib(size)}{written} under "
-        f"{folder.parent} ({_gib(free)} free); another protocol: fixed views"
+        f"teacher cache of {config.teacher}: {num_images} images x {full.views} views, {_size(size)}{written} under "
+        f"{folder.parent} ({_size(free)} free); another protocol: fixed views"
     )
 
 
@@ -195,7 +200,7 @@ class TeacherCache:
         num_images = len(dataset.samples("train"))
         full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
         self.folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
-        _check_room(config, full, self.folder)
+        _check_room(config, sum(full.missing(self.folder).values()), self.folder)
         self._outputs = {
             name: Entries(self.folder / name, shape, full.num_entries) for name, shape in full.shapes.items()
         }
@@ -250,12 +255,11 @@ def _root(cache: Path | None) -> Path:
     return (cache or default_cache()) / "teacher-cache"
 
 
-def _check_room(config: TrialConfig, full: Layout, folder: Path) -> None:
-    missing, free = full.missing(folder), _free(folder)
-    if missing > free:
+def _check_room(config: TrialConfig, missing: int, folder: Path) -> None:
+    if missing > (free := _free(folder)):
         raise Interrupted(
-            f"The teacher cache of {config.teacher} needs {_gib(missing)} more under {folder.parent}, where "
-            f"{_gib(free)} are free. Free space, lower views, or set teacher_cache to false."
+            f"The teacher cache of {config.teacher} needs {_size(missing)} more under {folder.parent}, where "
+            f"{_size(free)} are free. Free space, lower views, or set teacher_cache to false."
         )
 
 
@@ -264,5 +268,5 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / 2**30:.3g} GiB"
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.3f} MiB"

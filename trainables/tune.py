@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from ray import tune
 
 from trainables import checkpoint, own
@@ -76,17 +77,20 @@ def tune_group(
     """
     own.look_in(code)
     host = _Host(study_directory, answers)
-    members = host.known(params["members"])
     try:
-        if members:
-            run_group(members, dataset=_dataset(members[0].config.data), tell=host.tell, cache=Path(cache))
-    except HeteroakdError as error:  # of the teacher or the data set: of all
-        for member in members:
-            host.tell(member.name, error, 0.0)
+        members = host.known(params["members"])
+        run_group(members, dataset=_dataset(members[0].config.data), tell=host.tell, cache=Path(cache))
+    except HeteroakdError as error:  # of the teacher or the data set: of all, those included that join to hear it
+        while host.open:
+            host.tell(next(iter(host.open)), error, 0.0)
 
 
 class _Host:
-    """A group's side of the conversation with the bridge."""
+    """A group's side of the conversation with the bridge.
+
+    Attributes:
+        open: directories of the members that the bridge counts as running here.
+    """
 
     def __init__(self, study_directory: str, answers: Answers) -> None:
         self._study_directory = study_directory
@@ -94,8 +98,11 @@ class _Host:
         self._id = str(tune.get_context().get_trial_id())
         self._number = 0
         self._device = ""
+        self.open: dict[str, None] = {}
 
     def known(self, listed: Iterable[dict[str, Any]]) -> list[Member]:
+        listed = list(listed)
+        self.open |= dict.fromkeys(params["directory"] for params in listed)
         return [self._member(params) for params in listed]
 
     def _member(self, params: dict[str, Any]) -> Member:
@@ -109,6 +116,8 @@ class _Host:
         said = asdict(outcome) | {"device": self._device} if isinstance(outcome, Report) else _why(outcome)
         tune.report({**said, "member": name, "number": self._number, "occupied_s": seconds})
         answer = self._answers.take(self._id, self._number)
+        if answer["stop"]:
+            self.open.pop(name, None)
         return Answer(answer["stop"], tuple(self.known(answer["join"])))
 
 
@@ -135,7 +144,10 @@ def group_that_fits(configs: list[dict[str, Any]], *, share: float, most: int, c
     kinds = [TrialConfig.parse(values) for values in configs]
     dataset = open_dataset(kinds[0].data)
     classes = {"num_classes": dataset.num_classes, "ignore_index": dataset.ignore_index}
-    found = [footprint(config, **classes) for config in kinds]
+    try:
+        found = [footprint(config, **classes) for config in kinds]
+    except torch.OutOfMemoryError:  # the trials of that kind will say so, and the others run
+        return 1
     return students_that_fit(found, pick_device(kinds[0]), share=share, most=most)
 
 

@@ -25,7 +25,7 @@ def test_a_sweep_says_its_protocol_and_asks_the_teacher_of_each_view_once(
 
     # 8 images x 2 views; 3 classes at stride 4 and 512 channels at stride 32 of 64 x 64, in fp16; 8 bytes of mark each
     size = 8 * 2 * (2 * 3 * 16 * 16 + 8 + 2 * 512 * 2 * 2 + 8)
-    assert f"teacher cache of fpn:resnet18: 8 images x 2 views, {size / 2**30:.3g} GiB under" in said.getvalue()
+    assert f"teacher cache of fpn:resnet18: 8 images x 2 views, {size / 2**20:.3f} MiB under" in said.getvalue()
     assert "another protocol: fixed views" in said.getvalue()
     kept = [path for path in (cache / "teacher-cache").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in kept) == size

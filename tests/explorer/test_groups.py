@@ -109,8 +109,13 @@ def test_seeds_take_turns_in_blocks_so_that_groups_find_their_like(asked, spec):
     bridge, _, _ = asked(size=3, num_trials=8, seeds=[5, 6], baseline_trials=2)
     assert [member["config"]["seed"] for member in bridge.suggest("h")["members"]] == [5, 5, 5]
     assert [member["config"]["seed"] for member in bridge.suggest("i")["members"]] == [6, 6, 6]
-    assert [spec(num_trials=4, seeds=[5, 6], group_size=8).seed_of(repeat) for repeat in range(4)] == [5, 5, 6, 6]
-    assert [spec(num_trials=4, seeds=[5, 6]).seed_of(repeat) for repeat in range(4)] == [5, 6, 5, 6]
+    turns = {
+        (24, 8, 2): [0] * 6 + [1] * 6 + [0] * 6 + [1] * 6, (4, 8, 2): [0, 0, 1, 1], (4, 1, 3): [0, 1, 2, 0],
+        (14, 3, 2): [0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 1],
+    }  # fmt: skip
+    for (trials, size, num), expected in turns.items():
+        study = spec(num_trials=trials, group_size=size, seeds=list(range(num)))
+        assert [study.seed_of(repeat) for repeat in range(trials)] == expected
 
 
 def test_after_a_group_has_died_each_runs_alone_until_it_is_past_that_step(asked):
@@ -125,15 +130,15 @@ def test_after_a_group_has_died_each_runs_alone_until_it_is_past_that_step(asked
     assert names(bridge.suggest("i")["members"]) == names(members[:1])
     bridge.report("i", said(members[0], 1, number=2))  # its history, told again
     assert posted[-1][2] == {"stop": False, "join": []}
-    bridge.report("i", said(members[0], 2, number=3))  # proved; but others wait for a host of their own
-    assert posted[-1][2] == {"stop": False, "join": []}
+    bridge.report("i", said(members[0], 2, number=3))  # cleared: it makes way for those who are not
+    assert posted[-1][2] == {"stop": True, "join": []}
+    bridge.on_trial_complete("i")
     assert names(bridge.suggest("j")["members"]) == names(members[1:2])
-    assert names(bridge.suggest("k")["members"]) == names(members[2:])
-    bridge.report("i", said(members[0], 3, number=4))
-    assert names(posted[-1][2]["join"]) == ["trials/search-00003", "trials/search-00004"]
-
     bridge.note_error("j", "Segmentation fault")
     bridge.on_trial_complete("j", error=True)
+    assert names(bridge.suggest("k")["members"]) == names(members[2:])
+    bridge.report("k", said(members[2], 2, number=4))  # the last: it stays, and has company again
+    assert names(posted[-1][2]["join"]) == ["trials/search-00000", "trials/search-00003"]
     assert arm.study.get_trials()[1].state == TrialState.FAIL
     assert arm.study.get_trials()[1].user_attrs["reason"] == "Segmentation fault"
     assert arm.study.get_trials()[0].state == arm.study.get_trials()[2].state == TrialState.RUNNING
@@ -145,6 +150,24 @@ def test_a_lost_node_makes_nobody_a_suspect(asked):
     bridge.note_error("h", "ActorDiedError: The actor died because its node has died.")
     bridge.on_trial_complete("h", error=True)
     assert names(bridge.suggest("i")["members"]) == names(members)
+
+
+BOILERPLATE = (
+    "The worker died unexpectedly. There are some potential root causes. (1) The process is killed by SIGKILL by OOM "
+    "killer due to high memory usage. (2) ray stop --force is called. (3) The worker is crashed unexpectedly due to "
+    "SIGSEGV or other unexpected errors."
+)  # what Ray says of every worker that is killed
+
+
+def test_a_killed_worker_makes_no_later_group_smaller(asked):
+    bridge, _, _ = asked(size=4, num_trials=12)
+    members = bridge.suggest("h")["members"]
+    bridge.note_error("h", BOILERPLATE)
+    bridge.on_trial_complete("h", error=True)
+    for name, member in zip("ijkl", members, strict=True):
+        bridge.suggest(name)
+        bridge.report(name, said(member, 1))
+    assert len(bridge.hosts["l"].members) == 4
 
 
 def test_out_of_memory_makes_later_groups_smaller(asked):

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -247,25 +248,30 @@ def test_its_size_is_known_before_it_is_built_and_is_that_of_its_files(config, g
 def test_a_sweep_is_told_what_it_is_and_refused_where_there_is_no_room(
     config, guide, batch, asked, dataset, tmp_path, monkeypatch
 ):
-    def tell(free):
+    def tell(free, **others):
         disk = SimpleNamespace(disk_usage=lambda _folder: SimpleNamespace(free=free))
         monkeypatch.setattr(teacher_cache, "shutil", disk)
-        return describe(config(teacher="fpn:resnet18"), teacher=asked.model, dataset=dataset, cache=tmp_path)
+        others = {Path(name): size for name, size in others.items()}
+        named = config(teacher="fpn:resnet18")
+        return describe(named, teacher=asked.model, dataset=dataset, others=others, cache=tmp_path)
 
-    gib = f"{SIZE / 2**30:.3g} GiB"
+    gib = f"{SIZE / 2**20:.3f} MiB"
     assert tell(3 * 2**30) == (
-        f"teacher cache of fpn:resnet18: 4 images x 3 views, {gib} under {tmp_path}/teacher-cache (3 GiB free); "
+        f"teacher cache of fpn:resnet18: 4 images x 3 views, {gib} under {tmp_path}/teacher-cache (3.0 GiB free); "
         "another protocol: fixed views"
     )
     assert not list(tmp_path.iterdir())
+    assert tell(SIZE + 10, other=10)
+    with pytest.raises(Interrupted, match="needs"):
+        tell(SIZE + 9, other=10)
     assert tell(SIZE)
-    with pytest.raises(Interrupted, match=rf"needs {gib} more under \S+, where \S+ GiB are free\. Free space, lower"):
+    with pytest.raises(Interrupted, match=rf"needs {gib} more under \S+, where \S+ MiB are free\. Free space, lower"):
         tell(SIZE - 1)
     with pytest.raises(Interrupted, match="needs"):
         guide(config(teacher="fpn:resnet18"))
     tell(SIZE)
     guide(config(teacher="fpn:resnet18"))(batch(config(), [0]))
-    assert f"{SIZE / 2**30:.3g} GiB, of which {SIZE / 4 / 2**30:.3g} GiB are there, under" in tell(SIZE * 3 // 4)
+    assert f"{SIZE / 2**20:.3f} MiB, of which {SIZE / 4 / 2**20:.3f} MiB are there, under" in tell(SIZE * 3 // 4)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 and later

@@ -100,9 +100,9 @@ class SegDataset:
         """Where decoded samples are kept from now on. What is read stays the same, so that trials which share this
         object may each choose.
         """
-        if where == "disk":
+        if where == "disk" and not isinstance(self._cache, DecodedFiles):
             object.__setattr__(self, "_cache", self._on_disk())
-        elif not isinstance(self._cache, SampleCache):
+        if where == "memory" and not isinstance(self._cache, SampleCache):
             object.__setattr__(self, "_cache", SampleCache())
 
     def _on_disk(self) -> SampleCache | DecodedFiles:
