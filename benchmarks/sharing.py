@@ -22,7 +22,6 @@ import multiprocessing
 import os
 import platform
 import random
-import resource
 import statistics
 import tempfile
 import time
@@ -32,6 +31,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from losses import peak
 
 from trainables import group as groups
 from trainables.config import TrialConfig
@@ -102,7 +102,7 @@ def rate(pool: ProcessPoolExecutor, pair: str, size: int, processes: int) -> flo
 
 
 def peak_bytes() -> int:
-    return torch.cuda.max_memory_allocated() if CUDA else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak("cuda" if CUDA else "cpu")  # not ru_maxrss, which a process inherits
 
 
 def measure(pair: str) -> list[dict[str, Any]]:
