@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import ray
@@ -39,22 +39,24 @@ def means(spec: StudySpec, *, may_grow: bool) -> Means:
     return Means(resources, _slots(spec, resources, may_grow=may_grow))
 
 
-def with_group_size(spec: StudySpec, found: Means, kinds: Iterable[TrialConfig]) -> StudySpec:
+def with_group_size(
+    spec: StudySpec, found: Means, kinds: Iterable[TrialConfig], *, say: Callable[[str], None]
+) -> StudySpec:
     """The spec with a number for its group_size, by the memory of the machine that has what a trial is given.
 
     Args:
-        kinds: one config of each kind that trials can have.
+        kinds: one config of each kind that trials can have; not looked at where the size is a number.
+        say: told that sizes are measured, which takes a while, and what was found.
 
     Raises:
         ModelError: a network that cannot be built there.
     """
-    size = _measured(spec, found, kinds) if wants_measure(spec, found) else spec.group_size or 1
+    size = spec.group_size or ("auto" if found.resources["gpu"] else 1)
+    if size == "auto":
+        say("group_size: measuring how many students fit beside a teacher")
+        size = _measured(spec, found, kinds)
+        say(f"group_size: {size}")
     return spec.model_copy(update={"group_size": size})
-
-
-def wants_measure(spec: StudySpec, found: Means) -> bool:
-    """Whether the group's size is to be found out: `auto`, which none is on a GPU."""
-    return spec.group_size == "auto" or (spec.group_size is None and found.resources["gpu"] > 0)
 
 
 def fetched(reference: Any) -> Any:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from explorer.cluster import connected
 from explorer.groups import GroupBridge, Post
 from explorer.lock import exclusive
 from explorer.mailbox import Mailbox
-from explorer.means import Means, fetched, means, wants_measure, with_group_size
+from explorer.means import Means, fetched, means, with_group_size
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import checkpoint, own, store
@@ -74,7 +75,7 @@ def sweep(
     directory.mkdir(parents=True, exist_ok=True)
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory), connected(address):
         there = means(spec, may_grow=address is not None)
-        spec = _with_group_size(spec, there, console)
+        spec = with_group_size(spec, there, kinds(spec), say=partial(_say, console))
         return _drive(_begin(spec, directory, found), directory, found, console, there)
 
 
@@ -109,7 +110,7 @@ def resume(
             return 0
         with connected(address):
             there = means(spec, may_grow=address is not None)
-            spec = _with_group_size(spec, there, console)
+            spec = with_group_size(spec, there, kinds(spec), say=partial(_say, console))
             arms = {role: replace(arm, spec=spec) for role, arm in arms.items()}
             return _drive(arms, directory, found, console, there)
 
@@ -154,15 +155,6 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
             yield config
     for student in space.alone(base):
         yield space.config({"student": student, "method": "task"}, plain)
-
-
-def _with_group_size(spec: StudySpec, there: Means, console: Console) -> StudySpec:
-    if not wants_measure(spec, there):
-        return with_group_size(spec, there, [])
-    _say(console, "group_size: measuring how many students fit beside a teacher")
-    found = with_group_size(spec, there, kinds(spec))
-    _say(console, f"group_size: {found.group_size}")
-    return found
 
 
 def _wants_latency(spec: StudySpec) -> bool:

@@ -132,7 +132,7 @@ class _Group:
         failed: dict[str, HeteroakdError] = {}
         first = next(iter(cohort.values()))
         try:
-            for batch in self._stream.between(first, first.state.step, first.due_step):
+            for batch in self._stream.leg(first):
                 failed |= self._step(cohort, batch)
                 if not cohort:
                     break
@@ -180,7 +180,9 @@ class _Stream:
         self._batches: Iterator[Batch] = iter(())
         self._at: int | None = None
 
-    def between(self, learner: Learner, start: int, end: int) -> Iterator[Batch]:
+    def leg(self, learner: Learner) -> Iterator[Batch]:
+        """From where a learner stands to its next report."""
+        start, end = learner.state.step, learner.due_step
         if self._at != start:
             self._batches = feed(self._dataset, learner.config, device=learner.device, start_step=start)
         self._at = None  # until the leg is over: an error leaves no loader that could go on

@@ -124,9 +124,10 @@ def describe(
     num_images = len(dataset.samples("train"))
     full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
     folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
-    others |= full.missing(folder)
+    own_missing = full.missing(folder)
+    others |= own_missing
     _check_room(config, sum(others.values()), folder)
-    size, missing, free = full.size(), sum(full.missing(folder).values()), _free(folder)
+    size, missing, free = full.size(), sum(own_missing.values()), _free(folder)
     written = "" if missing == size else f", of which {_size(size - missing)} are there,"
     return (
         f"teacher cache of {config.teacher}: {num_images} images x {full.views} views, {_size(size)}{written} under "
