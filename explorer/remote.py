@@ -86,9 +86,9 @@ def _run(
             ray.cancel(running)
             try:
                 return _listen(running, said, console)
-            except KeyboardInterrupt:  # cancelled where Tune does not catch it, before it could say what is open
+            except (KeyboardInterrupt, RayTaskError):  # cancelled where Tune does not catch it, or makes it its own
                 console.print(f"Go on with: heteroakd resume {directory}", markup=False, soft_wrap=True)
-                raise
+                raise KeyboardInterrupt from None
 
 
 def _listen(running: Any, said: Queue, console: Console) -> int:
