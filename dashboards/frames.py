@@ -10,6 +10,9 @@ import pandas as pd
 PARAM = "param."
 """Prefix of the columns of `trials` that hold a search dimension."""
 
+NOISE = "(noise)"
+"""The row of `importance` that shows what a dimension reaches which does nothing."""
+
 COLUMNS: dict[str, dict[str, str]] = {
     "trials": {
         "number": "int64",
@@ -24,6 +27,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "method": "str",
         "seed": "int64",
         "budget": "int64",
+        "probe": "bool",
         "step": "int64",
         "miou": "float64",
         "baseline": "float64",
@@ -44,12 +48,38 @@ COLUMNS: dict[str, dict[str, str]] = {
         "pixels_to_student": "float64",
     },
     "dimensions": {"name": "str", "kind": "str", "log": "bool"},
+    "noise": {"sd": "float64", "low": "float64", "high": "float64", "num_configs": "int64", "freedom": "int64"},
     "importance": {
+        "question": "str",
+        "condition": "str",
         "dimension": "str",
         "mean": "float64",
         "low": "float64",
         "high": "float64",
         "identifiable": "bool",
+        "reason": "str",
+    },
+    "interactions": {
+        "first": "str",
+        "second": "str",
+        "mean": "float64",
+        "low": "float64",
+        "high": "float64",
+        "identifiable": "bool",
+        "reason": "str",
+    },
+    "gains": {
+        "pair": "str",
+        "teacher": "str",
+        "student": "str",
+        "method": "str",
+        "statistic": "str",
+        "num_trials": "int64",
+        "num_seeds": "int64",
+        "gain": "float64",
+        "low": "float64",
+        "high": "float64",
+        "distinguishable": "bool",
         "reason": "str",
     },
     "surface": {
@@ -58,6 +88,37 @@ COLUMNS: dict[str, dict[str, str]] = {
         "lambda_hakd": "float64",
         "miou_mean": "float64",
         "miou_sd": "float64",
+        "near_best": "bool",
+    },
+    "local": {
+        "pair": "str",
+        "dimension": "str",
+        "value": "float64",
+        "label": "str",
+        "miou_mean": "float64",
+        "miou_low": "float64",
+        "miou_high": "float64",
+        "best": "bool",
+    },
+    "ranks": {"step": "int64", "num_trials": "int64", "rho": "float64", "low": "float64", "high": "float64"},
+    "confirmed": {
+        "rank": "int64",
+        "number": "int64",
+        "pair": "str",
+        "method": "str",
+        "split": "str",
+        "num_seeds": "int64",
+        "search_miou": "float64",
+        "val_miou": "float64",
+        "curse": "float64",
+        "miou": "float64",
+        "miou_low": "float64",
+        "miou_high": "float64",
+        "gain": "float64",
+        "gain_low": "float64",
+        "gain_high": "float64",
+        "winner": "bool",
+        "reason": "str",
     },
 }
 
@@ -83,10 +144,23 @@ class StudyFrames:
         curves: every reported value, one row per (role, number, step).
         taught: of collaborative trials, who taught whom between two reports: the share in [0, 1] of the regions and of
             the pixels in which the other student (the pair's first) taught the student. NaN: not distilled.
-        dimensions: one row per search dimension; kind: float, int or categorical.
-        importance: share of the variance of mIoU in [0, 1], with its 90 % bootstrap interval; reason says why a
-            dimension is not identifiable.
-        surface: per pair a regular grid over lambda_kd and lambda_hakd.
+        dimensions: one row per search dimension; kind: float, int or categorical; optional: low, high, its ends.
+        noise: at most one row: standard deviation of mIoU between seeds of one config, with its 90 % interval.
+        importance: shares in [0, 1] with their 90 % intervals; question "variance": of the variance of mIoU (fANOVA);
+            "top": of what parts the best trials from all others (PED-ANOVA). condition: the trials it is a share among,
+            such as "method = heteroakd"; empty: all. reason says why a dimension is not identifiable. The row NOISE
+            of each question is a dimension that does nothing.
+        interactions: share of the variance that two dimensions explain only together.
+        gains: per pair what it gains in [-1, 1] over the matched student alone, with its 90 % interval; statistic
+            "typical": the mean of its configs; "best": its best config, without the luck of being the best. method:
+            empty, or one of several of the pair's methods. distinguishable: from 0.
+        surface: per pair a regular grid over lambda_kd and lambda_hakd; near_best: within noise of the best.
+        local: per pair and dimension, mIoU while the others stay as in the best trial; value orders, label names; best:
+            the best trial's own value.
+        ranks: Spearman's correlation of what trials had at a step with what they had in the end.
+        confirmed: one row a finalist, the best first: its score in the search, on fresh seeds on the validation split,
+            curse = the first minus the second; and on `split`, mean and 90 % interval of mIoU and of the gain over the
+            matched student alone on the same seeds. winner: told apart from every other finalist; else reason says.
     """
 
     summary: Mapping[str, str] = field(default_factory=dict)
@@ -95,8 +169,14 @@ class StudyFrames:
     curves: pd.DataFrame = field(default_factory=lambda: blank("curves"))
     taught: pd.DataFrame = field(default_factory=lambda: blank("taught"))
     dimensions: pd.DataFrame = field(default_factory=lambda: blank("dimensions"))
+    noise: pd.DataFrame = field(default_factory=lambda: blank("noise"))
     importance: pd.DataFrame = field(default_factory=lambda: blank("importance"))
+    interactions: pd.DataFrame = field(default_factory=lambda: blank("interactions"))
+    gains: pd.DataFrame = field(default_factory=lambda: blank("gains"))
     surface: pd.DataFrame = field(default_factory=lambda: blank("surface"))
+    local: pd.DataFrame = field(default_factory=lambda: blank("local"))
+    ranks: pd.DataFrame = field(default_factory=lambda: blank("ranks"))
+    confirmed: pd.DataFrame = field(default_factory=lambda: blank("confirmed"))
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboards import marks, theme
+from dashboards import intervals, marks, theme
 from dashboards.frames import StudyFrames
 
 CAPTION = (
-    "Each circle is the gain of one complete trial over the best trial of the student alone with the same seed and the "
-    "line is the row's median; the best of a row is luckier the more trials it has, so compare rows of equal n."
+    "Each circle is the gain of one complete trial over the best trial of the student alone with the same seed, the "
+    "line is the row's median and the diamond the mean with its 90 % interval, hollow where it may be 0; the best of a "
+    "row is luckier the more trials it has, so compare rows of equal n."
 )
 TITLE = "Which method gains over the student alone"
 ALONE = "student alone"
-_ROW, _BAND = 34, 0.34  # pixels of a row; half the height of its median line, in rows
+_ROW, _BAND, _BELOW = 40, 0.34, 0.28  # pixels of a row; in rows: half its median line, and where its interval lies
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class Methods:
     """Attributes:
     points: one row per complete trial: row, gain in points, family, state, text, name.
     rows: one per pair and method, top to bottom: row, label, median, most, n. The students alone come first.
+    means: row, gain, low, high in points, distinguishable; of the typical gains that have an interval.
     """
 
     points: pd.DataFrame
     rows: pd.DataFrame
+    means: pd.DataFrame
 
 
 def prepare(frames: StudyFrames) -> Methods:
@@ -43,7 +47,20 @@ def prepare(frames: StudyFrames) -> Methods:
     rows = points.groupby(["alone", "label"], as_index=False)["gain"].agg(median="median", most="max", n="size")
     rows = rows.sort_values(["alone", "median"], ascending=False, ignore_index=True)
     rows = rows.drop(columns="alone").assign(row=range(len(rows)))
-    return Methods(points=points.drop(columns="alone").merge(rows[["label", "row"]], on="label"), rows=rows)
+    points = points.drop(columns="alone").merge(rows[["label", "row"]], on="label")
+    return Methods(points=points, rows=rows, means=_means(frames, search, rows))
+
+
+def _means(frames: StudyFrames, search: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The typical gains by row: of a pair's method, or of a pair that was tried with one alone."""
+    labels = search.drop_duplicates("label")[["pair", "method", "label"]].assign(
+        one=lambda part: ~part["pair"].duplicated(keep=False)
+    )
+    labels = labels.assign(method=labels["method"].where(~labels["one"], ""))
+    found = frames.gains[frames.gains["statistic"] == "typical"].dropna(subset="low")
+    found = found.merge(labels, on=["pair", "method"]).merge(rows[["label", "row"]], on="label")
+    scaled = found.assign(**{name: 100 * found[name] for name in ("gain", "low", "high")})
+    return scaled[["row", "gain", "low", "high", "distinguishable", "num_trials", "num_seeds"]]
 
 
 def _labels(trials: pd.DataFrame) -> pd.Series:
@@ -80,9 +97,31 @@ def figure(data: Methods) -> go.Figure:
         )
     drawing.add_traces(marks.legend(data.points["family"], data.points["state"]))
     drawing.add_traces(marks.scatter(data.points, x="gain", y="row"))
+    drawing.add_traces(_intervals(data.means))
     texts = [
         f"{theme.escape(row['label'])}<br>{row['median']:+.1f}, best {row['most']:+.1f} (n={row['n']})"
         for row in marks.records(data.rows)
     ]
     ticks = {"tickvals": data.rows["row"].tolist(), "ticktext": texts}
     return drawing.update_yaxes(range=[len(data.rows) - 0.5, -0.5], showgrid=False, **ticks)
+
+
+def _intervals(means: pd.DataFrame) -> list[go.Scatter]:
+    if means.empty:
+        return []
+    known = means["distinguishable"].astype(bool)
+    trace = go.Scatter(
+        x=means["gain"].tolist(),
+        y=(means["row"] + _BELOW).tolist(),
+        mode="markers",
+        marker={"symbol": np.where(known, "diamond", "diamond-open").tolist(), "size": 11, "color": theme.INK},
+        error_x=intervals.whiskers(means, "gain"),
+        hovertext=[
+            f"mean {row['gain']:+.1f} points (90 % interval {row['low']:+.1f} to {row['high']:+.1f}, "
+            f"n={row['num_trials']}, {row['num_seeds']} seeds)"
+            for row in marks.records(means)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        name="mean, 90 % interval",
+    )
+    return [trace]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,11 @@ from dashboards import marks, theme
 from dashboards.frames import StudyFrames
 
 CAPTION = (
-    "Each cell is the gain, in percentage points of mIoU, of the pair's best complete trial over the matched student "
-    "alone; n counts complete trials, so a large gain with a small n is a hint rather than a result."
+    "Each cell is what the pair's best config gains in points of mIoU over the matched student alone, freed of the "
+    "luck of being the best, with its 90 % interval; pale cells cannot be told from 0 by these trials."
 )
 TITLE = "Which pairs gain over the student alone"
+_PALE = 0.35  # opacity of what may be 0
 _NONE = {"PRUNED": "all pruned", "FAIL": "all failed"}
 
 
@@ -25,12 +28,15 @@ class Pairs:
 
     Attributes:
         gains: percentage points; NaN: no complete trial, or no matched baseline.
-        texts: what stands in each cell.
+        sure: whether a gain is told apart from 0.
+        texts: what stands in each cell; hovers: what is shown when pointing at it.
         families: network -> architecture family.
     """
 
     gains: pd.DataFrame
+    sure: pd.DataFrame
     texts: pd.DataFrame
+    hovers: pd.DataFrame
     families: dict[str, str]
 
 
@@ -44,25 +50,51 @@ def prepare(frames: StudyFrames) -> Pairs:
     }
     teachers, students = (sorted(set(trials[side]), key=lambda name: (families[name], name)) for side in _SIDES)
     gains = pd.DataFrame(np.nan, index=teachers, columns=students)
+    sure = pd.DataFrame(False, index=teachers, columns=students)
     texts = pd.DataFrame("not tried", index=teachers, columns=students)
+    hovers = pd.DataFrame("", index=teachers, columns=students)
+    found = frames.gains[(frames.gains["method"] == "") & (frames.gains["statistic"] == "best")]
+    known = {(row["teacher"], row["student"]): row for row in marks.records(found)}
     for key, cell in trials.groupby(list(_SIDES)):
         teacher, student = map(str, key)
-        gains.loc[teacher, student], texts.loc[teacher, student] = _cell(cell)
-    return Pairs(gains=gains, texts=texts, families=families)
+        drawn = _cell(cell, known.get((teacher, student)))
+        for table, value in zip((gains, sure, texts, hovers), drawn, strict=True):
+            table.loc[teacher, student] = value
+    return Pairs(gains=gains, sure=sure, texts=texts, hovers=hovers, families=families)
 
 
 _SIDES = ("teacher", "student")
 
 
-def _cell(trials: pd.DataFrame) -> tuple[float, str]:
+def _cell(trials: pd.DataFrame, known: dict[str, Any] | None) -> tuple[float, bool, str, str]:
+    """Gain in points, whether it is told apart from 0, text, hover text."""
     complete = trials[(trials["state"] == "COMPLETE") & trials["miou"].notna()]
     if complete.empty:
         states = set(trials["state"])
-        return np.nan, _NONE.get(states.pop(), "none complete") if len(states) == 1 else "none complete"
+        return np.nan, False, _NONE.get(states.pop(), "none complete") if len(states) == 1 else "none complete", ""
+    if known is not None:
+        return 100 * known["gain"], bool(known["distinguishable"]), _text(known), _hover(known)
     best = complete.loc[complete["miou"].idxmax()]
     if pd.isna(best["gain"]):
-        return np.nan, f"no baseline (n={len(complete)})"
-    return 100 * float(best["gain"]), f"{marks.points_text(best['gain'])} (n={len(complete)})"
+        return np.nan, False, f"no baseline (n={len(complete)})", ""
+    return 100 * float(best["gain"]), False, f"{marks.points_text(best['gain'])} (n={len(complete)})", _RAW
+
+
+_RAW = "the best complete trial as it is, luck included"
+
+
+def _text(known: dict[str, Any]) -> str:
+    first = f"{marks.points_text(known['gain'])} (n={known['num_trials']})"
+    if pd.isna(known["low"]):
+        return f"{first}<br>no interval"
+    interval = f"{marks.points_text(known['low'])} to {marks.points_text(known['high'])}"
+    return f"<b>{first}</b><br>{interval}" if known["distinguishable"] else f"{first}<br>{interval}<br>not told from 0"
+
+
+def _hover(known: dict[str, Any]) -> str:
+    first = "told apart from 0" if known["distinguishable"] else "not distinguishable from 0"
+    counts = f"{known['num_trials']} complete trials, {known['num_seeds']} seeds"
+    return "<br>".join([first, counts, *(theme.escape(line) for line in textwrap.wrap(str(known["reason"]), 60))])
 
 
 def figure(data: Pairs) -> go.Figure:
@@ -71,19 +103,14 @@ def figure(data: Pairs) -> go.Figure:
         return theme.empty(TITLE, "No search trial with a teacher has started yet.")
     rows, columns = data.gains.shape
     width = 260 + 150 * columns
-    drawing = theme.canvas(TITLE, x="student", y="teacher", height=190 + 56 * rows, min_width=min(width, 1100))
+    drawing = theme.canvas(TITLE, x="student", y="teacher", height=190 + 76 * rows, min_width=min(width, 1100))
     values = data.gains.to_numpy(dtype=float)
     most = float(np.nanmax(np.abs(values), initial=0.5))
-    drawing.add_heatmap(
-        z=values.tolist(),
-        zmin=-most,
-        zmax=most,
-        colorscale=theme.DIVERGING,
-        colorbar={"title": {"text": "gain<br>(points)"}, "thickness": 14, "outlinewidth": 0},
-        xgap=3,
-        ygap=3,
-        hoverinfo="skip",
-    )
+    sure = data.sure.to_numpy(dtype=bool)
+    bar = {"title": {"text": "gain<br>(points)"}, "thickness": 14, "outlinewidth": 0}
+    shown = {"zmin": -most, "zmax": most, "colorscale": theme.DIVERGING, "xgap": 3, "ygap": 3, "hoverinfo": "skip"}
+    drawing.add_heatmap(z=np.where(sure, np.nan, values).tolist(), opacity=_PALE, showscale=False, **shown)
+    drawing.add_heatmap(z=np.where(sure, values, np.nan).tolist(), colorbar=bar, **shown)
     _texts(drawing, data)
     _names(drawing, data)
     return drawing.update_layout(plot_bgcolor="#F1F3F5")
@@ -96,7 +123,8 @@ def _texts(drawing: go.Figure, data: Pairs) -> None:
         y=[row for row in range(rows) for _ in range(columns)],
         text=[text for line in data.texts.to_numpy().tolist() for text in line],
         mode="text",
-        hoverinfo="skip",
+        hovertext=[text for line in data.hovers.to_numpy().tolist() for text in line],
+        hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -24,32 +25,30 @@ AXES = {
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """mIoU in %, cost in the unit of the axis (column `size`).
+    """mIoU in %; costs in the units of AXES, one column each.
 
     Attributes:
-        axis: title of the cost's axis.
-        search: search trials with a value, as from `marks.points`.
+        search: search trials with a value and a cost, as from `marks.points`.
         baselines: complete baseline trials.
-        front: size, miou of the Pareto front over complete trials of both roles, by rising size.
+        fronts: cost -> size, miou of the Pareto front over complete trials of both roles, by rising size; the costs
+            that are known, the study's own first.
     """
 
-    axis: str
     search: pd.DataFrame
     baselines: pd.DataFrame
-    front: pd.DataFrame
+    fronts: dict[str, pd.DataFrame]
 
 
 def prepare(frames: StudyFrames) -> Tradeoff:
-    """Trials with a value and a cost, and the Pareto front of the complete ones."""
-    drawn = marks.points(frames.trials).assign(size=frames.trials[frames.cost].tolist())
-    drawn = drawn[drawn["miou"].notna() & drawn["size"].notna()]
+    """Trials with a value and a cost, and by cost the Pareto front of the complete ones."""
+    costs = sorted(AXES, key=lambda cost: cost != frames.cost)
+    drawn = marks.points(frames.trials).assign(**{cost: frames.trials[cost].tolist() for cost in costs})
+    drawn = drawn[drawn["miou"].notna() & drawn[costs].notna().any(axis=1)]
     complete = drawn[drawn["state"] == "COMPLETE"]
-    return Tradeoff(
-        axis=AXES[frames.cost],
-        search=drawn[drawn["role"] == "search"],
-        baselines=complete[complete["role"] == "baseline"],
-        front=pareto(complete[["size", "miou"]]),
-    )
+    known = [cost for cost in costs if drawn[cost].notna().any()]
+    fronts = {cost: pareto(complete[[cost, "miou"]].dropna().set_axis(["size", "miou"], axis=1)) for cost in known}
+    search, baselines = drawn[drawn["role"] == "search"], complete[complete["role"] == "baseline"]
+    return Tradeoff(search=search, baselines=baselines, fronts=fronts)
 
 
 def pareto(candidates: pd.DataFrame) -> pd.DataFrame:
@@ -64,32 +63,59 @@ def pareto(candidates: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(data: Tradeoff) -> go.Figure:
-    """Cost against mIoU, the Pareto front as a step line."""
-    if data.search.empty and data.baselines.empty:
+    """Cost against mIoU, the Pareto front as a step line; a menu chooses among the costs that are known."""
+    if not data.fronts:
         return theme.empty(TITLE, "No trial has reported a value yet.")
-    drawing = theme.canvas(TITLE, x=data.axis, y="mIoU (%)")
-    sizes = pd.concat([data.search["size"], data.baselines["size"]])
-    pad = max(0.08 * (sizes.max() - sizes.min()), 0.05 * sizes.max())
-    first, last = sizes.min() - pad, sizes.max() + pad
-    if not data.front.empty:
-        drawing.add_scatter(
-            x=[*data.front["size"], last],
-            y=[*data.front["miou"], data.front["miou"].iloc[-1]],
-            mode="lines",
-            line={"shape": "hv", "color": theme.INK, "width": 1.5},
-            name="Pareto front",
-            hoverinfo="skip",
-        )
-    drawing.add_traces(marks.legend(data.search["family"], data.search["state"]))
-    drawing.add_traces(marks.scatter(data.search, x="size", y="miou"))
-    drawing.add_scatter(
-        x=data.baselines["size"].tolist(),
+    first, *others = data.fronts
+    drawing = theme.canvas(TITLE, x=AXES[first], y="mIoU (%)")
+    drawing.add_traces([_front(data, cost).update(visible=cost == first) for cost in data.fronts])
+    drawing.add_traces(_trials(data, first))
+    drawing.update_xaxes(range=_span(data, first))
+    return drawing.update_layout(updatemenus=[_menu(data)], margin={"t": 100}) if others else drawing
+
+
+def _front(data: Tradeoff, cost: str) -> go.Scatter:
+    front = data.fronts[cost]
+    end = [*front["miou"][-1:]]
+    return go.Scatter(
+        x=[*front["size"], *([_span(data, cost)[1]] if end else [])],
+        y=[*front["miou"], *end],
+        mode="lines",
+        line={"shape": "hv", "color": theme.INK, "width": 1.5},
+        name="Pareto front",
+        showlegend=bool(end),
+        hoverinfo="skip",
+    )
+
+
+def _trials(data: Tradeoff, cost: str) -> list[go.Scatter | go.Scattergl]:
+    """The same traces in the same order for every cost, so that a menu can move them."""
+    alone = go.Scatter(
+        x=data.baselines[cost].tolist(),
         y=data.baselines["miou"].tolist(),
         mode="markers",
         marker={"symbol": "diamond", "size": 11, "color": theme.BASELINE, "line": {"color": "white", "width": 1}},
-        hovertext=data.baselines["text"].tolist(),
-        hovertemplate="%{hovertext}<extra></extra>",
         name="student alone",
         showlegend=not data.baselines.empty,
+        **marks.whose(data.baselines),
     )
-    return drawing.update_xaxes(range=[first, last])
+    legend = marks.legend(data.search["family"], data.search["state"])
+    return [*legend, *marks.scatter(data.search, x=cost, y="miou"), alone]
+
+
+def _span(data: Tradeoff, cost: str) -> list[float]:
+    sizes = pd.concat([data.search[cost], data.baselines[cost]])
+    pad = max(0.08 * (sizes.max() - sizes.min()), 0.05 * sizes.max())
+    return [float(sizes.min() - pad), float(sizes.max() + pad)]
+
+
+def _menu(data: Tradeoff) -> dict[str, object]:
+    """The front of the chosen cost, and all trials moved to it."""
+    buttons = []
+    for cost in data.fronts:
+        fronts, trials = [_front(data, each) for each in data.fronts], _trials(data, cost)
+        places = [np.round(np.asarray(trace.x, dtype=float), 4).tolist() for trace in [*fronts, *trials]]
+        shown = [*(each == cost for each in data.fronts), *(True for _ in trials)]
+        axis = {"xaxis.title.text": AXES[cost], "xaxis.range": _span(data, cost)}
+        buttons.append({"label": AXES[cost], "method": "update", "args": [{"x": places, "visible": shown}, axis]})
+    return {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "bgcolor": "white"}

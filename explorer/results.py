@@ -39,24 +39,32 @@ def load_studies(directory: Path) -> tuple[StudySpec, dict[Role, optuna.Study]]:
         raise StudyError(f"The storage of {directory} holds no study {spec.name!r}. Was the sweep started?") from None
 
 
-def load_frames(directory: Path) -> StudyFrames:
+def load_frames(directory: Path, *, analyse: bool = True) -> StudyFrames:
     """The frames of a study, finished or running.
+
+    Args:
+        analyse: also the statistics, which take seconds; without them, their frames are empty: see
+            `sensitivity.analyse`.
 
     Raises:
         StudyError: see `load_studies`.
     """
-    spec, studies = load_studies(directory)
+    frames = frames_of(directory, *load_studies(directory))
+    return sensitivity.analyse(frames) if analyse else frames
+
+
+def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study]) -> StudyFrames:
+    """The frames of an opened study as it is now, without the statistics."""
     table = trials(studies)
-    dimensions = _dimensions(spec)
     return StudyFrames(
         summary=_summary(spec, studies, table),
+        noise=sensitivity.noise(table),
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=_curves(studies),
         taught=taught.frame(studies, spec.storage_path or directory),
-        dimensions=dimensions,
-        importance=sensitivity.importance(table, dimensions),
-        surface=sensitivity.surface(table) if {"lambda_kd", "lambda_hakd"} <= set(spec.space) else blank("surface"),
+        dimensions=_dimensions(spec),
+        confirmed=_confirmed(spec, directory, studies),
     )
 
 
@@ -68,7 +76,7 @@ def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
         return blank("trials")
     columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
     frame = pd.DataFrame(rows).reindex(columns=columns)
-    frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind in ("int64", "float64")})
+    frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind != "str"})
     return _with_gains(frame)
 
 
@@ -90,6 +98,7 @@ def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> 
         "method": told.get("method"),
         "seed": told.get("seed", 0),
         "budget": told.get("budget", 0),
+        "probe": bool(told.get("probe", False)),
         "step": step,
         "miou": values.get(step, _NAN),
         "peer_miou": _number(told.get("peer_miou")),
@@ -144,20 +153,28 @@ def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS["curves"])).astype(COLUMNS["curves"])
 
 
+def _confirmed(spec: StudySpec, directory: Path, studies: dict[Role, optuna.Study]) -> pd.DataFrame:
+    from explorer import confirm  # which itself reads results
+
+    return confirm.frame(spec, directory, studies)
+
+
 def _dimensions(spec: StudySpec) -> pd.DataFrame:
+    """The frame `dimensions`, and the ends of each range."""
     rows = []
     for name, distribution in spec.search_space.dimensions.items():
         categorical = isinstance(distribution, CategoricalDistribution)
         kind = "categorical" if categorical else "int" if isinstance(distribution, IntDistribution) else "float"
-        rows.append((name, kind, not categorical and bool(getattr(distribution, "log", False))))
-    return pd.DataFrame(rows, columns=list(COLUMNS["dimensions"])).astype(COLUMNS["dimensions"])
+        ends = (float(getattr(distribution, end, _NAN)) for end in ("low", "high"))
+        rows.append((name, kind, not categorical and bool(getattr(distribution, "log", False)), *ends))
+    table = pd.DataFrame(rows, columns=[*COLUMNS["dimensions"], "low", "high"])
+    return table.astype(COLUMNS["dimensions"])
 
 
 def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataFrame) -> dict[str, str]:
     search = table[table["role"] == "search"]
     states = search["state"].value_counts()
     counts = ", ".join(f"{states[state]} {state.lower()}" for state in states.index)
-    floor = sensitivity.noise_floor(table)
     summary = {
         "study": spec.name,
         "data": str(spec.base.get("data", "earth")),
@@ -165,9 +182,7 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
         "students alone": f"{int((table['role'] == 'baseline').sum())} trials",
         "seeds": ", ".join(map(str, spec.seeds)),
         "sampler and pruner": f"{spec.sampler}, {spec.pruner}",
-        "seed noise (sd of mIoU)": f"{100 * floor:.2f} points"
-        if floor == floor
-        else "not measured: no config was repeated",
+        "seed noise (sd of mIoU)": _noise(table),
         "training": _span(table["seconds"].sum()),
         "from first to last trial": _span(_elapsed(studies)),
     }
@@ -185,6 +200,15 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
         row = best.iloc[0]
         summary["best trial"] = f"{row['number']}: {row['pair']}, mIoU {100 * row['miou']:.2f} %"
     return summary
+
+
+def _noise(table: pd.DataFrame) -> str:
+    found = sensitivity.noise(table)
+    if found.empty:
+        return "not measured: no config was repeated"
+    row = found.iloc[0]
+    low, high = 100 * row["low"], 100 * row["high"]
+    return f"{100 * row['sd']:.2f} points (90 %: {low:.2f} to {high:.2f}; {row['freedom']:.0f} degrees of freedom)"
 
 
 def _skipped(trial: FrozenTrial) -> list[Any]:

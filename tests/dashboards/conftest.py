@@ -18,6 +18,7 @@ TRIAL = {
     "method": "heteroakd",
     "seed": 0,
     "budget": 400,
+    "probe": False,
     "step": 400,
     "miou": float("nan"),
     "baseline": float("nan"),
@@ -31,10 +32,17 @@ TRIAL = {
 ALONE = {"role": "baseline", "pair": None, "teacher": None, "teacher_family": None, "method": "task"}
 
 
-def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summary=None, taught=()):
+def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summary=None, taught=(), **more):
     rows = [TRIAL | {"number": number} | row for number, row in enumerate(trials)]
     table = pd.DataFrame([row | {"gain": row["miou"] - row["baseline"]} for row in rows])
-    given = {"curves": curves, "dimensions": dimensions, "importance": importance, "surface": surface, "taught": taught}
+    given = {
+        "curves": curves,
+        "dimensions": dimensions,
+        "importance": [row if len(row) == 8 else ("variance", "", *row) for row in importance],
+        "surface": [row if len(row) == 6 else (*row, False) for row in surface],
+        "taught": taught,
+        **more,
+    }
     others = {
         name: pd.DataFrame(rows, columns=list(COLUMNS[name])) if len(rows) else blank(name)
         for name, rows in given.items()
@@ -148,4 +156,57 @@ def study():
         for number in (0, 3, 6)
         for step in STEPS
     ]
-    return _frames(trials, curves, DIMENSIONS, importance, list(_surface()), summary, shares)
+    return _frames(trials, curves, DIMENSIONS, importance, list(_surface()), summary, shares, **_analysed())
+
+
+def _analysed():
+    """Rows of the statistics, as from `explorer.sensitivity`."""
+    gains = [
+        (pair, teacher, student, "", statistic, 9, 2, gain + lead, gain + lead - 0.02, gain + lead + 0.02, sure, "Why.")
+        for (pair, teacher, student, *_), gain in zip(PAIRS, (0.03, 0.01, -0.01), strict=True)
+        for statistic, lead, sure in (("typical", 0.0, gain > 0.02), ("best", 0.015, gain > 0.005))
+    ]
+    slices = [
+        (pair, "lambda_kd", kd, f"{kd:.3g}", level - 0.01 * np.log10(kd) ** 2, level - 0.02, level + 0.01, kd == 1)
+        for pair, *_, level in PAIRS[:2]
+        for kd in (0.01, 0.1, 1.0, 10.0)
+    ]
+    slices += [
+        (pair, "kem_axis", number, axis, level, level - 0.01, level + 0.01, number == 0)
+        for pair, *_, level in PAIRS[:2]
+        for number, axis in enumerate(("class", "space"))
+    ]
+    confirmed = [
+        (1, 4, "r18:mit_b0", "heteroakd", "test", 5, 0.48, 0.46, 0.02, 0.45, 0.44, 0.46, 0.02, 0.01, 0.03, True, ""),
+        (
+            2,
+            9,
+            "r18:mit_b0",
+            "heteroakd",
+            "test",
+            5,
+            0.47,
+            0.45,
+            0.02,
+            0.43,
+            0.42,
+            0.44,
+            0.0,
+            -0.01,
+            0.01,
+            False,
+            "No.",
+        ),
+    ]
+    return {
+        "noise": [(0.006, 0.004, 0.012, 3, 6)],
+        "interactions": [
+            ("pair", "lambda_kd", 0.2, 0.1, 0.3, True, ""),
+            ("lambda_kd", "lambda_hakd", 0.02, 0.0, 0.06, False, "It may be nothing."),
+            ("pair", "kem_axis", float("nan"), float("nan"), float("nan"), False, "Too few."),
+        ],
+        "gains": gains,
+        "local": slices,
+        "ranks": [(100, 16, 0.5, 0.2, 0.7), (200, 16, 0.8, 0.6, 0.9)],
+        "confirmed": confirmed,
+    }

@@ -49,3 +49,25 @@ def test_each_row_names_its_numbers_and_draws_its_median(make):
     assert medians == [(pytest.approx(2.0), 0), (pytest.approx(-1.0), 1), (pytest.approx(-5.0), 2)]
     xs = [value for trace in drawing.data for value in trace.x if value is not None]
     assert sorted(xs) == pytest.approx([-5.0, -1.0, 2.0])
+
+
+def test_the_mean_of_a_row_has_its_interval_and_is_hollow_where_it_may_be_none(make):
+    rows = [by("kd", 0.42), by("cwd", 0.39), by("dist", 0.39, pair="a:b")]
+    nothing = float("nan")
+    one, other = ("r18:mit_b0", "t", "s"), ("a:b", "t", "s")
+    gains = [
+        (*one, "", "typical", 2, 2, 0.9, 0.8, 1.0, True, ""),
+        (*one, "kd", "typical", 1, 2, 0.02, 0.01, 0.03, True, ""),
+        (*one, "kd", "best", 1, 2, 0.5, 0.4, 0.6, True, ""),
+        (*one, "cwd", "typical", 1, 1, 0.02, nothing, nothing, False, ""),
+        (*other, "", "typical", 1, 2, -0.01, -0.03, 0.01, False, ""),
+    ]
+    data = prepare(make(rows, gains=gains))
+    labels = data.rows.set_index("row")["label"]
+    assert {labels[row]: gain for row, gain in zip(data.means["row"], data.means["gain"], strict=True)} == {
+        "r18:mit_b0  kd": pytest.approx(2.0),
+        "a:b  dist": pytest.approx(-1.0),
+    }
+    (trace,) = [trace for trace in figure(data).data if trace.error_x.array is not None]
+    assert sorted(trace.marker.symbol) == ["diamond", "diamond-open"]
+    assert sorted(trace.error_x.array) == pytest.approx([1.0, 2.0])

@@ -50,7 +50,7 @@ def test_baselines_have_no_row(make, alone):
 
 def test_colours_diverge_around_zero(make):
     rows = [pair("t", "a", miou=0.5, baseline=0.4), pair("t", "b", miou=0.38, baseline=0.4)]
-    heatmap, _ = figure(prepare(make(rows))).data
+    _, heatmap, _ = figure(prepare(make(rows))).data
     assert heatmap.zmin == -heatmap.zmax
     assert np.isclose(heatmap.zmax, 10.0)
 
@@ -60,3 +60,29 @@ def test_names_that_look_like_numbers_stay_names_in_their_family_colour(make):
     (teacher,), (student,) = drawing.layout.yaxis.ticktext, drawing.layout.xaxis.ticktext
     assert teacher == f'<span style="color:{theme.FAMILIES["CNN"]}">1e3</span>'
     assert student == f'<span style="color:{theme.FAMILIES["Transformer"]}">2020-01-01</span>'
+
+
+def gained(pair, statistic, gain, low, high, sure, method=""):
+    teacher, student = pair.split(":")
+    return (pair, teacher, student, method, statistic, 7, 2, gain, low, high, sure, "<b>why</b>")
+
+
+def test_gains_freed_of_luck_stand_with_their_interval_and_pale_where_they_may_be_none(make):
+    rows = [pair("t", "a", miou=0.5, baseline=0.4), pair("t", "b", miou=0.5, baseline=0.4)]
+    nothing = float("nan")
+    gains = [
+        gained("t:a", "best", 0.031, 0.012, 0.05, True),
+        gained("t:a", "typical", 0.5, 0.4, 0.6, True),
+        gained("t:a", "best", 0.5, 0.4, 0.6, True, method="kd"),
+        gained("t:b", "best", 0.02, nothing, nothing, False),
+    ]
+    data = prepare(make(rows, gains=gains))
+    assert data.texts.loc["t"].tolist() == ["<b>+3.1 (n=7)</b><br>+1.2 to +5.0", "+2.0 (n=7)<br>no interval"]
+    assert "not distinguishable from 0" in data.hovers.loc["t", "b"]
+    assert "&lt;b&gt;why" in data.hovers.loc["t", "b"]
+    pale, full, _ = figure(data).data
+    assert np.isnan(pale.z[0][0])
+    assert np.isclose(full.z[0][0], 3.1)
+    assert np.isclose(pale.z[0][1], 2.0)
+    assert np.isnan(full.z[0][1])
+    assert pale.opacity < 0.5

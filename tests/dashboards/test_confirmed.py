@@ -1,0 +1,46 @@
+import pytest
+
+from dashboards import theme
+from dashboards.confirmed import figure, prepare
+
+NOTHING = float("nan")
+
+
+def finalist(rank, number, *, winner=False, gain=(0.02, 0.01, 0.03), reason=""):
+    scores = (0.48, 0.45, 0.03, 0.44, 0.43, 0.46)
+    return (rank, number, "r18:mit_b0", "heteroakd", "test", 5, *scores, *gain, winner, reason)
+
+
+@pytest.fixture
+def drawing(make):
+    return figure(prepare(make(confirmed=[finalist(2, 7, reason="<b>within noise</b>"), finalist(1, 4, winner=True)])))
+
+
+def test_finalists_stand_by_rank_and_the_winner_is_starred(drawing):
+    first, second = drawing.layout.yaxis.ticktext
+    assert "★ trial 4" in first
+    assert "★" not in second
+    scores = next(trace for trace in drawing.data if trace.name == "mean on test, 90 % interval")
+    assert list(scores.marker.color) == [theme.FAMILIES["hybrid"], theme.INK]
+    assert "&lt;b&gt;within noise" in scores.hovertext[1]
+
+
+def test_an_arrow_leads_from_the_search_to_fresh_seeds(drawing):
+    arrow = drawing.data[0]
+    assert list(arrow.x) == pytest.approx([48.0, 45.0])
+    assert list(arrow.marker.symbol) == ["circle-open", "arrow"]
+    assert "winner's curse +3.00 points" in arrow.hovertext[1]
+
+
+def test_scores_and_gains_have_their_intervals_on_axes_of_their_own(drawing):
+    scores, gains = (trace for trace in drawing.data if trace.error_x.array is not None)
+    assert list(scores.x) == pytest.approx([44.0, 44.0])
+    assert (scores.error_x.arrayminus[0], scores.error_x.array[0]) == pytest.approx((1.0, 2.0))
+    assert gains.xaxis == "x2"
+    assert list(gains.x) == pytest.approx([2.0, 2.0])
+
+
+def test_a_finalist_without_a_matched_student_has_no_gain(make):
+    drawing = figure(prepare(make(confirmed=[finalist(1, 4, gain=(NOTHING,) * 3)])))
+    texts = [text for trace in drawing.data for text in trace.hovertext]
+    assert not any("nan" in text for text in texts)
