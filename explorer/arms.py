@@ -1,4 +1,6 @@
-"""An arm: one Optuna study, its plan and how many trials it gets. A sweep has two, `baseline` and `search`."""
+"""An arm: one Optuna study, its plan and how many trials it gets. A sweep has two, `baseline` and `search`; `confirmed`
+holds what `heteroakd confirm` runs.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,11 @@ from search_spaces.space import SearchSpace
 from trainables.config import TrialConfig
 from trainables.errors import StudyError
 
-Role = Literal["baseline", "search"]
-ROLES: tuple[Role, ...] = ("baseline", "search")  # in this order: gains can be shown as soon as trials finish
+Role = Literal["baseline", "search", "confirmed"]
+ROLES: tuple[Role, ...] = (
+    "baseline",
+    "search",
+)  # a sweep's, in this order: gains can be shown as soon as trials finish
 _ATTEMPTS = 8  # to propose what was not tried: so many by the sampler, then as many at random
 
 
@@ -227,7 +232,7 @@ def trial_directory(role: Role, number: int) -> str:
 
 
 def study_name(spec: StudySpec, role: Role) -> str:
-    return spec.name if role == "search" else f"{spec.name} (students alone)"
+    return spec.name + {"search": "", "baseline": " (students alone)", "confirmed": " (confirmed)"}[role]
 
 
 def _open(spec: StudySpec, plan: Plan, storage: BaseStorage, data_digest: str, *, new: bool) -> Arm:

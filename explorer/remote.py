@@ -47,12 +47,13 @@ def resume(
     address: str,
     time_budget_s: float | None = None,
     trust_storage: bool = False,
+    **logs: Any,
 ) -> int:
     """`sweep.resume` on the cluster. The user's own code goes along if the study's folder is seen from here."""
     folder = PurePosixPath(directory)
     travel.check_folder(folder)
     code = travel.own_code(StudySpec.of(directory)) if (directory / SPEC_FILE).exists() else []
-    return _run(address, folder, code, console, _resume_there, str(folder), time_budget_s, trust_storage)
+    return _run(address, folder, code, console, _resume_there, str(folder), time_budget_s, trust_storage, logs)
 
 
 def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool) -> int:
@@ -60,9 +61,11 @@ def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: 
     return sweeping.sweep(parsed, Path(directory), console=console, address="auto", trust_storage=trust)
 
 
-def _resume_there(console: Console, directory: str, budget_s: float | None, trust: bool) -> int:
+def _resume_there(
+    console: Console, directory: str, budget_s: float | None, trust: bool, logs: dict[str, Any]
+) -> int:
     return sweeping.resume(
-        Path(directory), console=console, address="auto", time_budget_s=budget_s, trust_storage=trust
+        Path(directory), console=console, address="auto", time_budget_s=budget_s, trust_storage=trust, **logs
     )
 
 

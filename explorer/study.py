@@ -107,6 +107,10 @@ class StudySpec(BaseModel):
     storage_path: str | None = Field(
         None, description="Where checkpoints are kept: a path or s3://...; none: the study's folder."
     )
+    mlflow: str | None = Field(
+        None, description="Log to MLflow too, at http://HOST:PORT, sqlite:///FILE, file:FOLDER or env:NAME."
+    )
+    tensorboard: bool = Field(False, description="Write TensorBoard's events too, to tensorboard/ in the folder.")
 
     @field_validator("group_size", mode="before")
     @classmethod

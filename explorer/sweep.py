@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,7 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from explorer import constraints, engines, storages, warm
+from explorer import constraints, engines, loggers, storages, warm
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.cluster import connected
@@ -61,6 +61,7 @@ def sweep(
     warm.check(spec)
     engines.refuse_untrusted(spec, trusted=trust_storage or spec.storage in (None, "journal", "sqlite"))
     storages.reach(spec)
+    loggers.reach(spec)
     open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
     spec = with_absolute_paths(spec)
     found = preflight(kinds(spec), timed=_wants_latency(spec))
@@ -86,8 +87,13 @@ def resume(
     address: str | None = None,
     time_budget_s: float | None = None,
     trust_storage: bool = False,
+    mlflow: str | None = None,
+    tensorboard: bool | None = None,
 ) -> int:
     """Go on with an interrupted study: running trials from their last checkpoints, then the ones not yet started.
+
+    Args:
+        time_budget_s, mlflow, tensorboard: instead of the spec's, this time. The logs get what they missed, too.
 
     Returns:
         Trials left open again.
@@ -100,13 +106,15 @@ def resume(
     check(spec)
     engines.refuse_untrusted(spec, trusted=trust_storage)
     storages.reach(spec)
-    if time_budget_s is not None:
-        spec = spec.model_copy(update={"time_budget_s": time_budget_s})
+    given = {"time_budget_s": time_budget_s, "mlflow": mlflow and loggers.absolute(mlflow), "tensorboard": tensorboard}
+    spec = spec.model_copy(update={name: value for name, value in given.items() if value is not None})
+    loggers.reach(spec)
     found = preflight(kinds(spec), timed=_wants_latency(spec))
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory):
         arms = open_arms(spec, directory, data_digest=found.data_digest)
         if not any(arm.num_open() for arm in arms.values()):
-            _say(console, "Every trial has ended; nothing to run.")
+            with loggers.logs(spec, arms, directory, say=partial(_say, console)):
+                _say(console, "Every trial has ended; nothing to run.")
             return 0
         with connected(address):
             there = means(spec, may_grow=address is not None)
@@ -139,6 +147,8 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
     if storage and storage.startswith("sqlite:///"):
         storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
     paths = {name: store.absolute(path) for name in ("storage_path", "warm_start") if (path := getattr(spec, name))}
+    if spec.mlflow:
+        paths["mlflow"] = loggers.absolute(spec.mlflow)
     return spec.model_copy(update={"base": base, "storage": storage, **paths})
 
 
@@ -174,23 +184,50 @@ def _begin(spec: StudySpec, directory: Path, found: Preflight) -> dict[Role, Arm
 
 
 def _drive(arms: dict[Role, Arm], directory: Path, found: Preflight, console: Console, there: Means) -> int:
-    spec = arms["search"].spec
-    if "costs" not in arms["search"].study.user_attrs:
-        arms["search"].study.set_user_attr("costs", found.costs)
+    spec, study = arms["search"].spec, arms["search"].study
+    if "costs" not in study.user_attrs:
+        study.set_user_attr("costs", found.costs)
+
+    def note(teachers: dict[str, float]) -> None:
+        study.set_user_attr("teachers", teachers)
+
+    bridge = run_arms(arms, directory, kinds(spec), there, console=console, note=note)
+    if limit := bridge.limit(arms["search"]):
+        _say(console, f"stopped: {limit}")
+    return bridge.num_open()
+
+
+def run_arms(
+    arms: dict[Role, Arm],
+    directory: Path,
+    configs: Iterable[TrialConfig],
+    there: Means,
+    *,
+    console: Console,
+    note: Callable[[dict[str, float]], None] = lambda _: None,
+) -> Bridge:
+    """Train what the arms have open: teachers first, then the trials through Ray Tune.
+
+    Args:
+        configs: one for each teacher that a trial may have.
+        note: told the teachers' mIoU by model, before the first trial starts.
+
+    Raises:
+        Interrupted: a disk is full or storage out of reach.
+    """
+    spec = next(iter(arms.values())).spec
     root = _root(spec, directory)
     store.check(root, new=False)
     mailbox = Mailbox() if spec.students_per_group > 1 else None
     bridge = open_bridge(spec, arms, root=root, gpus=there.resources["gpu"], post=mailbox.put if mailbox else None)
     if bridge.num_open():
-        teachers = _train_teachers(spec, console, there)
-        arms["search"].study.set_user_attr("teachers", teachers)
-        with Progress(arms, console) as progress:
-            fit(bridge, _trainable(root, mailbox), directory, *there, spec.time_budget_s, [progress])
+        note(_train_teachers(spec, configs, console, there))
+        say = partial(_say, console)
+        with Progress(arms, console) as progress, loggers.logs(spec, arms, directory, say=say) as logs:
+            fit(bridge, _trainable(root, mailbox), directory, *there, spec.time_budget_s, [progress, *logs])
     if bridge.interrupted:
         raise Interrupted(bridge.interrupted)
-    if limit := bridge.limit(arms["search"]):
-        _say(console, f"stopped: {limit}")
-    return bridge.num_open()
+    return bridge
 
 
 def _say(console: Console, text: str) -> None:
@@ -213,15 +250,16 @@ def _trainable(root: str, mailbox: Mailbox | None) -> Any:
 def open_bridge(
     spec: StudySpec, arms: dict[Role, Arm], *, root: str, gpus: float = 0.0, post: Post | None = None
 ) -> Bridge:
-    """The bridge over both arms.
+    """The bridge over the arms.
 
     Args:
+        arms: in the order in which they are served; the last one is what may be pruned.
         root: where the trials' folders are, a path or a URI.
         gpus: that a trial, or a group, holds.
         post: sends answers to groups (`GroupBridge`); none: trials run by themselves.
     """
     options: dict[str, Any] = {
-        "grace": spec.grace(arms["search"].budget),
+        "grace": spec.grace([*arms.values()][-1].budget),
         "max_failures": spec.max_failures,
         "gpus": gpus,
         "discard": lambda folder: _discard(root, folder),
@@ -280,17 +318,19 @@ def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def _train_teachers(spec: StudySpec, console: Console, there: Means) -> dict[str, float]:
+def _train_teachers(
+    spec: StudySpec, configs: Iterable[TrialConfig], console: Console, there: Means
+) -> dict[str, float]:
     """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one.
 
     Returns:
         Validation mIoU by model name; a user's own checkpoint has none.
     """
-    configs = {config.teacher: config for config in kinds(spec) if config.reads("teacher_checkpoint")}
+    teachers = {config.teacher: config for config in configs if config.reads("teacher_checkpoint")}
     task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=there.resources["gpu"])(train_teacher)  # type: ignore[arg-type]
     scores: dict[str, float] = {}
     waiting: dict[Any, str] = {}
-    for name, config in configs.items():
+    for name, config in teachers.items():
         if config.teacher_checkpoint is not None:
             _say(console, f"teacher {name}: {config.teacher_checkpoint}")
             continue

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from explorer import loggers
 from explorer.redact import holds_password
 from explorer.study import StudySpec
 from trainables import own, store
@@ -67,13 +68,15 @@ def check(spec: StudySpec, directory: PurePosixPath) -> None:
     for name, place in (("storage_path", spec.storage_path), ("warm_start", spec.warm_start)):
         if place and not store.is_uri(place):
             _absolute(name, place)
-    if any(place and holds_password(place) for place in (spec.storage, spec.storage_path)):
+    if any(place and holds_password(place) for place in (spec.storage, spec.storage_path, spec.mlflow)):
         raise StudyError(
             "A storage's URL with a password would stay in the cluster's records. Put it into an environment variable "
-            "NAME there and give storage env:NAME."
+            "NAME there and give storage, or mlflow, env:NAME."
         )
     if spec.storage and spec.storage.startswith("sqlite:///"):
         _absolute("the storage's file", spec.storage.removeprefix("sqlite:///"))
+    if spec.mlflow and loggers.absolute(spec.mlflow) != spec.mlflow:
+        raise StudyError(f"mlflow must name its file by an absolute path, such as file:///PATH, got {spec.mlflow!r}.")
 
 
 def check_folder(directory: PurePosixPath) -> None:

@@ -1,0 +1,193 @@
+"""What a confirmation runs: the best configs of the search and their students alone, each on the same fresh seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
+
+import optuna
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer import confirm_runs, storages, warm
+from explorer.arms import Arm, Plan, Role, study_name
+from explorer.confirm_verdict import seen
+from explorer.study import StudySpec
+from search_spaces.pairs import pair_name
+from search_spaces.space import SearchSpace
+from trainables.config import TrialConfig
+from trainables.errors import StudyError
+
+FIRST_FRESH = 1000
+"""Fresh seeds count from here: away from those that one lists in a spec, so that more of those stay fresh too."""
+
+
+class Candidate(NamedTuple):
+    """A config of the sweep, whatever its seed.
+
+    Attributes:
+        key: content hash of what a trial of it reads, but the seed.
+        config: of its best trial.
+        miou: mean over its complete trials.
+        role: the arm they are of.
+        sources: their numbers, the best one first.
+    """
+
+    key: str
+    config: TrialConfig
+    miou: float
+    role: Role
+    sources: list[int]
+
+
+class Wanted(NamedTuple):
+    part: Literal["finalist", "alone"]
+    candidate: Candidate
+    seed: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """Attributes:
+    finalists: the best configs, best first.
+    alone: the matched student alone, by student; students without one are left out.
+    seeds: fresh ones.
+    """
+
+    finalists: list[Candidate]
+    alone: dict[str, Candidate]
+    seeds: list[int]
+
+    def runs(self) -> list[Wanted]:
+        """Seed by seed, so that a confirmation that is stopped early has whole pairs, and groups have one seed."""
+        own = {candidate.key for candidate in self.finalists}
+        parts: list[tuple[Literal["finalist", "alone"], Candidate]] = [("finalist", one) for one in self.finalists]
+        parts += [("alone", one) for one in self.alone.values() if one.key not in own]
+        return [Wanted(part, candidate, seed) for seed, (part, candidate) in itertools.product(self.seeds, parts)]
+
+
+class Reruns(Arm):
+    """An arm whose trials were all decided before it starts; the study holds them, those not begun as waiting ones."""
+
+    def ask(self) -> tuple[optuna.Trial, TrialConfig]:
+        """The next one in line."""
+        trial = self.study.ask()
+        return trial, TrialConfig.parse(trial.user_attrs["config"])
+
+
+def request(spec: StudySpec, studies: dict[Role, optuna.Study], *, top: int, num_seeds: int) -> Request:
+    """The `top` configs by mean mIoU over the complete trials of the search, and the best config of each of their
+    students alone: of the arm of the students alone, which is tuned with as many trials, or of the search, if `task` is
+    one of its methods. Of a collaborative finalist the other student counts too.
+
+    Raises:
+        StudyError: no trial of the search is complete.
+    """
+    search, baseline = (_candidates(role, warm.own(studies[role])) for role in ("search", "baseline"))
+    if not search:
+        raise StudyError("No trial of the search is complete, so there is nothing to confirm. `heteroakd resume` it.")
+    plain = [one for one in (*baseline, *search) if one.config.method == "task"]
+    finalists = search[:top]
+    alone: dict[str, Candidate] = {}
+    for config in (finalist.config for finalist in finalists):
+        for student in _networks(config):
+            matched = [one for one in plain if one.config.student == student and one.config.steps == config.steps]
+            if matched:
+                alone[student] = max(matched, key=lambda one: one.miou)
+    used = seen(spec, *studies.values())
+    fresh = (seed for seed in itertools.count(FIRST_FRESH) if seed not in used)
+    return Request(finalists, alone, list(itertools.islice(fresh, num_seeds)))
+
+
+def open_arm(spec: StudySpec, studies: dict[Role, optuna.Study], asked: Request, *, top: int, split: str) -> Reruns:
+    """The study of the runs, with those added that it lacks: a config is never run twice on one seed.
+
+    Raises:
+        StudyError: the storage holds a study of that name which another sweep made.
+    """
+    storage = studies["search"]._storage
+    name = study_name(spec, "confirmed")
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    study.sampler, study.pruner = RandomSampler(seed=0), NopPruner()  # nothing is proposed, and nothing pruned
+    if "identity" not in study.user_attrs:
+        study.set_user_attr("identity", {"owner": spec.owner})
+    elif confirm_runs.owner_of(study) != spec.owner:
+        raise StudyError(f"The storage holds a study {name!r} of another sweep. Choose another name for one of them.")
+    with storages.one_sync(storage):
+        _note(study, asked, top=top, split=split)
+        _enqueue(study, asked)
+    config = asked.finalists[0].config
+    every = len(study.get_trials(deepcopy=False))
+    plan = Plan("confirmed", SearchSpace({}), config.model_dump(mode="json"), every, points=[])
+    return Reruns(plan, study, spec)
+
+
+def asked_before(spec: StudySpec, studies: dict[Role, optuna.Study]) -> dict[str, Any]:
+    """The last request: top, seeds and split; empty if there was none."""
+    study = confirm_runs.open_confirmed(spec, studies["search"]._storage)
+    known = study.user_attrs.get(confirm_runs.ASKED) if study is not None else None
+    return known if isinstance(known, dict) else {}
+
+
+def _candidates(role: Role, trials: Iterable[FrozenTrial]) -> list[Candidate]:
+    """The configs of the complete trials, the best mean first; of equals, the one that was tried first."""
+    groups: dict[str, list[tuple[FrozenTrial, TrialConfig]]] = {}
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE and "config" in trial.user_attrs:  # else: an earlier study's
+            config = TrialConfig.parse(trial.user_attrs["config"])
+            groups.setdefault(config.digest(without=("seed",)), []).append((trial, config))
+    found = [_candidate(role, key, group) for key, group in groups.items()]
+    return sorted(found, key=lambda one: -one.miou)
+
+
+def _candidate(role: Role, key: str, group: list[tuple[FrozenTrial, TrialConfig]]) -> Candidate:
+    group = sorted(group, key=lambda pair: -pair[0].values[0])
+    miou = fmean(trial.values[0] for trial, _ in group)
+    return Candidate(key, group[0][1], miou, role, [trial.number for trial, _ in group])
+
+
+def _networks(config: TrialConfig) -> tuple[str, ...]:
+    """Those that gains are measured of."""
+    return (config.student, config.teacher) if config.method == "collaborative" else (config.student,)
+
+
+def _note(study: optuna.Study, asked: Request, *, top: int, split: str) -> None:
+    """What is compared with what. Earlier requests' configs stay: to leave one out now would be to choose twice."""
+    known = study.user_attrs
+    finalists = {one.key: one.sources for one in asked.finalists}
+    alone = {student: one.key for student, one in asked.alone.items()}
+    request = {"top": top, "seeds": len(asked.seeds), "split": split}
+    for name, values in ((confirm_runs.FINALISTS, finalists), (confirm_runs.ALONE, alone)):
+        study.set_user_attr(name, {**known.get(name, {}), **values})
+    study.set_user_attr(confirm_runs.ASKED, request)
+
+
+def _enqueue(study: optuna.Study, asked: Request) -> None:
+    attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+    there = {(told.get(confirm_runs.KEY), told.get("seed")) for told in attributes}
+    for wanted in asked.runs():
+        if (wanted.candidate.key, wanted.seed) not in there:
+            study.enqueue_trial({}, user_attrs=_attributes(wanted))
+
+
+def _attributes(wanted: Wanted) -> dict[str, Any]:
+    """As a trial of a sweep has them, and where it comes from."""
+    candidate = wanted.candidate
+    config = candidate.config.model_copy(update={"seed": wanted.seed})
+    paired = {"teacher": config.teacher, "pair": pair_name(config.teacher, config.student)}
+    return {
+        confirm_runs.KEY: candidate.key,
+        confirm_runs.PART: wanted.part,
+        confirm_runs.SOURCES: candidate.sources,
+        "source_role": candidate.role,
+        "student": config.student,
+        "method": config.method,
+        "seed": config.seed,
+        "budget": config.steps,
+        **(paired if config.reads("teacher") else {}),
+        "config": config.model_dump(mode="json"),
+    }

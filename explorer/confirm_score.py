@@ -1,0 +1,82 @@
+"""Scores the weights of a confirmation's runs on a split, in Ray, each with a trial's resources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import optuna
+import ray
+from optuna.trial import FrozenTrial, TrialState
+
+from explorer.arms import trial_directory
+from explorer.confirm_runs import score_key
+from explorer.means import Means, fetched
+from explorer.study import StudySpec
+from trainables import checkpoint, own
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.errors import DataError, StudyError
+from trainables.evaluate import evaluate_weights
+from trainables.metrics import miou
+from trainables.state import peer_weights, student_weights
+from trainables.store import open_store
+
+
+def unscored(study: optuna.Study, split: str) -> list[FrozenTrial]:
+    """Complete runs without a score on a split; on the validation split every run has one."""
+    if split == "val":
+        return []
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [trial for trial in done if score_key(split, trial.number) not in study.user_attrs]
+
+
+def score_runs(
+    study: optuna.Study, split: str, spec: StudySpec, root: str, there: Means, *, say: Callable[[str], None]
+) -> None:
+    """Score what is not yet scored; each score is kept when it is there, as an attribute of the study.
+
+    Args:
+        root: where the trials' folders are: a path, or a URI.
+
+    Raises:
+        StudyError: a checkpoint is gone. DataError: an image cannot be read, or none of the split is labelled.
+    """
+    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=there.resources["gpu"])(scores)  # type: ignore[arg-type]
+    left = unscored(study, split)
+    if left:
+        say(f"scoring {len(left)} runs on {split}")
+    waiting: dict[Any, FrozenTrial] = {}
+    while left or waiting:
+        while left and len(waiting) < there.slots:
+            trial = left.pop(0)
+            place = {"root": root, "directory": trial_directory("confirmed", trial.number)}
+            waiting[task.remote(trial.user_attrs["config"], **place, split=split, code=own.folders())] = trial
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        trial = waiting.pop(done)
+        study.set_user_attr(score_key(split, trial.number), fetched(done))
+
+
+def scores(config: dict[str, Any], *, root: str, directory: str, split: str, code: Iterable[str]) -> dict[str, Any]:
+    """miou and iou by class of a run's student, and peer_miou and peer_iou where it has another one."""
+    own.look_in(code)
+    parsed = TrialConfig.parse(config)
+    store = open_store(root, directory)
+    found = checkpoint.latest(store, digest=parsed.digest())
+    if found is None:
+        raise StudyError(f"{directory} has no checkpoint in {store}. Was the folder moved or cleaned?")
+    dataset = open_dataset(parsed.data)
+    scored = _scored(parsed, student_weights(found[0]), dataset, split)
+    if peer := peer_weights(found[0]):
+        as_student = parsed.model_copy(update={"student": parsed.teacher})
+        scored |= {f"peer_{name}": value for name, value in _scored(as_student, peer, dataset, split).items()}
+    return scored
+
+
+def _scored(config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, split: str) -> dict[str, Any]:
+    iou = evaluate_weights(config, weights, dataset, split)
+    if math.isnan(miou(iou)):
+        raise DataError(f"No pixel of split {split!r} of {config.data!r} is labelled. Use --split val.")
+    return {"miou": miou(iou), "iou": iou}

@@ -1,0 +1,174 @@
+"""The verdict of a confirmation: figures of each finalist on fresh seeds, and what may be said of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import optuna
+
+from explorer import confirm_runs
+from explorer.confirm_runs import Entry
+from explorer.confirm_stats import Interval, Separation, interval, paired, separate
+from explorer.study import StudySpec
+
+_NAN = math.nan
+_NOT_INDEPENDENT = (
+    "Scored on val, which the search chose its finalists on: fresh seeds take away a seed's luck, but these scores are "
+    "not independent of the search."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finalist with its figures, mIoU in [0, 1].
+
+    Attributes:
+        search: mean over its trials of the search.
+        val: mean over fresh seeds, on the validation split.
+        miou: on the split that is asked for, over fresh seeds.
+        gain: of miou over the matched student alone, paired by seed; of a student alone: over itself, 0.
+        has_baseline: a matched student alone was run beside it.
+    """
+
+    entry: Entry
+    search: float
+    val: float
+    miou: Interval
+    gain: Interval
+    has_baseline: bool
+
+    @property
+    def number(self) -> int:
+        return self.entry.sources[0]
+
+    @property
+    def distils(self) -> bool:
+        return bool(self.entry.about.get("method") != "task")
+
+
+class Verdict(NamedTuple):
+    """Attributes:
+    rows: the finalists, the best mean first; those with failed runs behind all others.
+    separable: the first one is told apart from every other.
+    winner: it is, and it beats the matched student alone, unless it is one itself.
+    sentences: the verdict, one a line; may hold foreign text.
+    reasons: of each row.
+    """
+
+    rows: list[Row]
+    separable: bool
+    winner: bool
+    sentences: list[str]
+    reasons: list[str]
+
+
+def seen(spec: StudySpec, *studies: optuna.Study) -> set[int]:
+    """Seeds that the search has used or may use; a fresh one is another."""
+    told = (trial.user_attrs.get("seed") for study in studies for trial in study.get_trials(deepcopy=False))
+    return {*spec.seeds, *(seed for seed in told if isinstance(seed, int))}
+
+
+def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> Verdict:
+    """Compare the finalists on the seeds that are scored so far."""
+    used, split = seen(spec, search), confirm_runs.split_of(confirmed)
+    rows = [_row(entry, search, confirmed, used) for entry in confirm_runs.finalists(confirmed, used)]
+    rows = [row for row in rows if row.entry.scores or row.entry.num_failed]
+    rows.sort(key=lambda row: (row.entry.num_failed > 0, -np.nan_to_num(row.miou.mean, nan=-1.0), row.number))
+    fair = [row for row in rows if row.entry.num_failed == 0]
+    if not fair:
+        return Verdict(rows, False, False, ["Every finalist has failed runs, so none is recommended."][: len(rows)],
+                       [_failed(row) for row in rows])  # fmt: skip
+    found = separate([row.entry.scores for row in fair])
+    separable = len(fair[0].entry.scores) >= 2 and not found.near
+    winner = separable and (not fair[0].distils or fair[0].gain.low > 0)
+    others = [_behind(place, fair[0], found) for place in range(1, len(fair))]
+    reasons = ["" if winner else _why_not(fair, found), *others, *(_failed(row) for row in rows[len(fair) :])]
+    sentences = [_who(fair, found, separable), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
+    sentences += [f"Trial {row.number}: {_failed(row)}." for row in rows[len(fair) :]]
+    sentences += [_NOT_INDEPENDENT] if split == "val" else []
+    return Verdict(rows, separable, winner, sentences, reasons)
+
+
+def _row(entry: Entry, search: optuna.Study, confirmed: optuna.Study, used: set[int]) -> Row:
+    trials = search.get_trials(deepcopy=False)
+    known = [trials[number].values[0] for number in entry.sources if number < len(trials) and trials[number].values]
+    alone = confirm_runs.alone(confirmed, entry.about.get("student"), used)
+    gain = interval(paired(entry.scores, alone.scores) if alone else [])
+    return Row(
+        entry,
+        search=float(np.mean(known)) if known else _NAN,
+        val=interval([run.val for run in entry.runs]).mean,
+        miou=interval(list(entry.scores.values())),
+        gain=gain,
+        has_baseline=gain.mean == gain.mean,
+    )
+
+
+def _who(fair: list[Row], found: Separation, separable: bool) -> str:
+    best = fair[0]
+    score = f"mIoU {_percent(best.miou)} over {len(best.entry.scores)} fresh seeds"
+    if len(best.entry.scores) < 2:
+        return f"Trial {best.number} has one fresh seed, which tells nothing apart. Add seeds."
+    if separable:
+        apart = "told apart from every other finalist" if len(fair) > 1 else "the only finalist"
+        return f"Trial {best.number}, {score}, is {apart}."
+    return (
+        f"Not separable: {_named([best.number, *(fair[place].number for place in found.near)])} are within "
+        f"noise. Trial {best.number} has the best mean, {score}; more seeds may tell them apart."
+    )
+
+
+def _gains(best: Row) -> str:
+    if not best.distils:
+        return "It is a student alone: distillation is not shown to help."
+    if not best.has_baseline:
+        return "No matched student alone was run, so distillation is not shown to help."
+    gain = f"{_points(best.gain)} over the matched student alone on the same seeds"
+    return f"It gains {gain}." if best.gain.low > 0 else f"Distillation is not shown to help: it gains {gain}."
+
+
+def _peer(entry: Entry, confirmed: optuna.Study, used: set[int]) -> list[str]:
+    """Of the other student, where two learn together."""
+    scores = {run.seed: run.peer for run in entry.runs if run.peer is not None}
+    if not scores:
+        return []
+    alone = confirm_runs.alone(confirmed, entry.about.get("teacher"), used)
+    gain = interval(paired(scores, alone.scores) if alone else [])
+    told = "" if math.isnan(gain.mean) else f", {_points(gain)} over itself alone"
+    return [f"The other student has mIoU {_percent(interval(list(scores.values())))}{told}."]
+
+
+def _why_not(fair: list[Row], found: Separation) -> str:
+    """Why the best mean is no winner."""
+    if len(fair[0].entry.scores) < 2:
+        return "one fresh seed tells nothing apart"
+    if found.near:
+        return f"not told apart from {_named([fair[place].number for place in found.near])}"
+    return "no student alone to compare with" if not fair[0].has_baseline else "not shown to beat the student alone"
+
+
+def _behind(place: int, best: Row, found: Separation) -> str:
+    told = "within noise of" if place in found.near else "below"
+    return f"{told} trial {best.number} (p = {found.p[place]:.2g})"
+
+
+def _failed(row: Row) -> str:
+    every = row.entry.num_failed + len(row.entry.runs)
+    return f"{row.entry.num_failed} of {every} runs failed, so its mean is not one over seeds"
+
+
+def _percent(found: Interval) -> str:
+    span = "" if math.isnan(found.low) else f" [{100 * found.low:.2f}, {100 * found.high:.2f}]"
+    return f"{100 * found.mean:.2f} %{span}"
+
+
+def _points(found: Interval) -> str:
+    span = "" if math.isnan(found.low) else f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    return f"{100 * found.mean:+.2f}{span} points"
+
+
+def _named(numbers: list[int]) -> str:
+    return ("trials " if len(numbers) > 1 else "trial ") + ", ".join(map(str, numbers))
