@@ -13,7 +13,7 @@ from dashboards.frames import StudyFrames
 
 CAPTION = (
     "Each mark is a search trial in the colour of its student's family: a trial helps when it lies above the dashed "
-    "line of its own student, and the search still learns while the black line climbs."
+    "line of its own student, and the search still learns while the stepped line climbs."
 )
 TITLE = "What each trial reached, and the best so far"
 
@@ -67,6 +67,7 @@ def figure(data: History) -> go.Figure:
 
 
 def _best(drawing: go.Figure, best: pd.DataFrame, last: float) -> None:
+    best = best[best["miou"].diff().ne(0)]  # where it rises; between, the line is level
     drawing.add_scatter(
         x=[*best["number"], last],
         y=[*best["miou"], best["miou"].iloc[-1]],

@@ -6,22 +6,46 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboards.frames import PARAM
 from dashboards.theme import FAMILIES, MUTED, STATES, colour, escape, marker
 
+MANY = 800
+"""More marks than that are drawn by the graphics card, smaller, and tell less when pointed at."""
+
 _WORDS = {"COMPLETE": "complete", "RUNNING": "running", "WAITING": "waiting", "PRUNED": "pruned", "FAIL": "failed"}
 
 
 def points(trials: pd.DataFrame) -> pd.DataFrame:
-    """Per trial: role, number, state, family (of the student; unknown ones are "other"), miou in %, name, text."""
+    """Per trial: role, number, state, family (of the student; unknown ones are "other"), miou in %, name, text.
+
+    Of MANY trials and more, the text is short: all of it would be most of a page.
+    """
     family = trials["student_family"].where(trials["student_family"].isin(list(FAMILIES)), "other")
     drawn = trials[["role", "number", "state"]].assign(family=family, miou=100 * trials["miou"])
-    each = records(trials)
-    drawn = drawn.assign(name=[name(trial) for trial in each], text=[hover(trial) for trial in each])
-    return drawn.reset_index(drop=True)
+    names = _names(trials)
+    texts = _short(names, drawn) if len(trials) > MANY else [hover(trial) for trial in records(trials)]
+    return drawn.assign(name=names, text=texts).reset_index(drop=True)
+
+
+def _names(trials: pd.DataFrame) -> list[str]:
+    """`name` of every trial; each pair is escaped once."""
+    who = trials["pair"].where(trials["pair"].notna(), trials["student"]).astype(object)
+    known = {text: escape(text) for text in who.unique()}
+    return [
+        f"<b>{escape(role)} trial {number}</b> {known[text]}"
+        for role, number, text in zip(trials["role"], trials["number"], who, strict=True)
+    ]
+
+
+def _short(names: list[str], drawn: pd.DataFrame) -> list[str]:
+    return [
+        f"{name}<br>{_WORDS[state]}" + ("" if miou != miou else f", mIoU {miou:.2f} %")
+        for name, state, miou in zip(names, drawn["state"], drawn["miou"], strict=True)
+    ]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -69,8 +93,8 @@ def points_text(gain: float) -> str:
     return f"{100 * gain:+.1f}"
 
 
-def scatter(drawn: pd.DataFrame, *, x: str, y: str, yaxis: str = "y") -> list[go.Scatter]:
-    """One trace per family and state present, without legend entries: see `legend`.
+def scatter(drawn: pd.DataFrame, *, x: str, y: str, yaxis: str = "y") -> list[go.Scatter | go.Scattergl]:
+    """One trace per role, family and state present, without legend entries: see `legend`.
 
     Args:
         drawn: as from `points`, with the columns x and y.
@@ -78,21 +102,53 @@ def scatter(drawn: pd.DataFrame, *, x: str, y: str, yaxis: str = "y") -> list[go
         y: column on the y axis.
         yaxis: plotly's name of the y axis.
     """
+    many = len(drawn) > MANY
     return [
-        go.Scatter(
-            x=group[x].tolist(),
-            y=group[y].tolist(),
+        (go.Scattergl if many else go.Scatter)(
+            x=column(group[x], many=many),
+            y=column(group[y], many=many),
             yaxis=yaxis,
             mode="markers",
-            marker=marker(str(state), colour(str(family))),
-            hovertext=group["text"].tolist(),
-            hovertemplate="%{hovertext}<extra></extra>",
+            marker=marker(str(state), colour(str(family))) | ({"size": 6} if many else {}),
             name=f"{family} {_WORDS[str(state)]}",
             legendgroup=family,
             showlegend=False,
+            **whose(group, many=many, tell=_pointed_at(yaxis) if many else ""),
         )
-        for (family, state), group in drawn.groupby(["family", "state"])
+        for (role, family, state), group in drawn.groupby(["role", "family", "state"])
     ]
+
+
+def whose(group: pd.DataFrame, *, many: bool = False, tell: str = "") -> dict[str, Any]:
+    """Of a trace with one mark a trial of one role: which trials these are, and what is shown when pointing at one.
+
+    `customdata` holds the numbers and `meta` the role: by these the live dashboard opens the trial that is clicked.
+
+    Args:
+        group: as from `points`.
+        many: whether the texts are left out, and `tell` shown behind the trial's number.
+        tell: a hovertemplate of what is drawn anyway.
+    """
+    named = {"customdata": column(group["number"], many=many), "meta": {"role": next(iter(group["role"]), "search")}}
+    if many:
+        return named | {"hovertemplate": f"<b>%{{meta.role}} trial %{{customdata}}</b>{tell}<extra></extra>"}
+    return named | {"hovertext": group["text"].tolist(), "hovertemplate": "%{hovertext}" + tell + "<extra></extra>"}
+
+
+def _pointed_at(yaxis: str) -> str:
+    reached = "<br>%{yaxis.title.text} %{y}" if yaxis == "y" else ""
+    return f"<br>%{{fullData.name}}<br>%{{xaxis.title.text}} %{{x}}{reached}"
+
+
+def column(values: pd.Series, *, many: bool) -> list[Any] | np.ndarray:
+    """Values for plotly, missing ones NaN; of many the bytes, in single precision, which is 7 digits.
+
+    plotly writes lists as decimal text and arrays as bytes; the browser reads those a hundred times faster.
+    """
+    if not many:
+        return values.tolist()
+    held = values.to_numpy()
+    return held.astype(np.float32) if held.dtype.kind == "f" else held.astype(np.int32)
 
 
 def legend(families: Iterable[str], states: Iterable[str]) -> list[go.Scatter]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboards import theme
+from dashboards import marks, theme
 from dashboards.frames import PARAM, StudyFrames
 from dashboards.marks import brief
 
@@ -17,6 +17,8 @@ CAPTION = (
     "part, for instance the top of mIoU, and see which settings they share."
 )
 TITLE = "What the best configs have in common"
+_MOST, _BEST = 800, 300
+"""Lines that are drawn; of more trials, the best complete ones, and of the others every second, third, ... one."""
 _GREY = 0.12
 """Share of the colour scale, at its lower end, that means "pruned"."""
 
@@ -46,17 +48,27 @@ class Axis:
 
 @dataclass(frozen=True)
 class Parallel:
-    """axes: the dimensions that vary in any trial, then state, then mIoU; miou in %; pruned: one flag per trial."""
+    """One line a trial.
+
+    Attributes:
+        axes: the dimensions that vary in any trial, then state, then mIoU.
+        miou: in %.
+        pruned: one flag a trial.
+        numbers: of the trials.
+        one_of: of so many trials that are not among the best, one has a line.
+    """
 
     axes: tuple[Axis, ...]
     miou: tuple[float, ...]
     pruned: tuple[bool, ...]
+    numbers: tuple[int, ...]
+    one_of: int = 1
 
 
 def prepare(frames: StudyFrames) -> Parallel:
     """The complete and pruned search trials that have a value."""
     trials = frames.trials_of("search", "COMPLETE", "PRUNED")
-    trials = trials[trials["miou"].notna()]
+    trials, one_of = _thinned(trials[trials["miou"].notna()])
     pruned = trials["state"] == "PRUNED"
     miou = tuple((100 * trials["miou"]).tolist())
     axes = []
@@ -67,7 +79,16 @@ def prepare(frames: StudyFrames) -> Parallel:
     if miou:
         axes.append(Axis("state", tuple((~pruned).astype(float)), (0.0, 1.0), ("pruned", "complete")))
         axes.append(_numbers("mIoU (%)", pd.Series(miou), log=False))
-    return Parallel(axes=tuple(axes), miou=miou, pruned=tuple(pruned.tolist()))
+    return Parallel(tuple(axes), miou, tuple(pruned.tolist()), tuple(trials["number"].tolist()), one_of)
+
+
+def _thinned(trials: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The trials that get a line, and of how many that are not among the best one gets it."""
+    if len(trials) <= _MOST:
+        return trials, 1
+    best = trials["number"].isin(trials[trials["state"] == "COMPLETE"].nlargest(_BEST, "miou")["number"])
+    one_of = -(-int((~best).sum()) // (_MOST - _BEST))
+    return trials[best | ((~best).cumsum() % one_of == 0)], one_of
 
 
 def _categories(name: str, column: pd.Series) -> Axis:
@@ -107,11 +128,14 @@ def figure(data: Parallel) -> go.Figure:
     if not data.miou:
         return theme.empty(TITLE, "No search trial is complete or was pruned with a value yet.")
     drawing = theme.canvas(TITLE, x="", y="", height=460, min_width=130 + 100 * len(data.axes))
+    many = len(data.miou) > marks.MANY
     drawing.add_parcoords(
+        customdata=list(data.numbers),
+        meta={"role": "search"},
         dimensions=[
             {
                 "label": theme.escape(axis.label),
-                "values": list(axis.values),
+                "values": marks.column(pd.Series(axis.values), many=many),
                 "tickvals": list(axis.ticks),
                 "ticktext": list(axis.texts),  # the one text that plotly draws as it is
                 "range": list(axis.limits),
@@ -122,7 +146,11 @@ def figure(data: Parallel) -> go.Figure:
         labelfont={"size": 13},
         tickfont={"size": 12},
     )
-    return drawing.update_layout(margin={"l": 90, "r": 100, "t": 100, "b": 30})
+    if data.one_of > 1:
+        told = f"The {_BEST} best trials, and one in {data.one_of} of the others"
+        drawing.add_annotation(text=told, showarrow=False, x=0, y=-0.08, xref="paper", yref="paper", xanchor="left")
+    left = max(90, 8 * max(len(text) for text in data.axes[0].texts))
+    return drawing.update_layout(margin={"l": min(left, 260), "r": 100, "t": 100, "b": 30})
 
 
 def _colours(data: Parallel) -> dict[str, object]:
@@ -130,10 +158,11 @@ def _colours(data: Parallel) -> dict[str, object]:
     shown = [value for value, pruned in zip(data.miou, data.pruned, strict=True) if not pruned] or list(data.miou)
     low, high = min(shown), max(max(shown), min(shown) + 0.1)
     bottom = low - (high - low) * _GREY / (1 - _GREY)
+    colours = pd.Series(data.miou).mask(pd.Series(data.pruned), bottom)
     scale = [(_GREY + (1 - _GREY) * share, paint) for share, paint in theme.SEQUENTIAL]
     ticks = [low, (low + high) / 2, high]
     return {
-        "color": [bottom if pruned else value for value, pruned in zip(data.miou, data.pruned, strict=True)],
+        "color": marks.column(colours, many=len(colours) > marks.MANY),
         "cmin": bottom,
         "cmax": high,
         "colorscale": [(0.0, "#C5CCD3"), (_GREY, "#C5CCD3"), *scale],

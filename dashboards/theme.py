@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import re
 import textwrap
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -44,6 +46,26 @@ STATES: dict[str, dict[str, object]] = {
     "PRUNED": {"symbol": "x-open", "size": 8, "opacity": 0.65},
     "FAIL": {"symbol": "cross", "size": 9, "opacity": 0.9, "color": FAILED},
 }
+
+NIGHT: dict[str, str] = {
+    "white": "#1D232A",
+    INK: "#E6E9ED",
+    GRID: "#333C46",
+    HOLLOW: "rgba(29, 35, 42, 0.6)",
+    BASELINE: "#A8B2BD",
+    FAILED: "#F4777F",
+    FAMILIES["CNN"]: "#4BA3E3",
+    FAMILIES["Transformer"]: "#F0883A",
+    FAMILIES["hybrid"]: "#2FBF94",
+    FAMILIES["other"]: "#DD9BC3",
+    "#E8A36F": "#96501F",  # the ends and the middle of DIVERGING, dark enough for light text
+    "#F7F7F7": "#2A323B",
+    "#78B0DA": "#22659B",
+    "#F1F3F5": "#262D35",
+    "#C5CCD3": "#4A5560",
+    "#9AA5B1": "#6B7785",
+}
+"""On a dark page: what each colour of a figure turns into; contrasts with the ground of 4.5 for text, 3 for marks."""
 
 _AXIS = {
     "automargin": True,
@@ -91,9 +113,42 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
+def plain_text(words: str) -> str:
+    """What was escaped for plotly, for where nothing reads markup."""
+    return html.unescape(words)
+
+
 def marker(state: str, paint: str) -> dict[str, object]:
     """plotly's marker for a trial state, in the given colour unless the state has its own."""
     return {"color": paint, **STATES[state]}
+
+
+def at_night(drawing: dict[str, Any]) -> dict[str, Any]:
+    """A figure as plotly's JSON, for a dark page: its colours are replaced by those of NIGHT, its texts are left."""
+    return {name: _dark(name, value) for name, value in drawing.items()}
+
+
+def _dark(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return at_night(value)
+    if isinstance(value, (list, tuple)):
+        paints = name.lower().endswith(("color", "colorscale"))
+        return [_dark(name, item) for item in value] if paints or _holds(value) else value
+    if not isinstance(value, str):
+        return value
+    if name.lower().endswith(("color", "colorscale")):
+        return NIGHT.get(value, value)
+    return _SPAN.sub(lambda found: found[1] + NIGHT.get(found[2], found[2]), value)
+
+
+_SPAN = re.compile(r'(<span style="color:)(#[0-9A-Fa-f]{6})')  # ours: what a study says is escaped
+
+
+def _holds(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether there may be colours in it: figures hold long lists of numbers too."""
+    return any(isinstance(item, (dict, list)) for item in value[:1]) or any(
+        isinstance(item, str) and "<span" in item for item in value[:200]
+    )
 
 
 def log_ticks(low: float, high: float) -> list[float]:
