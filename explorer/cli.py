@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explorer import after_cli
 from explorer.data_cli import app as data_app
 from explorer.redact import redact
 
@@ -30,6 +31,12 @@ StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default
 Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")]
 TrustStorage = Annotated[
     bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
+]
+Mlflow = Annotated[
+    str | None, typer.Option(help="Log to MLflow too: http://HOST:PORT, sqlite:///FILE, file:FOLDER or env:NAME.")
+]
+Tensorboard = Annotated[
+    bool | None, typer.Option("--tensorboard", help="Write TensorBoard's events too, to tensorboard/ in the folder.")
 ]
 
 
@@ -59,6 +66,8 @@ def sweep(
     dry_run: Annotated[bool, typer.Option(help="Show the plan and its hours, from step times measured here.")] = False,
     address: Address = None,
     trust_storage: TrustStorage = False,
+    mlflow: Mlflow = None,
+    tensorboard: Tensorboard = None,
 ) -> None:
     """Launch a sweep: teachers, students alone, then the search. Ctrl-C leaves it resumable."""
     given = {
@@ -73,6 +82,8 @@ def sweep(
         "group_size": int(group) if group and group.isdecimal() else group,
         "time_budget_s": time_budget,
         "storage": storage,
+        "mlflow": mlflow,
+        "tensorboard": tensorboard,
     }
     base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
     study = _spec(spec, _without_none(given), _without_none(base))
@@ -93,11 +104,15 @@ def resume(
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
     address: Address = None,
     trust_storage: TrustStorage = False,
+    mlflow: Mlflow = None,
+    tensorboard: Tensorboard = None,
 ) -> None:
-    """Go on with an interrupted sweep, every running trial from its last checkpoint."""
-    left = _driver(address).resume(
-        directory, console=_console(), address=address, time_budget_s=time_budget, trust_storage=trust_storage
-    )
+    """Go on with an interrupted sweep, every running trial from its last checkpoint; then with its confirmation."""
+    options = {"console": _console(), "address": address, "time_budget_s": time_budget}
+    logs = _without_none({"mlflow": mlflow, "tensorboard": tensorboard})
+    left = _driver(address).resume(directory, **options, trust_storage=trust_storage, **logs)
+    if not left:
+        left = after_cli.confirmer(address).go_on(directory, **options)
     _close(directory, left)
 
 
@@ -128,40 +143,7 @@ def submit(
     raise typer.Exit(code)
 
 
-@app.command()
-def dashboard(
-    directory: StudyDir,
-    out: Annotated[Path | None, typer.Option(help="The page; default: dashboard.html in the folder.")] = None,
-) -> None:
-    """Write one self-contained HTML page of a study, finished or running."""
-    from dashboards import report
-    from explorer.results import load_frames
-
-    path = report.write(load_frames(directory), out or directory / "dashboard.html")
-    typer.echo(f"dashboard: {path}")
-
-
-@app.command()
-def export(
-    directory: StudyDir,
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("best"),
-    by: Annotated[str, typer.Option(help="What is best: miou, or gain over the student alone.")] = "miou",
-    trial: Annotated[int | None, typer.Option(help="A search trial's number instead of the best.")] = None,
-) -> None:
-    """Write the best config, its student's weights, metrics and provenance."""
-    from explorer import export as exporting
-    from trainables.errors import ConfigError
-
-    if by not in ("miou", "gain"):
-        raise ConfigError(f"--by must be miou or gain, got {by!r}.")
-    metrics = exporting.export(directory, out, by=by, trial=trial)  # type: ignore[arg-type]
-    gain, alone = metrics["gain"], metrics["baseline_miou"]
-    typer.echo(f"bundle: {out / 'best.yaml'}")
-    against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
-    typer.echo(
-        f"best by {by} of {metrics['complete_trials']} complete trials: trial {metrics['trial']}, {metrics['pair']}, "
-        f"mIoU {100 * metrics['miou']:.2f} %{against}"
-    )
+after_cli.register(app)
 
 
 @app.command()

@@ -1,0 +1,185 @@
+"""The verbs for what a sweep has found: parse and delegate, as in cli.py."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
+
+
+def dashboard(
+    directories: Annotated[
+        list[Path], typer.Argument(help="A study's folder; with --live, several.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option(help="The page; default: dashboard.html in the folder.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Serve pages that follow the studies while they run.")] = False,
+    host: Annotated[str, typer.Option(help="With --live: the address to listen on; default: this machine's own.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="With --live: the port; 0: any free one.", min=0, max=65535)] = 8050,
+    own_code: Annotated[
+        bool, typer.Option("--own-code", help="With --live: run code that a study names, to show its predictions.")
+    ] = False,
+) -> None:
+    """Write one self-contained HTML page of a study, finished or running; with --live, serve it."""
+    from trainables.errors import ConfigError
+
+    if live:
+        from explorer import live as following
+
+        following.serve(directories, host=host, port=port, own_code=own_code, say=typer.echo)
+        return
+    if len(directories) > 1:
+        raise ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
+    from dashboards import report
+    from explorer.results import load_frames
+
+    path = report.write(load_frames(directories[0]), out or directories[0] / "dashboard.html")
+    typer.echo(f"dashboard: {path}")
+
+
+def confirm(
+    directory: StudyDir,
+    top: Annotated[
+        int | None, typer.Option(help="Finalists, by mIoU in the search; none: as before, or 5.", min=1)
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fresh seeds of each; none: as before, or 5.", min=1)] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Scored on test or val; none: as before, or test if there is one.")
+    ] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds; resumable.")] = None,
+    address: Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")] = None,
+) -> None:
+    """Run the finalists and their students alone again on fresh seeds: how much was luck, and is one the winner?"""
+    from rich.console import Console
+
+    from trainables.errors import ConfigError
+
+    if split not in (None, "test", "val"):
+        raise ConfigError(f"--split must be test or val, got {split!r}.")
+    options = {"top": top, "seeds": seeds, "split": split, "time_budget_s": time_budget}
+    left = confirmer(address).confirm(directory, console=Console(), address=address, **options)
+    if left:
+        typer.echo(f"{left} runs are open. Go on with: heteroakd confirm {directory}")
+        raise typer.Exit(130)
+
+
+def confirmer(address: str | None) -> Any:
+    """The module whose `confirm` and `go_on` drive: on the cluster through Ray Client, else in this process."""
+    name = "confirm_remote" if address is not None and address.startswith("ray://") else "confirm_run"
+    return importlib.import_module(f"explorer.{name}")
+
+
+def export(
+    directory: StudyDir,
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("best"),
+    by: Annotated[
+        str | None, typer.Option(help="The search's best by miou or gain; none: what was confirmed, else by miou.")
+    ] = None,
+    trial: Annotated[int | None, typer.Option(help="A search trial's number instead of the best.")] = None,
+    onnx: Annotated[bool, typer.Option(help="Also the network as ONNX and torch.export files.")] = True,
+) -> None:
+    """Write a bundle: config, weights, graphs, model card, metrics, all trials, and scripts to use and to repeat it."""
+    from explorer import export as exporting
+    from trainables.errors import ConfigError
+
+    if by not in ("miou", "gain", None):
+        raise ConfigError(f"--by must be miou or gain, got {by!r}.")
+    metrics = exporting.export(directory, out, by=by, trial=trial, graphs=onnx)  # type: ignore[arg-type]
+    gain, alone = metrics["gain"], metrics["baseline_miou"]
+    typer.echo(f"bundle: {out / 'best.yaml'}")
+    against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
+    found = metrics["confirmed"]
+    typer.echo(
+        f"{_why(metrics)}: trial {metrics['trial']}, {metrics['pair']}, mIoU {100 * metrics['miou']:.2f} %{against}"
+    )
+    if found is None:
+        typer.echo("not confirmed: the best of many trials is also the luckiest; `heteroakd confirm` tells how much")
+    elif not found["separable"]:
+        typer.echo("not told apart from the other finalists: it has the best mean on fresh seeds")
+    for facts in metrics["files"].values():
+        if "reason" in facts:
+            typer.echo(facts["reason"])
+
+
+def _why(metrics: dict[str, Any]) -> str:
+    among = f"of {metrics['complete_trials']} complete trials"
+    if metrics["chosen"] == "confirmed":
+        return f"confirmed on {metrics['confirmed']['num_seeds']} fresh seeds, {among}"
+    return f"asked for, {among}" if metrics["chosen"] == "asked" else f"best by {metrics['chosen']} {among}"
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A folder that `heteroakd export` wrote.", show_default=False)],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Image files, folders of them, or patterns such as 'a/*.jpg'.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of masks/ and overlays/.")] = Path("predicted"),
+    overlay: Annotated[bool, typer.Option(help="Also the classes' colours over each image.")] = True,
+    weights: Annotated[
+        str, typer.Option(help="student, or peer: the other student of a collaborative trial.")
+    ] = "student",
+) -> None:
+    """Write a mask, and an overlay, for each image; exit with 2 if one cannot be read."""
+    from explorer import predict as predicting
+    from trainables.errors import ConfigError
+    from trainables.predict import Predictor
+
+    if weights not in ("student", "peer"):
+        raise ConfigError(f"--weights must be student or peer, got {weights!r}.")
+    found = predicting.files(images)
+    predictor = Predictor.open(bundle, weights=weights)
+    failed = predicting.run(
+        predictor, found, out, overlay=overlay, say=lambda sentence: typer.echo(f"Error: {sentence}", err=True)
+    )
+    typer.echo(f"masks: {len(found) - failed} in {out / predicting.MASKS}")
+    if overlay:
+        typer.echo(f"overlays: {len(found) - failed} in {out / predicting.OVERLAYS}")
+    if failed:
+        raise typer.Exit(2)
+
+
+def figures(
+    directory: StudyDir,
+    out: Annotated[Path, typer.Option(help="The figures' folder.")] = Path("figures"),
+    format: Annotated[str, typer.Option(help="png, svg, pdf; several with commas.")] = "png",
+    only: Annotated[str | None, typer.Option(help="Figures by name, such as surface,pairs; none: all.")] = None,
+) -> None:
+    """Write the dashboard's figures as files; needs a Chrome or Chromium, no network."""
+    from dashboards import images
+    from explorer.results import load_frames
+
+    chosen = {"formats": _names(format), "only": _names(only or "")}
+    images.check(**chosen)
+    paths = images.write(load_frames(directory), out, **chosen)
+    typer.echo(f"figures: {len(paths)} files in {out}")
+
+
+def pictures(
+    directory: StudyDir,
+    trial: Annotated[list[int], typer.Option(help="A search trial's number; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="The sheet, a PNG.")] = Path("sheet.png"),
+    images: Annotated[int, typer.Option(help="Images of each trial, evenly spaced in the split.", min=1)] = 4,
+    name: Annotated[list[str] | None, typer.Option(help="This image instead, by file name.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+) -> None:
+    """Draw a sheet: image, label, teacher, student and difference, for chosen trials."""
+    from explorer import pictures as drawing
+
+    drawing.write(directory, trial, out, num=images, names=name or (), split=split)
+    typer.echo(f"sheet: {out}")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs, in the order of `--help`."""
+    for verb in (dashboard, confirm, export, predict, figures, pictures):
+        app.command()(verb)

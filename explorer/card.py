@@ -1,0 +1,211 @@
+"""The model card: what a bundle is, how good, how sure of it, and what nobody has measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from explorer.markdown import escape, table
+from trainables.config import TrialConfig
+from trainables.data.dataset import SegDataset
+
+Metrics = dict[str, Any]
+
+
+def card(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
+    """Markdown. Every figure in it is out of `metrics` or `provenance`; foreign text is escaped.
+
+    Args:
+        metrics: what `metrics.json` holds.
+        provenance: what `provenance.json` holds.
+    """
+    parts = [
+        f"# {escape(config.student)} for {escape(dataset.name)}",
+        _what(metrics, config, dataset),
+        "## How good it is",
+        _scores(metrics, dataset),
+        "## How it was chosen, and how sure that is",
+        *_choice(metrics, config),
+        "## How it was trained",
+        _training(config, dataset, provenance),
+        "## Limits",
+        _limits(metrics, config, dataset),
+        "## How to use it",
+        _use(metrics),
+        "## Files",
+        _files(metrics),
+        "## Licence",
+        _licence(config, dataset),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.2f}"
+
+
+def _what(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
+    size = f"{metrics['parameters_millions']:.2f} million parameters"
+    taught = f", taught by {escape(config.teacher)} with the method {escape(config.method)}"
+    taught = taught if config.reads("teacher") else ", trained without a teacher"
+    if "peer" in metrics:
+        taught = f", trained together with {escape(config.teacher)} (in peer&#46;safetensors)"
+    return (
+        f"A network for semantic segmentation, {size}{taught}. It gives each pixel of an RGB image one of "
+        f"{dataset.num_classes} classes. Found by HeteroAKD Explorer in the study “{escape(metrics['study'])}”."
+    )
+
+
+def _scores(metrics: Metrics, dataset: SegDataset) -> str:
+    splits = metrics["splits"]
+    head = ["class", *(f"IoU on {split}" for split in splits)]
+    rows = [
+        [f"{number}: {escape(name)}", *(percent(scores["iou"][name]) for scores in splits.values())]
+        for number, name in enumerate(dataset.classes)
+    ]
+    mean = ["**mean (mIoU)**", *(f"**{percent(scores['miou'])}**" for scores in splits.values())]
+    counts = ", ".join(f"{len(dataset.samples(split))} images of {split}" for split in splits)
+    return (
+        f"Of these weights, on {counts}: one confusion matrix over the whole split. A class that is in neither label "
+        f"nor prediction has no IoU (–) and is left out of the mean.\n\n{table(head, [mean, *rows])}"
+    )
+
+
+def _choice(metrics: Metrics, config: TrialConfig) -> list[str]:
+    found = metrics["confirmed"]
+    return [*_confirmed(metrics, found)] if found else [_unconfirmed(metrics, config)]
+
+
+def _unconfirmed(metrics: Metrics, config: TrialConfig) -> str:
+    words = {"asked": "somebody's choice", "gain": "the best by gain", "miou": "the best by mIoU"}
+    gain = (
+        f"The matched student alone (same network, budget and seed) has {percent(metrics['baseline_miou'])}: a gain of "
+        f"{points(metrics['gain'])} points. "
+        if metrics["gain"] is not None
+        else "There is no matched student alone to compare it with. "
+    )
+    return (
+        f"**Not confirmed.** It is trial {metrics['trial']}, {words[metrics['chosen']]} of "
+        f"{metrics['complete_trials']} complete trials, trained once, with seed {config.seed}, and scored on the "
+        "split (val) on which it was chosen. The best of many is also the luckiest: expect less of a new training and "
+        f"of new images. {gain}"
+        "No interval is known; `heteroakd confirm` measures one on fresh seeds."
+    )
+
+
+def _confirmed(metrics: Metrics, found: dict[str, Any]) -> list[str]:
+    luck = {
+        "winner": "told apart from every other finalist and better than the student alone",
+        "separable": "told apart from every other finalist, but not better than the student alone beyond doubt",
+    }
+    verdict = luck.get("winner" if found["winner"] else "separable" if found["separable"] else "")
+    independent = "" if found["split"] == "test" else " The search chose by this split too, so it flatters."
+    rows = [
+        ["mIoU", percent(found["miou"]), percent(found["miou_low"]), percent(found["miou_high"])],
+        ["gain over the student alone", *(points(found[name]) for name in ("gain", "gain_low", "gain_high"))],
+    ]
+    told = " ".join(escape(sentence) for sentence in found["verdict"])
+    unfinished = f" {found['open_runs']} runs of the confirmation are still open." if found["open_runs"] else ""
+    return [
+        f"Its config (trial {metrics['trial']} of {metrics['complete_trials']} complete ones) was trained again on "
+        f"{found['num_seeds']} fresh seeds; on {found['split']}, over these seeds:{independent}{unfinished}",
+        table(["", "mean", "90 % interval from", "to"], rows),
+        f"It is {verdict}." if verdict else "**It is not told apart from the other finalists**: it has the best mean.",
+        *([f"The verdict: {told}"] if told else []),
+        f"In the search it had {percent(found['search_miou'])} on val, {points(found['curse'])} points more than on "
+        f"fresh seeds: the winner's curse. The weights here are the run with the median mIoU on val (seed "
+        f"{found['seed']}), not the luckiest.",
+    ]
+
+
+def _training(config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
+    start = "ImageNet weights of the encoder" if config.pretrained or config.encoder_weights else "random weights"
+    facts = [
+        f"data: {escape(dataset.name)}, {len(dataset.samples('train'))} training images (content hash "
+        f"{provenance['data_digest']})",
+        f"{config.steps} steps of {config.batch_size} crops of {config.crop_height} x {config.crop_width} pixels, from "
+        f"{start}, seed {config.seed}",
+        "versions: " + ", ".join(f"{name} {escape(found)}" for name, found in provenance["versions"].items() if found),
+        "everything else: `best.yaml`, `provenance.json`; all trials of the study: `trials.csv`, `trials.parquet`",
+    ]
+    return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _limits(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
+    facts = [
+        "Nothing is known of images unlike those of the data set: another camera, place, season or scale.",
+        f"Every pixel gets one of the {dataset.num_classes} classes, also where none of them is right.",
+        "Its classes have the IoUs above; a mean hides the weak ones.",
+    ]
+    if "test" not in metrics["splits"]:
+        facts.append("There is no test split: all scores are on images by which the search chose.")
+    if config.eval_mode == "slide":
+        facts.append(f"Scored in overlapping windows of {config.crop_height} x {config.crop_width} pixels.")
+    facts += [files["reason"] for files in metrics["files"].values() if files.get("reason")]
+    return "\n".join(f"- {escape(fact) if fact.startswith('student.') else fact}" for fact in facts)
+
+
+def _use(metrics: Metrics) -> str:
+    lines = ["heteroakd predict . photos/ --out predicted     # masks and overlays"]
+    if "size" in metrics["files"].get("student.onnx", {}):
+        lines.append("python predict.py photo.jpg mask.png            # ONNX Runtime, NumPy and Pillow, nothing else")
+    else:
+        lines.append("python predict.py photo.jpg mask.png            # with heteroakd-explorer installed")
+    code = ""
+    if metrics["own_code"]:
+        code = (
+            "\n\nIt needs code of its makers, which is in `code/`: set `HETEROAKD_PATH=code`. That runs it, so look at "
+            "it first."
+        )
+    return "\n\n".join(["```sh\n" + "\n".join(lines) + "\n```" + code, *_graphs(metrics)])
+
+
+def _graphs(metrics: Metrics) -> list[str]:
+    """What goes into the graphs and how far they are from the network; nothing where there are none."""
+    made = {name: facts for name, facts in metrics["files"].items() if "size" in facts}
+    if not made:
+        return []
+    rows = [
+        [
+            f"`{name}`",
+            escape(facts["size"]),
+            f"{facts['max_abs_diff']:.1e}",
+            f"{100 * facts['agreement']:.2f} %",
+            str(facts["num_images"]),
+        ]
+        for name, facts in made.items()
+    ]
+    head = ["file", "sides", "logits differ from PyTorch's by at most", "pixels of the same class", "images tried"]
+    return [
+        "The graphs take float32 RGB from 0 to 255, [batch, 3, height, width], and give logits, [batch, "
+        f"{len(metrics['classes'])}, height, width]; normalisation is inside. Fill an image up to the sides below with "
+        "the colour (123.675, 116.28, 103.53), at the bottom and on the right, and cut the logits back.",
+        table(head, rows),
+    ]
+
+
+def _files(metrics: Metrics) -> str:
+    rows = [
+        ("`best.yaml`", "the trial's config: `heteroakd train best.yaml` repeats it"),
+        ("`student.safetensors`", "the weights"),
+        *([("`peer.safetensors`", "those of the other student")] if "peer" in metrics else []),
+        *((f"`{name}`", "the network as a graph") for name, facts in metrics["files"].items() if "size" in facts),
+        ("`metrics.json`, `provenance.json`", "the figures above; versions, hashes, seeds, commit"),
+        ("`predict.py`", "loads the network and predicts one image"),
+        ("`reproduce.sh`", "trains it again in a new environment and compares the mIoU"),
+        ("`trials.csv`, `trials.parquet`", "every trial of the study"),
+        *([("`code/`", "the makers' own code that the config names")] if metrics["own_code"] else []),
+    ]
+    return table(["file", "what it is"], rows).replace("---:", "---")
+
+
+def _licence(config: TrialConfig, dataset: SegDataset) -> str:
+    weights = "the ImageNet weights it started from, " if config.pretrained or config.encoder_weights else ""
+    teacher = " and of the weights that its teacher was given as" if config.teacher_checkpoint else ""
+    return (
+        f"The code that made it is Apache-2.0. For the weights, look at the terms of {weights}the data set "
+        f"{escape(dataset.name)}{teacher}: this card does not know them."
+    )

@@ -1,0 +1,114 @@
+"""Which trial a bundle is of: the confirmed choice, the best of the search, or the one that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pandas as pd
+
+from explorer import confirm
+from explorer.arms import Role
+from explorer.confirm import Choice
+from explorer.results import trials
+from explorer.study import StudySpec
+from explorer.trained import Trained, load
+from trainables.errors import StudyError
+
+By = Literal["miou", "gain"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A trained trial and what the study says of it.
+
+    Attributes:
+        number: of the search trial; where it is confirmed, `trained` is a run of its config on a fresh seed.
+        reason: why this one: confirmed, miou, gain or asked.
+        miou, baseline: of the weights and of the matched student alone, on the validation split; NaN: not known.
+        peer_miou, peer_baseline: of the other student, under collaborative.
+        num_complete: trials of the search that it was chosen from.
+    """
+
+    trained: Trained
+    number: int
+    reason: Literal["confirmed", "miou", "gain", "asked"]
+    pair: str | None
+    miou: float
+    baseline: float
+    peer_miou: float
+    peer_baseline: float
+    num_complete: int
+    confirmation: Choice | None
+
+    @property
+    def gain(self) -> float:
+        return self.miou - self.baseline
+
+
+def choose(
+    spec: StudySpec,
+    directory: Path,
+    studies: dict[Role, optuna.Study],
+    *,
+    by: By | None = None,
+    trial: int | None = None,
+) -> Chosen:
+    """The confirmed choice, where there is one and nothing else is asked for; else the best by mIoU.
+
+    Raises:
+        StudyError: no such trial, none complete, or see `trained.load`.
+    """
+    table = trials(studies)
+    complete = table[(table["role"] == "search") & (table["state"] == "COMPLETE")]
+    confirmed = None if by or trial is not None else confirm.choice(spec, directory)
+    if confirmed is not None:
+        return _confirmed(spec, directory, studies, complete, confirmed)
+    row = _best(complete, by or "miou", trial)
+    return Chosen(
+        trained=load(spec, directory, studies, int(row["number"])),
+        number=int(row["number"]),
+        reason="asked" if trial is not None else by or "miou",
+        pair=row["pair"],
+        miou=float(row["miou"]),
+        baseline=float(row["baseline"]),
+        peer_miou=float(row["peer_miou"]),
+        peer_baseline=float(row["peer_miou"] - row["peer_gain"]),
+        num_complete=len(complete),
+        confirmation=None,
+    )
+
+
+def _confirmed(
+    spec: StudySpec, directory: Path, studies: dict[Role, optuna.Study], complete: pd.DataFrame, choice: Choice
+) -> Chosen:
+    runs = confirm.open_study(spec, directory)
+    assert runs is not None  # a choice is made of it
+    trained = load(spec, directory, {**studies, "confirmed": runs}, choice.run, role="confirmed")
+    told: dict[str, Any] = trained.trial.user_attrs
+    peer = told.get("peer_miou")
+    return Chosen(
+        trained=trained,
+        number=choice.number,
+        reason="confirmed",
+        pair=told.get("pair"),
+        miou=choice.val_miou,
+        baseline=float("nan") if choice.baseline_miou is None else choice.baseline_miou,
+        peer_miou=peer if isinstance(peer, float) else float("nan"),
+        peer_baseline=float("nan"),
+        num_complete=len(complete),
+        confirmation=choice,
+    )
+
+
+def _best(complete: pd.DataFrame, by: By, number: int | None) -> pd.Series:
+    if number is not None:
+        complete = complete[complete["number"] == number]
+        if complete.empty:
+            raise StudyError(f"Search trial {number} is not complete. `heteroakd dashboard` lists those that are.")
+    done = complete.dropna(subset=[by])
+    if done.empty:
+        raise StudyError(f"No complete search trial has a {by} yet. Let the sweep go on with `heteroakd resume`.")
+    return done.loc[done[by].idxmax()]

@@ -1,0 +1,27 @@
+"""Foreign text in markdown: it stays text, in any reader, and never becomes a link, markup or a line of its own."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+_LINKED = re.compile(r"://|www\.|@", re.IGNORECASE)  # what readers make links of by themselves
+_LONGEST = 200  # characters
+
+
+def escape(text: object) -> str:
+    """One line of plain text, to stand anywhere but at the start of a line."""
+    kept = (char if unicodedata.category(char)[0] not in "CZ" or char == " " else " " for char in str(text))
+    line = " ".join("".join(kept).split())
+    shown = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    marked = _SPECIAL.sub(r"\\\1", html.escape(shown, quote=False))
+    return _LINKED.sub(lambda found: "".join(f"&#{ord(char)};" for char in found[0]), marked)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are escaped already; the first column to the left, the others to the right."""
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

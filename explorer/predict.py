@@ -1,0 +1,103 @@
+"""`heteroakd predict`: masks and overlays of any images, by a bundle's network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from trainables import atomic
+from trainables.data.images import SUFFIXES
+from trainables.errors import DataError, Interrupted, ModelError
+
+if TYPE_CHECKING:
+    from trainables.predict import Predictor
+
+MASKS, OVERLAYS = "masks", "overlays"
+_OPACITY = 0.5  # of the classes over the image
+
+
+def files(given: Sequence[str]) -> list[Path]:
+    """Image files, each once: a file, the images that lie in a folder (not in those below), or what a glob finds.
+
+    Raises:
+        DataError: something gives no image, or two images would have a mask of one name.
+    """
+    found: dict[Path, None] = {}
+    for text in given:
+        images = _images(text)
+        if not images:
+            raise DataError(f"{text!r} gives no image: it is no file, no folder with images and no pattern that fits.")
+        found |= dict.fromkeys(images)
+    return _of_different_names(list(found))
+
+
+def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: bool, say: Callable[[str], None]) -> int:
+    """Write `masks/NAME.png` and `overlays/NAME.png`; files of these names are replaced.
+
+    Args:
+        say: told in one sentence of each image that cannot be read.
+
+    Returns:
+        How many could not.
+
+    Raises:
+        DataError: a mask would be written over an image that is to be read.
+        Interrupted: the disk is full.
+    """
+    from trainables.predict import read_upright, save_mask
+
+    targets = {path: (out / MASKS / f"{path.stem}.png", out / OVERLAYS / f"{path.stem}.png") for path in images}
+    written = {target.resolve() for pair in targets.values() for target in pair}
+    for path in images:
+        if path.resolve() in written:
+            raise DataError(f"{path} would be overwritten by a prediction. Give another --out.")
+    failed = 0
+    for path, (mask, over) in targets.items():
+        try:
+            image = read_upright(path)
+            ids = predictor.predict(image)
+        except Interrupted:
+            raise
+        except (DataError, ModelError) as error:
+            say(str(error))
+            failed += 1
+            continue
+        save_mask(ids, predictor.palette, mask)
+        if overlay:
+            _save(blend(image, ids, predictor.palette), over)
+    return failed
+
+
+def blend(image: np.ndarray, ids: np.ndarray, palette: Sequence[Sequence[int]]) -> Image.Image:
+    """The classes' colours over the image, uint8 [height, width, 3]."""
+    colours = Image.fromarray(np.array(palette, np.uint8)[ids])
+    return Image.blend(Image.fromarray(image), colours, _OPACITY)
+
+
+def _images(text: str) -> list[Path]:
+    path = Path(text).expanduser()
+    if path.is_file():
+        return [path]
+    root = Path(path.anchor) if path.is_absolute() else Path()
+    pattern = str(path.relative_to(root)) if path.is_absolute() else str(path)
+    found = path.iterdir() if path.is_dir() else root.glob(pattern)
+    return sorted(one for one in found if one.suffix.lower() in SUFFIXES and one.is_file())
+
+
+def _of_different_names(images: list[Path]) -> list[Path]:
+    known: dict[str, Path] = {}
+    for path in images:
+        other = known.setdefault(path.stem.casefold(), path)  # some file systems know no case
+        if other != path:
+            raise DataError(
+                f"{other} and {path} would both become {path.stem}.png. Rename one, or predict them in two runs."
+            )
+    return images
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    atomic.write(path, lambda part: picture.save(part, format="PNG"))

@@ -1,0 +1,154 @@
+"""What a trial sees: images of its data set beside label, teacher, student and where the student errs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from trainables.errors import HeteroakdError, StudyError
+
+if TYPE_CHECKING:
+    from explorer.arms import Role
+    from explorer.trained import Trained
+    from trainables.data.dataset import SegDataset
+    from trainables.samples import Seen
+
+Picture = UInt8[np.ndarray, "height width 3"]
+WRONG = (213, 94, 0)  # vermilion of Okabe and Ito; on grey, whatever one's colour vision
+_STRIPES = ((235, 235, 235), (150, 150, 150))  # of what is ignored: no palette has stripes
+_STRIPE = 4  # pixels
+
+
+@dataclass(frozen=True)
+class Sample:
+    """RGB pictures of one size.
+
+    Attributes:
+        name: the image's file name.
+        miou: the student's on this image alone, in [0, 1]; NaN where no pixel is labelled.
+        image: as it is on disk.
+        label: in the data set's colours; striped where it is ignored.
+        teacher: its prediction; None where nothing taught the trial, or where the teacher's weights are gone.
+        student: its prediction.
+        difference: the image in grey, wrong pixels in the colour WRONG, ignored ones striped.
+    """
+
+    name: str
+    miou: float
+    image: Picture
+    label: Picture
+    teacher: Picture | None
+    student: Picture
+    difference: Picture
+
+
+def of_trial(
+    directory: Path,
+    number: int,
+    *,
+    role: Role = "search",
+    num: int = 4,
+    names: Sequence[str] = (),
+    split: str = "val",
+    longest: int = 512,
+) -> list[Sample]:
+    """Pictures of a complete trial of a study. Seconds: the networks are loaded and run. No teacher is trained for it.
+
+    Args:
+        role: which trials `number` counts.
+        num: images, evenly spaced in the split: the same ones for every trial.
+        names: these images instead, by file name.
+        split: train, val or test.
+        longest: side of the pictures, pixels; larger images are made smaller after the prediction.
+
+    Raises:
+        StudyError: no such trial, or its checkpoint is gone: pruned trials have none.
+        DataError: no such split or image, or a file that cannot be read.
+    """
+    return look(directory, number, role=role, num=num, names=names, split=split, longest=longest)[2]
+
+
+def look(
+    directory: Path, number: int, *, role: Role, num: int, names: Sequence[str], split: str, longest: int
+) -> tuple[str, SegDataset, list[Sample]]:
+    """As `of_trial`, with the trial in words and its data set before the pictures."""
+    from explorer.results import load_studies
+    from explorer.trained import load
+    from trainables import samples
+
+    spec, studies = load_studies(directory)
+    found = load(spec, directory, studies, number, role=role)
+    config = samples.here(found.config)
+    chosen = samples.choose(found.dataset, split, num=num, names=names)
+    classes = found.dataset.num_classes
+    try:
+        student = samples.network(config, config.student, found.student, classes)
+        peer = samples.network(config, config.teacher, found.peer, classes) if found.peer else None
+        caches = (None, directory.resolve().parent / "teachers")  # the second: of a sweep on a cluster
+        teacher = peer or samples.known_teacher(config, found.dataset, caches=caches)
+        seen = samples.look(config, found.dataset, chosen, student=student, teacher=teacher)
+    except HeteroakdError:
+        raise
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise StudyError(f"The weights of trial {number} do not fit {config.student!r}: {reason}") from None
+    return _title(found, role), found.dataset, [draw(one, found.dataset, longest=longest) for one in seen]
+
+
+def _title(found: Trained, role: Role) -> str:
+    told = found.trial.user_attrs
+    score = max(found.trial.intermediate_values.items(), default=(0, float("nan")))[1]
+    name = told.get("pair") or told.get("student")
+    return f"{role} trial {found.trial.number}: {name}, {told.get('method')}, mIoU {100 * score:.2f} % on val"
+
+
+def draw(seen: Seen, dataset: SegDataset, *, longest: int) -> Sample:
+    """Ids as colours, at most `longest` pixels a side."""
+    height, width = seen.label.shape
+    scale = min(1.0, longest / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    label, student = (_shrunk(ids, size) for ids in (seen.label, seen.student))
+    image = np.asarray(Image.fromarray(seen.image).resize(size, Image.Resampling.BILINEAR))
+    ignored = label == dataset.ignore_index
+    return Sample(
+        name=seen.name,
+        miou=seen.miou,
+        image=image,
+        label=striped(colour(label, dataset), ignored),
+        teacher=None if seen.teacher is None else colour(_shrunk(seen.teacher, size), dataset),
+        student=colour(student, dataset),
+        difference=_difference(image, wrong=(label != student) & ~ignored, ignored=ignored),
+    )
+
+
+def colour(ids: UInt8[np.ndarray, "height width"], dataset: SegDataset) -> Picture:
+    """Class ids in the data set's colours; other ids black."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: dataset.num_classes] = dataset.palette
+    return table[ids]
+
+
+def _shrunk(ids: UInt8[np.ndarray, "height width"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+    return np.asarray(Image.fromarray(ids).resize(size, Image.Resampling.NEAREST))
+
+
+def _difference(
+    image: Picture, *, wrong: Bool[np.ndarray, "height width"], ignored: Bool[np.ndarray, "height width"]
+) -> Picture:
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    faint = (160 + grey * 0.35).astype(np.uint8)[..., None].repeat(3, axis=2)
+    faint[wrong] = WRONG
+    return striped(faint, ignored)
+
+
+def striped(picture: Picture, where: Bool[np.ndarray, "height width"]) -> Picture:
+    """What is ignored, as stripes."""
+    rows, columns = np.indices(where.shape)
+    stripes = np.array(_STRIPES, np.uint8)[(rows + columns) // _STRIPE % 2]
+    return np.where(where[..., None], stripes, picture)

@@ -1,0 +1,80 @@
+"""Predict one image: python predict.py IMAGE MASK.png. Needs onnxruntime, numpy and pillow, nothing else.
+
+The mask is a palette PNG of class ids, as `heteroakd predict` writes it. In your own code:
+
+    from predict import Network
+    ids = Network().predict(image)      # RGB uint8 [height, width, 3] -> class ids uint8 [height, width]
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+HERE = Path(__file__).resolve().parent
+PAD = np.array([123.675, 116.28, 103.53], np.float32)  # ImageNet's mean colour
+
+
+class Network:
+    """`student.onnx`; whole images, or windows averaged where they overlap, as the network was scored."""
+
+    def __init__(self, folder: Path = HERE) -> None:
+        self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        self._session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
+        size = self.metrics["files"]["student.onnx"]["size"]
+        self._fixed = None if size.startswith("multiples") else [int(side) for side in size.split("x")]
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """Class ids [height, width] of an RGB image, uint8 [height, width, 3]."""
+        windows = self.metrics["evaluation"]
+        height, width = image.shape[:2]
+        rows, columns = height, width
+        if windows["mode"] == "slide":
+            rows, columns = windows["height"], windows["width"]
+        total = np.zeros((len(self.metrics["classes"]), height, width), np.float32)
+        count = np.zeros((height, width), np.float32)
+        for top, left in itertools.product(
+            starts(height, rows, windows["stride"]), starts(width, columns, windows["stride"])
+        ):
+            place = (slice(top, top + rows), slice(left, left + columns))
+            total[(slice(None), *place)] += self._logits(image[place])
+            count[place] += 1
+        return (total / count).argmax(axis=0).astype(np.uint8)
+
+    def _logits(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        rows, columns = self._fixed or [max(64, side + -side % 32) for side in (height, width)]
+        if height > rows or width > columns:
+            limit = f"student.onnx takes images of up to {rows}x{columns} pixels, got {height}x{width}"
+            raise ValueError(f"{limit}. `heteroakd predict` takes any.")
+        padded = np.tile(PAD, (rows, columns, 1))
+        padded[:height, :width] = image
+        images = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
+        return self._session.run(["logits"], {"images": images})[0][0, :, :height, :width]
+
+
+def starts(length: int, window: int, stride: float) -> list[int]:
+    """Where windows start along one side: every `stride` windows, the last flush with the end."""
+    last = max(0, length - window)
+    return [*range(0, last, max(1, round(stride * window))), last]
+
+
+def main(source: str, target: str) -> None:
+    network = Network()
+    with Image.open(source) as opened:
+        image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    mask = Image.fromarray(network.predict(image))
+    palette = bytes(byte for colour in network.metrics["palette"] for byte in colour)
+    mask.putpalette(palette.ljust(3 * 256, b"\0"))  # Pillow writes fewer bits for a shorter one
+    mask.save(target, format="PNG")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

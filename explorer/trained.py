@@ -1,0 +1,61 @@
+"""A trained trial out of a study's folder: its config, the data it ran on and its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import optuna
+
+from explorer.arms import Role, trial_directory
+from explorer.study import StudySpec
+from trainables import checkpoint
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.errors import CheckpointError, StudyError
+from trainables.state import peer_weights, student_weights
+from trainables.store import open_store
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+class Trained(NamedTuple):
+    """Attributes:
+    student, peer: tensors by name; peer: of the other student, empty where there was none.
+    """
+
+    trial: FrozenTrial
+    config: TrialConfig
+    dataset: SegDataset
+    student: dict[str, Any]
+    peer: dict[str, Any]
+
+
+def load(
+    spec: StudySpec, directory: Path, studies: dict[Role, optuna.Study], number: int, *, role: Role = "search"
+) -> Trained:
+    """The last whole checkpoint of a trial.
+
+    Raises:
+        StudyError: no such trial, its checkpoint is gone or another's, or the data set changed.
+        HeteroakdError: its config or data set is no longer understood.
+    """
+    every = studies[role].get_trials(deepcopy=False)
+    if not 0 <= number < len(every) or "config" not in every[number].user_attrs:
+        raise StudyError(f"{directory} holds no {role} trial {number}. `heteroakd dashboard` lists those it has.")
+    trial = every[number]
+    config = TrialConfig.parse(trial.user_attrs["config"])
+    dataset = open_dataset(config.data)
+    if dataset.digest() != studies["search"].user_attrs.get("identity", {}).get("data"):
+        raise StudyError(f"The data set {config.data!r} has changed since the sweep. This needs the one it ran on.")
+    store = open_store(spec.storage_path or directory, trial_directory(role, number))
+    try:
+        found = checkpoint.latest(store, digest=config.digest())
+    except CheckpointError as error:
+        raise StudyError(str(error)) from None
+    if found is None:
+        why = "only complete ones keep theirs" if trial.state.name == "PRUNED" else "was the folder moved or cleaned?"
+        raise StudyError(f"Trial {number} of the {role} has no checkpoint in {store}: {why}")
+    return Trained(trial, config, dataset, student_weights(found[0]), peer_weights(found[0]))

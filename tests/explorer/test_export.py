@@ -1,0 +1,340 @@
+"""The bundle, from a study told by hand: no Ray. The network is a file of the user's own, and tiny."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+from optuna.trial import TrialState
+from PIL import Image
+from safetensors.numpy import load_file
+
+from dashboards.frames import blank
+from explorer import chosen, reproduce, storages, trial_table
+from explorer.arms import open_arms, study_name, trial_directory
+from explorer.export import export
+from explorer.markdown import escape
+from explorer.results import load_studies
+from explorer.study import StudySpec
+from trainables.data.catalogue import open_dataset
+from trainables.run import run
+
+ROOT = Path(__file__).parents[2]
+NET = "mine_shipped:net"
+MINE = """
+import torch
+from trainables.contracts import tiny
+from trainables.models.segmodel import SegModel
+
+def net(num_classes: int) -> SegModel:
+    return tiny.network(num_classes=num_classes)
+
+class Moody(SegModel):
+    def forward(self, images):
+        found = super().forward(images)
+        return found if images.mean().item() < 1e9 else found
+
+class Decoder(torch.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+    def forward(self, stages):
+        return self.inner(stages) if stages[-1].sum().item() < 1e9 else None
+
+def moody(num_classes: int) -> SegModel:
+    made = tiny.network(num_classes=num_classes)
+    made.decoder = Decoder(made.decoder)
+    return made
+"""
+HOSTILE = "<img src=x onerror=hit()> [x](javascript:hit) `|` **b** https://evil.example\n\n# heading\n- item"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with the user's own code, and a cache of teachers."""
+    place = tmp_path_factory.mktemp("home")
+    (place / "mine_shipped.py").write_text(MINE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HETEROAKD_PATH", str(place))
+        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
+        yield place
+
+
+def make_study(directory, data, *, name="shipped", student=NET, num_trials=2):
+    """A study of two-step trials, each really trained; returns its spec."""
+    crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2, "steps": 2}
+    base = {**crop, "method": "kd", "teacher": NET, "student": student, "data": str(data), "eval_every": 2}
+    spec = StudySpec.parse(
+        {
+            "name": name,
+            "space": {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}},
+            "base": {**base, "device": "cpu", "teacher_recipe": crop},
+            "num_trials": num_trials,
+        }
+    )
+    directory.mkdir(exist_ok=True)
+    spec.save(directory)
+    arms = open_arms(spec, directory, data_digest=open_dataset(str(data)).digest(), new=True)
+    for role, arm in arms.items():
+        for _ in range(arm.num_trials):
+            trial, config = arm.ask()
+            last = run(config, directory=directory / trial_directory(role, trial.number))
+            arm.report(trial, last.miou, last.step)
+            arm.tell(trial, TrialState.COMPLETE, miou=last.miou, facts={"device": "cpu"})
+    return spec
+
+
+@pytest.fixture(scope="module")
+def study(home, tiny_data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("study")
+    make_study(directory, tiny_data)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def bundle(study, tmp_path_factory):
+    """(folder, what export returned)."""
+    out = tmp_path_factory.mktemp("bundle") / "best"
+    return out, export(study, out)
+
+
+def iou_by_hand(labels, found, number):
+    both = ((labels == number) & (found == number)).sum()
+    either = (((labels == number) | (found == number)) & (labels != 255)).sum()
+    return both / either if either else None
+
+
+def run_python(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options
+    )
+
+
+def masks_of_val(out, data, tmp_path, num=4):
+    """Class ids of the validation images, by the bundle's own predict.py in a process of its own."""
+    found = []
+    for number in range(num):
+        said = run_python(out / "predict.py", data / f"images/val/{number}.png", tmp_path / "mask.png", cwd=tmp_path)
+        assert said.returncode == 0, said.stderr
+        found.append(np.array(Image.open(tmp_path / "mask.png")))
+    return np.stack(found)
+
+
+def test_the_snippet_predicts_what_the_card_says_it_scores(bundle, tiny_data, tmp_path):
+    out, metrics = bundle
+    assert "onnxruntime" in (out / "predict.py").read_text()
+    found = masks_of_val(out, tiny_data, tmp_path)
+    labels = np.stack([np.array(Image.open(tiny_data / f"labels/val/{n}.png")) for n in range(4)])
+    iou = {name: iou_by_hand(labels, found, n) for n, name in enumerate("abc")}
+    assert metrics["splits"]["val"]["iou"] == pytest.approx(iou, abs=1e-3)
+    mean = np.mean([value for value in iou.values() if value is not None])
+    assert metrics["miou"] == pytest.approx(mean, abs=1e-3)
+    assert f"**{100 * metrics['miou']:.2f} %**" in (out / "README.md").read_text()
+
+
+def test_every_file_that_the_card_names_is_there_and_no_other(bundle):
+    out, _ = bundle
+    listed = (out / "README.md").read_text().partition("## Files")[2].partition("##")[0]
+    cells = [row.split("|")[1] for row in listed.splitlines() if "|" in row]
+    named = {name for cell in cells for name in re.findall(r"`([\w.]+)/?`", cell)}
+    assert named | {"README.md"} == {path.name for path in out.iterdir()}
+
+
+def test_graphs_are_recorded_with_how_far_they_are(bundle):
+    out, metrics = bundle
+    assert set(metrics["files"]) == {"student.onnx", "student.pt2"}
+    for name, facts in metrics["files"].items():
+        assert facts["size"] == "multiples of 32 from 64", facts
+        assert facts["max_abs_diff"] < 1e-3
+        assert facts["agreement"] >= 0.999
+        assert str(ROOT).encode() not in (out / name).read_bytes()
+
+
+def test_an_unconfirmed_winner_is_called_lucky_and_a_gain_has_no_interval(bundle):
+    out, metrics = bundle
+    text = (out / "README.md").read_text()
+    assert metrics["confirmed"] is None
+    assert "**Not confirmed.**" in text
+    assert "of 2 complete trials" in text
+    assert "No interval is known" in text
+
+
+def test_own_code_goes_along_and_is_all_that_prediction_needs(bundle, tiny_data, tmp_path):
+    out, metrics = bundle
+    assert metrics["own_code"] == [NET]
+    assert (out / "code/mine_shipped.py").read_text() == MINE
+    environment = {**os.environ, "HETEROAKD_PATH": str(out / "code"), "PYTHONPATH": str(ROOT)}
+    hear = "from explorer.cli import main; main()"
+    picture = tiny_data / "images/val/0.png"
+    said = run_python("-c", hear, "predict", out, picture, "--out", tmp_path, env=environment, cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert (tmp_path / "overlays/0.png").exists()
+    expected = masks_of_val(out, tiny_data, tmp_path, num=1)[0]
+    assert (np.array(Image.open(tmp_path / "masks/0.png")) == expected).mean() > 0.999
+
+
+@pytest.fixture
+def command(tmp_path):
+    """`heteroakd` beside its `python`, in a folder as pip makes it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    texts = {
+        "python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
+        "heteroakd": f'#!/bin/sh\nexec "{sys.executable}" -c "from explorer.cli import main; main()" "$@"\n',
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return folder / "heteroakd"
+
+
+def reproduced(out, work, **environment):
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "WORK": str(work), **environment}
+    command = ["sh", str(out / "reproduce.sh")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=settings)
+
+
+def test_reproduce_trains_to_the_same_miou_on_data_that_moved(bundle, command, tiny_data, tmp_path):
+    moved = tmp_path / "it's my data; $(false) `x`"
+    shutil.copytree(tiny_data, moved)
+    said = reproduced(bundle[0], tmp_path / "the work", HETEROAKD=str(command), DATA=str(moved))
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "reproduced" in said.stdout
+
+
+def test_reproduce_says_when_it_is_another_miou(bundle, command, tmp_path):
+    out = tmp_path / "bundle"
+    shutil.copytree(bundle[0], out)
+    metrics = json.loads((out / "metrics.json").read_text())
+    (out / "metrics.json").write_text(json.dumps({**metrics, "miou": metrics["miou"] + 1e-4}))
+    said = reproduced(out, tmp_path / "work", HETEROAKD=str(command))
+    assert said.returncode == 1, said.stderr
+    assert "NOT within 1e-06" in said.stdout
+
+
+def test_reproduce_installs_the_exact_public_versions_and_the_given_source(command, tmp_path):
+    versions = {"python": "3.11.7", "heteroakd-explorer": "0.4.0", "torch": "2.13.0+cpu", "timm": None, "numpy": "2;rm"}
+    (tmp_path / "reproduce.sh").write_text(reproduce.script({"versions": versions, "commit": "ab\nrm -rf x"}))
+    maker = tmp_path / "maker"
+    maker.write_text(f'#!/bin/sh\nmkdir -p "$3/bin"; cp "{tmp_path}/pip" "$3/bin/python"\n')
+    (tmp_path / "pip").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tmp_path}/asked"; exit 9\n')
+    for name in ("maker", "pip"):
+        (tmp_path / name).chmod(0o755)
+    said = reproduced(tmp_path, tmp_path / "work", PYTHON=str(maker), SOURCE="/my source")
+    assert said.returncode == 9
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["-m", "pip", "install", "torch==2.13.0", "numpy==2", "/my source"]
+
+
+def test_tables_hold_every_trial_and_run_nothing_in_a_spreadsheet(bundle, study, tmp_path):
+    out, _ = bundle
+    parquet, text = pd.read_parquet(out / "trials.parquet"), pd.read_csv(out / "trials.csv")
+    assert parquet[["role", "number"]].values.tolist() == [["baseline", 0], ["search", 0], ["search", 1]]
+    assert text["miou"].tolist() == pytest.approx(parquet["miou"].tolist())
+    row = {**dict.fromkeys(("reason", "method"), "=1+1"), "pair": " @SUM(A1)", "number": 3, "miou": -0.5, "role": "-x"}
+    mixed = {"param.tap": [True, "+cmd|' /C calc'!A0"], "=HYPERLINK(1)": ["\tx", None]}
+    frame = pd.concat([blank("trials"), pd.DataFrame([row, row])]).assign(**mixed)
+    trial_table.write(frame, tmp_path)
+    cells = pd.read_csv(tmp_path / "trials.csv", dtype=str, keep_default_na=False)
+    assert not [name for name in cells if name.startswith("=")]
+    risky = [c for name in cells for c in cells[name] if c.lstrip(" ")[:1] in set("=+-@\t") and not c[1:2].isdigit()]
+    assert risky == []
+    assert cells["miou"].tolist() == ["-0.5", "-0.5"]
+    assert pd.read_parquet(tmp_path / "trials.parquet")["param.tap"].tolist() == ["True", "+cmd|' /C calc'!A0"]
+
+
+@pytest.mark.parametrize(
+    "text", [HOSTILE, "a | b\r\n---|---", "</td><script>x</script>", "\u202eabc\x00", "*x*_y_~~z~~"]
+)
+def test_hostile_text_is_one_line_of_text_in_any_place(text):
+    page = (
+        MarkdownIt("commonmark")
+        .enable(["table", "strikethrough"])
+        .parse(f"# A {escape(text)}\n\n| h | h |\n| --- | --- |\n| {escape(text)} | 1 |\n\nIt is {escape(text)}.")
+    )
+    inline = [token for block in page if block.type == "inline" for token in block.children]
+    assert {token.type for token in inline} <= {"text", "text_special"}
+    assert [token.type for token in page].count("td_open") == 2
+    assert [token.type for token in page].count("heading_open") == 1
+
+
+def test_a_study_of_hostile_texts_makes_a_bundle_of_the_same_form(home, tiny_data, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    names = [HOSTILE, "=1+1", "| pipe |"]
+    (data / "dataset.yaml").write_text(yaml.safe_dump({"name": HOSTILE, "classes": names}))
+    make_study(tmp_path / "study", data, name=HOSTILE, num_trials=1)
+    _, studies = load_studies(tmp_path / "study")
+    config = studies["search"].get_trials()[0].user_attrs["config"]
+    export(tmp_path / "study", tmp_path / "out", graphs=False)
+    page = MarkdownIt("commonmark").enable("table").parse((tmp_path / "out/README.md").read_text())
+    kinds = {token.type for block in page if block.type == "inline" for token in block.children}
+    assert not kinds & {"html_inline", "link_open", "image"}
+    assert not {token.type for token in page} & {"html_block"}
+    assert [token.type for token in page].count("heading_open") == 8
+    assert yaml.safe_load((tmp_path / "out/best.yaml").read_text()) == config
+    assert subprocess.run(["sh", "-n", tmp_path / "out/reproduce.sh"]).returncode == 0
+
+
+def test_a_network_that_no_exporter_takes_is_shipped_without_graphs_and_says_so(home, tiny_data, tmp_path):
+    make_study(tmp_path / "study", tiny_data, student="mine_shipped:moody", num_trials=1)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "student.onnx").write_bytes(b"of an earlier bundle")
+    metrics = export(tmp_path / "study", out)
+    for name in ("student.onnx", "student.pt2"):
+        assert metrics["files"][name]["reason"].startswith(f"{name} was not made: ")
+        assert not (out / name).exists()
+    assert "was not made" in (out / "README.md").read_text()
+    found = masks_of_val(out, tiny_data, tmp_path, num=1)  # by the other snippet, with this package
+    assert found.shape == (1, 64, 64)
+
+
+def test_the_confirmed_run_is_shipped_with_its_interval_unless_another_is_asked_for(study, tmp_path, monkeypatch):
+    """The confirmed run here is search trial 1 under another number."""
+    directory = tmp_path / "study"
+    shutil.copytree(study, directory)
+    spec, studies = load_studies(directory)
+    first, second = studies["search"].get_trials()
+    runs = optuna.create_study(
+        study_name=study_name(spec, "confirmed"), storage=storages.open_storage(spec, directory), direction="maximize"
+    )
+    runs.add_trial(second)
+    old = directory / trial_directory("search", 1)
+    shutil.copytree(old, directory / trial_directory("confirmed", 0))
+    figures = {"search_miou": 0.5, "val_miou": 0.4, "curse": 0.1, "miou": 0.41, "miou_low": 0.35, "miou_high": 0.47}
+    gains = {"gain": 0.02, "gain_low": -0.01, "gain_high": 0.05}
+    choice = SimpleNamespace(
+        number=7, run=0, seed=1234, val_miou=second.value, baseline_miou=None, split="test", separable=False,
+        winner=False, num_open=1, sentences=["Trials 7 and 3 are within noise."],
+        row=pd.Series({"num_seeds": 5, **figures, **gains}),
+    )  # fmt: skip
+    monkeypatch.setattr(chosen.confirm, "choice", lambda spec, directory: choice)
+    metrics = export(directory, tmp_path / "out", graphs=False)
+    text = (tmp_path / "out/README.md").read_text()
+    assert (metrics["trial"], metrics["miou"]) == (7, second.value)
+    assert metrics["confirmed"]["miou_low"] == 0.35
+    assert "| gain over the student alone | +2.00 | -1.00 | +5.00 |" in text
+    assert "**It is not told apart from the other finalists**" in text
+    assert "+10.00 points more than on fresh seeds: the winner's curse" in text
+    assert "1 runs of the confirmation are still open" in text
+    best = export(directory, tmp_path / "best", by="miou", graphs=False)
+    assert (best["chosen"], best["confirmed"]) == ("miou", None)
+    other = export(directory, tmp_path / "other", trial=0, graphs=False)
+    assert (other["chosen"], other["miou"]) == ("asked", first.value)
+    shipped, asked = (load_file(tmp_path / name / "student.safetensors") for name in ("out", "other"))
+    trained = load_file(next(old.glob("*.safetensors")))
+    assert all((trained[f"student.{name}"] == tensor).all() for name, tensor in shipped.items())
+    assert any((asked[name] != tensor).any() for name, tensor in shipped.items())

@@ -1,0 +1,108 @@
+"""docs/tutorial.md as a reader follows it: every command in it, in its order, on a small folder of real images."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.data.masks import read_mask
+
+ROOT = Path(__file__).parents[1]
+EARTH = ROOT / "trainables/data/earth"
+TEXT = (ROOT / "docs/tutorial.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+COUNTS = {"train": 8, "val": 4, "test": 3}
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """A folder with my-photos, and an environment in which `heteroakd` and `python` are ours."""
+    home = tmp_path_factory.mktemp("reader")
+    for split, count in COUNTS.items():
+        for image in sorted((EARTH / "images" / split).glob("*.jpg"))[:count]:
+            for kind, name in (("images", image.name), ("labels", f"{image.stem}.png")):
+                target = home / "my-photos" / kind / split / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(EARTH / kind / split / name, target)
+    shutil.copyfile(EARTH / "dataset.yaml", home / "my-photos/dataset.yaml")
+    commands = home / "bin"
+    commands.mkdir()
+    for name, text in {"python": "", "heteroakd": '-c "from explorer.cli import main; main()" '}.items():
+        (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {text}"$@"\n')
+        (commands / name).chmod(0o755)
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    ours = {"PATH": path, "PYTHONPATH": str(ROOT), "HETEROAKD_CACHE": str(home / "cache"), "OMP_NUM_THREADS": "1"}
+    return home, {**os.environ, **ours}
+
+
+@pytest.fixture(scope="module")
+def followed(reader):
+    """What each block printed, by its first command's verb; a block that needs a browser only where there is one."""
+    home, environment = reader
+    printed = {}
+    for block in BLOCKS:
+        if "heteroakd figures" in block and shutil.which("chromium") is None:
+            continue
+        command = ["sh", "-e", "-c", block]
+        said = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=900)
+        assert said.returncode == 0, f"{block}\n{said.stdout}\n{said.stderr}"
+        printed[re.findall(r"heteroakd (\w+)|reproduce", block)[0] or "reproduce"] = said.stdout
+    return home, printed
+
+
+def test_it_goes_the_whole_way():
+    verbs = re.findall(r"^heteroakd (\w+)", "\n".join(BLOCKS), re.MULTILINE)
+    assert verbs == ["data", "sweep", "dashboard", "pictures", "figures", "confirm", "export", "predict"]
+
+
+def test_what_it_names_in_passing_exists(reader):
+    """Verbs and options between backticks."""
+    for command in set(re.findall(r"`heteroakd ([^`]+)`", TEXT)):
+        verb = command.split()[0]
+        said = subprocess.run(["heteroakd", verb, "--help"], env=reader[1], capture_output=True, text=True)
+        assert said.returncode == 0, command
+        assert all(option in said.stdout for option in re.findall(r"--[\w-]+", command)), command
+
+
+def test_the_sheets_the_page_and_the_figures_are_there(followed):
+    home, printed = followed
+    for sheet in ("check.png", "trials.png"):
+        with Image.open(home / sheet) as picture:
+            assert picture.width > 500
+    assert "<html" in (home / "sweeps/first/dashboard.html").read_text()[:500]
+    if "figures" in printed:
+        assert {path.name for path in (home / "figures").iterdir()} >= {"history.svg", "curves.svg"}
+
+
+def test_the_bundle_is_of_the_confirmed_config_and_says_so(followed):
+    home, printed = followed
+    metrics = json.loads((home / "bundle/metrics.json").read_text())
+    assert metrics["chosen"] == "confirmed"
+    assert (metrics["confirmed"]["num_seeds"], metrics["confirmed"]["split"]) == (2, "test")
+    assert "fresh seeds" in (home / "bundle/README.md").read_text()
+    assert all("size" in facts for facts in metrics["files"].values()), metrics["files"]
+    assert "confirmed on 2 fresh seeds" in printed["export"]
+
+
+def test_predictions_are_masks_of_the_data_sets_kind(followed):
+    home, _ = followed
+    masks = sorted((home / "predicted/masks").iterdir())
+    assert len(masks) == COUNTS["test"] == len(list((home / "predicted/overlays").iterdir()))
+    for mask in masks:
+        label = read_mask(home / "my-photos/labels/test" / mask.name)
+        assert read_mask(mask).shape == label.shape
+        assert read_mask(mask).max() < 7
+    assert (np.array(Image.open(home / "mask.png")) == read_mask(masks[0])).mean() > 0.999
+
+
+def test_the_shipped_config_trains_to_the_same_miou(followed):
+    assert "reproduced" in followed[1]["reproduce"]

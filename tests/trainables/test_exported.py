@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trainables import exported
+from trainables.config import TrialConfig
+from trainables.contracts import tiny
+from trainables.evaluate import predict
+
+CONFIG = TrialConfig(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8) for size in ((64, 96), (45, 70))]
+
+
+def network():
+    torch.manual_seed(0)
+    return tiny.network(num_classes=5).eval()
+
+
+@pytest.fixture(scope="module")
+def made(images, tmp_path_factory):
+    """(student, folder, what was found)."""
+    out, student = tmp_path_factory.mktemp("graphs"), network()
+    return student, out, exported.write(student, CONFIG, images, out)
+
+
+@pytest.mark.parametrize("form", exported.FORMS, ids=lambda form: form.file)
+@pytest.mark.parametrize("size", [(1, 64, 64), (3, 64, 160), (2, 77, 45)])
+def test_a_file_gives_the_networks_logits_at_sizes_it_was_not_traced_at(made, form, size):
+    student, out, found = made
+    assert found[form.file]["size"] == "multiples of 32 from 64", found
+    batch, height, width = size
+    pixels = torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8)
+    with torch.no_grad():
+        got = form.read(out / form.file)(exported.pad(pixels))[..., :height, :width]
+        expected = predict(student, pixels, CONFIG)
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_differs_from_the_network_is_not_shipped(images, tmp_path, monkeypatch):
+    pt2 = exported.FORMS[0]
+    off = pt2._replace(read=lambda path: lambda pixels: pt2.read(path)(pixels).flip(1))
+    monkeypatch.setattr(exported, "FORMS", (off,))
+    found = exported.write(network(), CONFIG, images, tmp_path)
+    assert "of the pixels agree" in found[pt2.file]["reason"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_of_one_size_is_shipped_at_that_size(images, tmp_path, monkeypatch):
+    class Fixed(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, stages):
+            decoded = self.inner(stages)
+            return decoded + torch.zeros(stages[0].shape[-1] // 96 * 96 - 96 + 1) if stages[0].shape[-1] == 96 else 0
+
+    student = network()
+    student.decoder = Fixed(student.decoder)
+    monkeypatch.setattr(exported, "FORMS", exported.FORMS[:1])
+    found = exported.write(student, CONFIG, images[:1], tmp_path)
+    assert found["student.pt2"]["size"] == "64x96", found
+    assert found["student.pt2"]["num_images"] == 1
+
+
+def test_a_network_that_takes_hours_to_trace_in_any_size_is_shipped_in_one(images, tmp_path, monkeypatch):
+    trace, calls = exported._trace, []
+
+    def slow(deployed, size, *, free):
+        calls.append(free)
+        while free:
+            sum(range(1000))
+        return trace(deployed, size, free=free)
+
+    monkeypatch.setattr(exported, "_trace", slow)
+    limit = exported.cpu_limit
+    monkeypatch.setattr(exported, "cpu_limit", lambda _: limit(0.2 if not calls else 60))
+    monkeypatch.setattr(exported, "FORMS", (exported.FORMS[0], exported.FORMS[0]._replace(file="again.pt2")))
+    found = exported.write(network(), CONFIG, images[:1], tmp_path)
+    assert calls == [True, False]  # tried once each, for both files
+    assert [facts["size"] for facts in found.values()] == ["64x96", "64x96"]

@@ -1,0 +1,243 @@
+"""A student as graphs that run without this package: ONNX and torch.export, each held against the network itself."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainables import atomic
+from trainables.config import TrialConfig
+from trainables.data.transforms import MEAN, STD
+from trainables.evaluate import predict
+from trainables.models.segmodel import SegModel
+
+ONNX, PT2 = "student.onnx", "student.pt2"
+STEP = 32  # sides are multiples of every encoder's coarsest stride
+LEAST = 2 * STEP  # torch.export treats a grid of one cell as a case of its own
+SIZES = f"multiples of {STEP} from {LEAST}"
+MOST_DIFFERENCE, LEAST_AGREEMENT = 1e-3, 0.999  # of the largest logit; of the pixels' labels
+MOST_SECONDS = 120  # of CPU: windows (Swin) and padding that depends on the size (tf_) keep the tracer busy for hours
+_LARGEST = 8192  # pixels a side, images a batch
+_NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.fx.experimental.sym_node")
+
+Images = Float[Tensor, "batch 3 height width"]
+Run = Callable[[Images], Float[Tensor, "batch classes height width"]]
+
+
+class Deployed(nn.Module):
+    """RGB 0-255 in float32 to logits of the same size; ImageNet's normalisation is inside."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, student: SegModel) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = student.encoder, student.decoder, student.head
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+        self.register_buffer("scale", 1 / (255 * std))
+        self.register_buffer("shift", mean / std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [batch, 3, H, W], sides multiples of 32, to logits [batch, classes, H, W]."""
+        logits = self.head(self.decoder(self.encoder(images * self.scale - self.shift)))
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Form(NamedTuple):
+    """One file format: how a traced graph is written, and what runs the file. Both may raise anything."""
+
+    file: str
+    write: Callable[[Any, Path], object]
+    read: Callable[[Path], Run]
+
+
+def write(
+    student: SegModel, config: TrialConfig, images: Sequence[UInt8[Tensor, "3 height width"]], out: Path
+) -> dict[str, dict[str, Any]]:
+    """Write `student.onnx` and `student.pt2`; a minute for a small network. Never raises for a network's sake.
+
+    Any batch; sides that are multiples of 32 from 64 on, or where the network does not allow that, the first image's.
+
+    Args:
+        student: on the CPU; set to eval mode.
+        images: at least one, real, on which the file is held against `evaluate.predict` of whole images.
+        out: the folder.
+
+    Returns:
+        By file: `size` (SIZES or "HxW"), `max_abs_diff` of the logits, `agreement` (share of pixels with the same
+        class), `num_images`; or `reason`, one sentence, and then the file is not there.
+    """
+    student.eval()
+    whole = config.model_copy(update={"eval_mode": "whole", "device": "cpu"})
+    with torch.no_grad():
+        expected = [predict(student, image[None], whole) for image in images]
+        cases = [(pad(image[None]), logits) for image, logits in zip(images, expected, strict=True)]
+    deployed, size = Deployed(student).eval(), cases[0][0].shape[-2:]
+
+    @functools.cache  # of failures, too, since they may have taken minutes
+    def attempt(free: bool) -> torch.export.ExportedProgram | Exception:
+        try:
+            with _quiet(), torch.no_grad(), cpu_limit(MOST_SECONDS):
+                return _trace(deployed, size, free=free)
+        except Exception as error:  # exporters raise whatever a network makes them stumble over
+            return error
+
+    def traced(free: bool) -> torch.export.ExportedProgram:
+        found = attempt(free)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return {form.file: _write_one(form, traced, cases, out / form.file) for form in FORMS}
+
+
+def pad(images: UInt8[Tensor, "batch 3 H W"]) -> Images:
+    """To sides that are multiples of 32, 64 at least, below and right, with the colour that normalises to 0."""
+    height, width = images.shape[-2:]
+    rows, columns = (max(LEAST, side + -side % STEP) for side in (height, width))
+    padded = (255 * torch.tensor(MEAN)).view(1, 3, 1, 1).repeat(len(images), 1, rows, columns)
+    padded[..., :height, :width] = images
+    return padded
+
+
+def _write_one(
+    form: Form, traced: Callable[[bool], torch.export.ExportedProgram], cases: list[tuple[Tensor, Tensor]], path: Path
+) -> dict[str, Any]:
+    path.unlink(missing_ok=True)  # of an earlier bundle here
+    size, reason = cases[0][0].shape[-2:], ""
+    for free in (True, False):
+        fitting = cases if free else [case for case in cases if case[0].shape[-2:] == size]
+        try:
+            with _quiet():
+                program = traced(free)
+                atomic.write(path, lambda part, program=program: form.write(program, part))  # type: ignore[misc]
+                found = _compared(form.read(path), fitting)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        if found["agreement"] >= LEAST_AGREEMENT and found["max_abs_diff"] <= MOST_DIFFERENCE * _largest(fitting):
+            return {"size": SIZES if free else f"{size[0]}x{size[1]}", **found}
+        reason = f"{found['max_abs_diff']:.2g} between logits, {100 * found['agreement']:.2f} % of the pixels agree"
+    path.unlink(missing_ok=True)
+    return {"reason": f"{form.file} was not made: {reason}"}
+
+
+def _trace(deployed: Deployed, size: torch.Size, *, free: bool) -> torch.export.ExportedProgram:
+    """The graph, without the places in this machine's files that it came from."""
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST)
+    shape: dict[int, Any] = {0: batch}
+    if free:
+        for axis, name in ((2, "rows"), (3, "columns")):
+            shape[axis] = STEP * torch.export.Dim(name, min=LEAST // STEP, max=_LARGEST // STEP)
+        size = torch.Size((3 * STEP, 5 * STEP))  # two different sides, neither of them 1 cell
+    program = torch.export.export(deployed, (torch.zeros(2, 3, *size),), dynamic_shapes={"images": shape}, strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
+
+
+def _compared(run: Run, cases: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    """How a file's logits differ from the network's, and whether it takes a batch."""
+    largest, same, pixels = 0.0, 0, 0
+    for images, expected in cases:
+        height, width = expected.shape[-2:]
+        got = run(images)[..., :height, :width]
+        largest = max(largest, float((got - expected).abs().max()))
+        same += int((got.argmax(dim=1) == expected.argmax(dim=1)).sum())
+        pixels += height * width
+    twice = run(cases[0][0].repeat(2, 1, 1, 1))
+    if len(twice) != 2:
+        raise ValueError("it takes no batch of two")
+    return {"max_abs_diff": largest, "agreement": same / pixels, "num_images": len(cases)}
+
+
+def _largest(cases: list[tuple[Tensor, Tensor]]) -> float:
+    return max(1.0, *(float(expected.abs().max()) for _, expected in cases))
+
+
+def _write_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
+    named = path.with_suffix(".pt2")  # torch insists
+    torch.export.save(program, named)
+    named.replace(path)
+
+
+def _read_pt2(path: Path) -> Run:
+    return torch.export.load(path).module()  # our own file of a moment ago
+
+
+def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
+    torch.onnx.export(
+        program,
+        f=path,
+        dynamo=True,
+        input_names=["images"],
+        output_names=["logits"],
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _read_onnx(path: Path) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(images: Images) -> Tensor:
+        return torch.from_numpy(np.asarray(session.run(["logits"], {"images": images.numpy()})[0]))
+
+    return run
+
+
+FORMS = (Form(PT2, _write_pt2, _read_pt2), Form(ONNX, _write_onnx, _read_onnx))
+
+
+@contextlib.contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in here after so much CPU time of this process; no limit outside of the main thread, or where
+    the system has no such timer.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGPROF"):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"tracing took more than {seconds:g} s of CPU time")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # again each second: the tracer catches some exceptions
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters print, log and warn about their own insides."""
+    levels = {name: logging.getLogger(name).level for name in _NOISY}
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

@@ -1,0 +1,115 @@
+"""A bundle's network on any image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from trainables import atomic, checkpoint
+from trainables.config import TrialConfig
+from trainables.data.images import opened
+from trainables.device import pick_device
+from trainables.errors import CheckpointError, DataError, ModelError
+from trainables.evaluate import predict
+from trainables.models.segmodel import SegModel
+from trainables.palette import Colour, distinct
+from trainables.samples import here, network
+
+Ids = UInt8[np.ndarray, "height width"]
+_DEEP = ("I", "F")  # first letter of Pillow's modes beyond 8 bits
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network and how it is to be asked: whole or in windows, on which device.
+
+    Attributes:
+        classes: names, in the order of their ids.
+        palette: a colour each.
+    """
+
+    config: TrialConfig
+    classes: tuple[str, ...]
+    palette: tuple[Colour, ...]
+    _network: SegModel
+
+    @classmethod
+    def open(cls, bundle: Path, *, weights: str = "student") -> Predictor:
+        """Read a bundle's best.yaml and weights; nothing is unpickled.
+
+        Args:
+            bundle: the folder that `heteroakd export` wrote.
+            weights: student, or peer for the other student of a collaborative trial.
+
+        Raises:
+            CheckpointError: no bundle, or weights of another network.
+            HeteroakdError: its config or network is not understood.
+        """
+        file = bundle / f"{weights}.safetensors"
+        if not file.is_file() or not (bundle / "best.yaml").is_file():
+            raise CheckpointError(
+                f"{bundle} is no bundle: it needs best.yaml and {file.name}. `heteroakd export` makes one."
+            )
+        config = here(TrialConfig.load(bundle / "best.yaml"))
+        tensors, meta = checkpoint.load(file)
+        classes, palette = _labels(meta, file)
+        try:
+            built = network(config, str(meta.get("model", config.student)), tensors, len(classes))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{file} does not hold the weights of {meta.get('model')!r}: {reason}") from None
+        return cls(config, classes, palette, built)
+
+    @torch.no_grad()
+    def predict(self, image: UInt8[np.ndarray, "height width 3"]) -> Ids:
+        """Class ids of an RGB image.
+
+        Raises:
+            ModelError: the network does not take an image of this size.
+        """
+        device = pick_device(self.config)
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device)
+        try:
+            logits = predict(self._network, pixels, self.config)
+        except RuntimeError as error:
+            height, width, _ = image.shape
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"{self.config.student!r} cannot take an image of {width}x{height}: {reason}") from None
+        return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def read_upright(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """A photo as one sees it: turned as its EXIF says, grey and palettes as RGB, without its alpha.
+
+    Raises:
+        DataError: no image, damaged, or more than 8 bits a channel.
+    """
+    with opened(path) as image:
+        if image.mode.startswith(_DEEP):
+            raise DataError(f"{path} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def save_mask(ids: Ids, palette: tuple[Colour, ...], path: Path) -> None:
+    """An 8-bit palette PNG of class ids, which is what data sets here hold as labels.
+
+    Raises:
+        Interrupted: the disk is full.
+    """
+    mask = Image.fromarray(ids)
+    mask.putpalette(bytes(byte for colour in palette for byte in colour).ljust(3 * 256, b"\0"))  # fewer: fewer bits
+    atomic.write(path, lambda part: mask.save(part, format="PNG"))
+
+
+def _labels(meta: dict[str, object], file: Path) -> tuple[tuple[str, ...], tuple[Colour, ...]]:
+    classes = meta.get("classes")
+    if not isinstance(classes, list) or not classes:
+        raise CheckpointError(f"{file} does not say its classes. Export it again.")
+    told = meta.get("palette")
+    palette = tuple(map(tuple, told)) if isinstance(told, list) else distinct(len(classes))
+    return tuple(map(str, classes)), palette
