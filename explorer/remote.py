@@ -61,9 +61,7 @@ def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: 
     return sweeping.sweep(parsed, Path(directory), console=console, address="auto", trust_storage=trust)
 
 
-def _resume_there(
-    console: Console, directory: str, budget_s: float | None, trust: bool, logs: dict[str, Any]
-) -> int:
+def _resume_there(console: Console, directory: str, budget_s: float | None, trust: bool, logs: dict[str, Any]) -> int:
     return sweeping.resume(
         Path(directory), console=console, address="auto", time_budget_s=budget_s, trust_storage=trust, **logs
     )
