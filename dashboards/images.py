@@ -82,7 +82,9 @@ def _choices(name: str, drawn: go.Figure) -> Iterator[tuple[str, go.Figure]]:
 
 
 def _bare(drawn: go.Figure) -> go.Figure:
-    """Without the menus, which nobody can open in a picture."""
+    """Without the menus, which nobody can open in a picture, and the room for them."""
+    if drawn.layout.updatemenus:
+        drawn.layout.margin.t = None
     drawn.layout.updatemenus = None
     return drawn
 

@@ -86,9 +86,11 @@ def figure(data: tuple[Panel, ...]) -> go.Figure:
         traces = _traces(panel)
         drawing.add_traces([trace.update(visible=index == 0) for trace in traces])
         owners += [index] * len(traces)
-    menus = [intervals.menu([panel.pair for panel in data], owners)] if len(data) > 1 else []
-    menus += [_layers(drawing, data)] if any(not panel.grid.empty for panel in data) else []
-    return drawing.update_layout(updatemenus=menus, margin={"t": 100}) if menus else drawing
+    layers = [_layers(drawing, data)] if any(not panel.grid.empty for panel in data) else []
+    above = {"pad": {"b": 40 * len(layers)}}  # a telephone has no room for them side by side
+    pairs = [intervals.menu([panel.pair for panel in data], owners) | above] if len(data) > 1 else []
+    menus = [*pairs, *layers]
+    return drawing.update_layout(updatemenus=menus, margin={"t": 60 + 40 * len(menus)}) if menus else drawing
 
 
 def _log_axis(data: tuple[Panel, ...], name: str) -> dict[str, object]:
@@ -127,7 +129,7 @@ def _layers(drawing: go.Figure, data: tuple[Panel, ...]) -> dict[str, object]:
         {"label": label, "method": "restyle", "args": [shown, where]}
         for label, shown in (("mIoU", means), ("uncertainty", spreads))
     ]
-    place = {"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "direction": "left"}
+    place = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "direction": "right"}
     return {"type": "buttons", "buttons": buttons, "bgcolor": "white", **place}
 
 
@@ -135,7 +137,7 @@ _FITTED = "fitted surface"
 _BAR = {"title": {"text": "mIoU (%)"}, "thickness": 14, "outlinewidth": 0}
 
 
-def _traces(panel: Panel) -> list[go.Contour | go.Scatter]:
+def _traces(panel: Panel) -> list[go.Contour | go.Scatter | go.Scattergl]:
     dots = [_dots(str(state), group, panel) for state, group in panel.observed.groupby("state")]
     return dots if panel.grid.empty else [_contour(panel), *_outline(panel), *dots]
 
@@ -159,7 +161,7 @@ def _outline(panel: Panel) -> list[go.Contour]:
     return [veil]
 
 
-def _dots(state: str, group: pd.DataFrame, panel: Panel) -> go.Scatter:
+def _dots(state: str, group: pd.DataFrame, panel: Panel) -> go.Scatter | go.Scattergl:
     """Trials outlined in ink, so that they stand out on any level; filled by mIoU if complete, hollow otherwise."""
     low, high = panel.limits
     symbol = str(theme.STATES[state]["symbol"]).removesuffix("-open")
@@ -168,7 +170,7 @@ def _dots(state: str, group: pd.DataFrame, panel: Panel) -> go.Scatter:
     many = len(panel.observed) > marks.MANY
     sizes = ({"size": 7}, {"size": 5}) if many else ({"size": 12}, {})
     filled = hollow | scale | {"color": marks.column(group["miou"], many=many), "showscale": panel.grid.empty}
-    return go.Scatter(
+    return (go.Scattergl if many else go.Scatter)(
         x=marks.column(group[X], many=many),
         y=marks.column(group[Y], many=many),
         mode="markers",

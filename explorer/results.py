@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import sensitivity, storages, taught, warm
+from explorer import confirm, sensitivity, storages, taught, warm
 from explorer.arms import ROLES, Role, study_name
 from explorer.study import Cost, StudySpec
 from search_spaces.pairs import family
@@ -64,7 +64,7 @@ def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study
         curves=_curves(studies),
         taught=taught.frame(studies, spec.storage_path or directory),
         dimensions=_dimensions(spec),
-        confirmed=_confirmed(spec, directory, studies),
+        confirmed=confirm.frame(spec, directory, studies),
     )
 
 
@@ -151,12 +151,6 @@ def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
         for step, value in sorted(_finite_values(trial).items())
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["curves"])).astype(COLUMNS["curves"])
-
-
-def _confirmed(spec: StudySpec, directory: Path, studies: dict[Role, optuna.Study]) -> pd.DataFrame:
-    from explorer import confirm  # which itself reads results
-
-    return confirm.frame(spec, directory, studies)
 
 
 def _dimensions(spec: StudySpec) -> pd.DataFrame:

@@ -53,8 +53,9 @@ def load(
     store = open_store(spec.storage_path or directory, trial_directory(role, number))
     try:
         found = checkpoint.latest(store, digest=config.digest())
-    except CheckpointError as error:
-        raise StudyError(str(error)) from None
+    except CheckpointError:
+        why = "was the folder mixed with another study's?"
+        raise StudyError(f"The checkpoint in {store} is not of trial {number} of the {role}: {why}") from None
     if found is None:
         why = "only complete ones keep theirs" if trial.state.name == "PRUNED" else "was the folder moved or cleaned?"
         raise StudyError(f"Trial {number} of the {role} has no checkpoint in {store}: {why}")

@@ -153,7 +153,7 @@ def finished(study, tmp_path):
 def test_the_bundle_holds_both_students_scored_on_both_splits(finished, tmp_path):
     directory, last = finished
     out = tmp_path / "best"
-    metrics = export(directory, out)
+    metrics = export(directory, out, graphs=False)
     assert metrics["gain"] == pytest.approx(last.miou - 0.2)
     peer = metrics["peer"]
     assert peer["model"] == CNN
@@ -182,5 +182,5 @@ def test_an_other_student_that_scores_otherwise_is_not_exported(finished, tmp_pa
 
     monkeypatch.setattr(module, "evaluate_weights", wrong)
     with pytest.raises(StudyError, match=f"weights of '{CNN}' in trial 0 score mIoU 0.0"):
-        export(finished[0], tmp_path / "best")
+        export(finished[0], tmp_path / "best", graphs=False)
     assert not (tmp_path / "best").exists()

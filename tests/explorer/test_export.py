@@ -225,7 +225,7 @@ def test_reproduce_says_when_it_is_another_miou(bundle, command, tmp_path):
 
 
 def test_reproduce_installs_the_exact_public_versions_and_the_given_source(command, tmp_path):
-    versions = {"python": "3.11.7", "heteroakd-explorer": "0.4.0", "torch": "2.13.0+cpu", "timm": None, "numpy": "2;rm"}
+    versions = {"python": "3.11.7", "heteroakd-explorer": "9.9.0", "torch": "2.13.0+cpu", "timm": None, "numpy": "2;rm"}
     (tmp_path / "reproduce.sh").write_text(reproduce.script({"versions": versions, "commit": "ab\nrm -rf x"}))
     maker = tmp_path / "maker"
     maker.write_text(f'#!/bin/sh\nmkdir -p "$3/bin"; cp "{tmp_path}/pip" "$3/bin/python"\n')

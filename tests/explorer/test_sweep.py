@@ -136,7 +136,7 @@ def test_training_the_bundle_in_a_fresh_process_reaches_the_same_miou(bundle, tm
 def test_the_best_by_miou_and_by_gain_are_the_frames_best(finished, tmp_path):
     done = load_frames(finished[0]).trials_of("search", "COMPLETE")
     for by in ("miou", "gain"):
-        assert export(finished[0], tmp_path / by, by=by)["trial"] == done.loc[done[by].idxmax(), "number"]
+        assert export(finished[0], tmp_path / by, by=by, graphs=False)["trial"] == done.loc[done[by].idxmax(), "number"]
 
 
 def test_a_changed_data_set_is_refused(finished, tiny_data, tmp_path):
@@ -163,7 +163,7 @@ def test_weights_that_score_otherwise_are_not_exported(finished, tmp_path):
     alien, _ = checkpoint.load(other)
     checkpoint.write(first, alien if alien.keys() == tensors.keys() else tensors, meta)
     with pytest.raises(StudyError, match="score mIoU"):
-        export(study, tmp_path / "out", trial=done[0])
+        export(study, tmp_path / "out", trial=done[0], graphs=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -227,7 +227,9 @@ def test_objectives_and_constraints_hold_in_a_real_sweep(ray_local, tiny_spec, c
     frames = load_frames(tmp_path / "study")
     assert frames.cost == "latency_ms"
     assert set(frames.trials["latency_ms"]) == {latency}
-    assert export(tmp_path / "study", tmp_path / "best")["miou"] == max(trial.values[0] for trial in whole)
+    assert export(tmp_path / "study", tmp_path / "best", graphs=False)["miou"] == max(
+        trial.values[0] for trial in whole
+    )
 
 
 def test_a_time_budget_leaves_the_rest_open(ray_local, tiny_spec, cache, tmp_path):

@@ -1,12 +1,11 @@
 """The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml.
 
 dataset.yaml holds `classes` (names, in the order of their ids) and may hold `name` (else the folder's), `palette`
-(RGB of each class; else evenly spaced hues) and `ignore_index` (else 255); other keys are left alone.
+(RGB of each class; else colours far apart) and `ignore_index` (else 255); other keys are left alone.
 """
 
 from __future__ import annotations
 
-import colorsys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
 from trainables.data.matching import pair_folders
 from trainables.errors import ConfigError, DataError, from_validation
+from trainables.palette import distinct
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
@@ -49,7 +49,7 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         name=described.name or root.resolve().name,
         root=root,
         classes=described.classes,
-        palette=described.palette or _hues(len(described.classes)),
+        palette=described.palette or distinct(len(described.classes)),
         ignore_index=described.ignore_index,
         splits={split: _pair(root, split, fault) for split in (*REQUIRED, *present)},
     )
@@ -97,11 +97,6 @@ def _describe(path: Path) -> _Described:
         raise DataError(str(from_validation(error, known=_Described.model_fields, where=f"{path}: "))) from None
     except ConfigError as error:
         raise DataError(str(error)) from None
-
-
-def _hues(count: int) -> tuple[tuple[int, int, int], ...]:
-    colours = (colorsys.hsv_to_rgb(i / count, 0.6, 0.9) for i in range(count))
-    return tuple((round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours)
 
 
 def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:

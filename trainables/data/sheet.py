@@ -10,17 +10,18 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
+from trainables import sheets
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
 from trainables.data.images import read_image
 from trainables.data.masks import read_mask
 from trainables.errors import DataError
+from trainables.sheets import INK, LINE, MARGIN, PAPER
 
 SAMPLES = 4  # of a split, two a row
-WIDTH, MARGIN, LINE = 240, 8, 16  # of a picture, around it and of a line of text; pixels
+WIDTH = 240  # pixels of a picture
 _ACROSS = 4 * WIDTH + 3 * MARGIN  # two samples, each an image and its label
-_PAPER, _INK, _UNKNOWN, _IGNORED = (255, 255, 255), (20, 20, 20), (255, 0, 255), (0, 0, 0)
-_LEGEND_COLUMN = 150  # pixels
+_UNKNOWN, _IGNORED = (255, 0, 255), (0, 0, 0)
 
 
 def write_sheet(dataset: SegDataset, path: Path, *, splits: list[str]) -> None:
@@ -33,8 +34,8 @@ def write_sheet(dataset: SegDataset, path: Path, *, splits: list[str]) -> None:
     for split in splits:
         pictures = _pictures(dataset, split)
         rows = [_beside(pictures[first : first + 2]) for first in range(0, len(pictures), 2)]
-        blocks += [_caption(split), *rows]
-    sheet = _above(blocks)
+        blocks += [sheets.text(split, across=_ACROSS), *rows]
+    sheet = sheets.above(blocks, across=_ACROSS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path, format="PNG")
@@ -63,19 +64,10 @@ def _pictures(dataset: SegDataset, split: str) -> list[Image.Image]:
 
 
 def _beside(pictures: list[Image.Image]) -> Image.Image:
-    row = Image.new("RGB", (_ACROSS, max(picture.height for picture in pictures)), _PAPER)
+    row = Image.new("RGB", (_ACROSS, max(picture.height for picture in pictures)), PAPER)
     for place, picture in enumerate(pictures):
         row.paste(picture, (place * (picture.width + MARGIN), 0))
     return row
-
-
-def _above(blocks: list[Image.Image]) -> Image.Image:
-    sheet = Image.new("RGB", (_ACROSS + 2 * MARGIN, sum(block.height + MARGIN for block in blocks) + MARGIN), _PAPER)
-    top = MARGIN
-    for block in blocks:
-        sheet.paste(block, (MARGIN, top))
-        top += block.height + MARGIN
-    return sheet
 
 
 def _picture(dataset: SegDataset, sample: Sample) -> Image.Image | None:
@@ -89,26 +81,13 @@ def _picture(dataset: SegDataset, sample: Sample) -> Image.Image | None:
     size = (WIDTH, max(1, round(WIDTH * ids.shape[0] / ids.shape[1])))
     photo = Image.fromarray(image).resize(size)
     label = Image.fromarray(colours(dataset)[np.asarray(Image.fromarray(ids).resize(size, Image.Resampling.NEAREST))])
-    row = Image.new("RGB", (2 * WIDTH + MARGIN, size[1] + LINE), _PAPER)
+    row = Image.new("RGB", (2 * WIDTH + MARGIN, size[1] + LINE), PAPER)
     row.paste(photo, (0, 0))
     row.paste(Image.blend(photo, label, 0.6), (WIDTH + MARGIN, 0))
-    ImageDraw.Draw(row).text((0, size[1] + 2), f"{sample.image.name}, {ids.shape[0]}x{ids.shape[1]}", fill=_INK)
+    ImageDraw.Draw(row).text((0, size[1] + 2), f"{sample.image.name}, {ids.shape[0]}x{ids.shape[1]}", fill=INK)
     return row
 
 
-def _caption(text: str) -> Image.Image:
-    block = Image.new("RGB", (_ACROSS, LINE), _PAPER)
-    ImageDraw.Draw(block).text((0, 2), text, fill=_INK)
-    return block
-
-
 def _legend(dataset: SegDataset) -> Image.Image:
-    entries = [*zip(dataset.classes, dataset.palette, strict=True), ("ignored", _IGNORED), ("unknown id", _UNKNOWN)]
-    across = _ACROSS // _LEGEND_COLUMN
-    block = Image.new("RGB", (_ACROSS, -(-len(entries) // across) * LINE), _PAPER)
-    draw = ImageDraw.Draw(block)
-    for place, (name, colour) in enumerate(entries):
-        left, top = place % across * _LEGEND_COLUMN, place // across * LINE
-        draw.rectangle((left, top + 2, left + 11, top + 13), fill=colour, outline=_INK)
-        draw.text((left + 16, top + 2), name.encode("latin-1", "replace").decode("latin-1"), fill=_INK)
-    return block
+    known = zip(dataset.classes, dataset.palette, strict=True)
+    return sheets.legend([*known, ("ignored", _IGNORED), ("unknown id", _UNKNOWN)], across=_ACROSS)
