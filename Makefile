@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-search chromium postgresql
+.PHONY: demo test bench bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -26,6 +26,12 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/operators.py
+
+# Whether the statistics hold, whether every network leaves as a graph, and how fast the live dashboard is.
+bench-after: .venv/installed-test
+	$(BIN)/python benchmarks/sensitivity.py
+	$(BIN)/python benchmarks/exported.py
+	$(BIN)/python benchmarks/dashboard.py
 
 # How good, and what the search engine costs.
 bench-search: .venv/installed
