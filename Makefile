@@ -30,6 +30,7 @@ bench: .venv/installed
 # Whether the statistics hold, whether every network leaves as a graph, and how fast the live dashboard is.
 bench-after: .venv/installed-test
 	$(BIN)/python benchmarks/sensitivity.py
+	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/exported.py
 	$(BIN)/python benchmarks/dashboard.py
 

@@ -122,6 +122,8 @@ def _hover(row: dict[str, Any]) -> str:
 
 def _points(row: dict[str, Any], name: str, form: str) -> str:
     """A value with its interval, if it has one."""
+    if pd.isna(row[name]):
+        return "–"
     value = format(row[name], form)
     if pd.isna(row[f"{name}_low"]):
         return value

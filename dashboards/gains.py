@@ -15,7 +15,8 @@ from dashboards.frames import StudyFrames
 
 CAPTION = (
     "Lines are 90 % intervals of the gain over the student alone on the same seeds, filled where they leave out 0: a "
-    "circle is a pair's typical config and a diamond its best one, freed of the luck of being the best."
+    "circle is a pair's typical config and a diamond its best one, freed of the luck of being the best (with one "
+    "seed, which cannot tell luck, it is in)."
 )
 TITLE = "What each pair gains, and how sure that is"
 STATISTICS = {"typical": ("circle", 0.16, "typical config"), "best": ("diamond", -0.16, "best config")}

@@ -12,9 +12,9 @@ from dashboards import intervals, marks, theme
 from dashboards.frames import PARAM, StudyFrames
 
 CAPTION = (
-    "Contours are a Gaussian process fitted to the complete trials (filled dots; hollow crosses were pruned), and what "
-    "is veiled is worse than the best by more than noise, with 90 % probability; the buttons show its uncertainty, and "
-    "a λ of 0 has no place on log axes."
+    "Contours are a Gaussian process fitted to the complete trials (filled dots), and what is veiled is worse than the "
+    "best by more than noise, with 90 % probability; the pruned ones (hollow crosses) do not count, so that poor "
+    "regions look better than they are, and a λ of 0 has no place on log axes."
 )
 TITLE = "mIoU over the two distillation weights"
 X, Y = "lambda_kd", "lambda_hakd"

@@ -1,42 +1,81 @@
-"""When a dimension is read, as far as the trials show it."""
+"""When a dimension is read, and in how much of the search space, as far as the trials show it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from dashboards.frames import PARAM
 
-ALWAYS = ("", 1.0)
-_FEW = 12  # values of a dimension that others can hang on
+_METHOD = "method"  # may decide without being a dimension
 
 
-def condition(search: pd.DataFrame, name: str, parents: list[str]) -> tuple[str, float]:
-    """What trials that have a dimension share and others lack.
+@dataclass(frozen=True)
+class Condition:
+    """Attributes:
+    text: in words, such as "projector_depth = 2 or 3"; "" when all trials read it.
+    needs: other dimension -> its values, as texts, under which this one is read, and all that it has; those that decide
+        whether the other one is read are among them.
+    seen: share of the trials that read it, where nothing was found that decides.
+    """
+
+    text: str = ""
+    needs: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    seen: float = 1.0
+
+
+def find(search: pd.DataFrame, names: Sequence[str], deciding: Iterable[str]) -> dict[str, Condition]:
+    """The condition of each dimension.
 
     Args:
         search: search trials, columns `param.<dimension>` and maybe `method`.
-        name: the dimension.
-        parents: other dimensions that it may hang on.
-
-    Returns:
-        In words, such as "projector_depth = 2 or 3", "" when all trials have it; and the share in [0, 1] of the space
-        that has it: of the parent's values, where a parent is found.
+        names: the dimensions.
+        deciding: those of few values, which others can hang on.
     """
-    has = search[PARAM + name].notna()
+    columns = {name: search[PARAM + name] for name in deciding}
+    if _METHOD in search and _METHOD not in columns:
+        columns[_METHOD] = search[_METHOD]
+    parents = {name: column.map(text_of, na_action="ignore") for name, column in columns.items()}
+    found: dict[str, Condition] = {}
+    for name in sorted(names, key=lambda name: -search[PARAM + name].notna().sum()):  # a parent before its children
+        found[name] = _of(name, search[PARAM + name].notna(), parents, found)
+    return found
+
+
+def _of(name: str, has: pd.Series, parents: Mapping[str, pd.Series], found: Mapping[str, Condition]) -> Condition:
     if has.all():
-        return ALWAYS
-    found = {name: PARAM + name for name in parents} | {"method": "method"}
-    for parent, column in found.items():
-        if parent == name or column not in search or search[column].isna().any():
+        return Condition()
+    for parent, values in parents.items():
+        if parent == name:
             continue
-        values = search[column].map(_text)
-        inside, outside = set(values[has]), set(values[~has])
-        if inside and len(inside) + len(outside) <= _FEW and inside.isdisjoint(outside):
-            return f"{parent} = {_either(sorted(inside))}", len(inside) / (len(inside) + len(outside))
-    return "trials that have it", float(has.mean())
+        inside, outside = frozenset(values[has].dropna()), frozenset(values[~has].dropna())
+        if inside and outside and not inside & outside and values[has].notna().all():
+            above = found[parent].needs if parent in found else {}
+            text = f"{parent} = {_either(sorted(inside))}"
+            return Condition(text, {**above, parent: (inside, inside | outside)})
+    return Condition("trials that have it", seen=float(has.mean()))
 
 
-def _text(value: object) -> str:
+def share(conditions: Iterable[Condition]) -> float:
+    """In how much of the space all of these hold; where nothing was found that decides, by chance of one another."""
+    each = list(conditions)
+    needs: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+    for condition in each:
+        for parent, (inside, every) in condition.needs.items():
+            before = needs.get(parent, (inside, every))
+            needs[parent] = (before[0] & inside, before[1] | every)
+    part = 1.0
+    for inside, every in needs.values():
+        part *= len(inside) / len(every)
+    for condition in each:
+        part *= condition.seen
+    return part
+
+
+def text_of(value: object) -> str:
+    """A value as conditions name it."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

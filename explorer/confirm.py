@@ -67,7 +67,7 @@ class Choice:
 
 
 def choice(spec: StudySpec, directory: Path) -> Choice | None:
-    """What a confirmation recommends to ship; None where none has scored a finalist yet.
+    """What a confirmation recommends to ship; None where it recommends none (yet).
 
     Raises:
         StudyError: the storage cannot be opened.
@@ -80,7 +80,7 @@ def choice(spec: StudySpec, directory: Path) -> Choice | None:
         return None
     search = optuna.load_study(study_name=study_name(spec, "search"), storage=storage)
     said = verdict(spec, search, confirmed)
-    if not said.rows or not said.rows[0].entry.scores:
+    if not said.rows or said.rows[0].entry.num_failed or not said.rows[0].entry.scores:
         return None
     best = said.rows[0].entry
     run = _median(best.runs)
@@ -111,7 +111,7 @@ def open_study(spec: StudySpec, directory: Path) -> optuna.Study | None:
     return confirm_runs.open_confirmed(spec, storages.open_storage(spec, directory))
 
 
-def frame(spec: StudySpec, directory: Path, studies: dict[Role, optuna.Study]) -> pd.DataFrame:  # noqa: ARG001
+def frame(spec: StudySpec, studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     """The frame `confirmed` of a study, as `dashboards.frames` lists it; empty where nothing was confirmed.
 
     Args:

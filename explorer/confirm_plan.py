@@ -98,13 +98,13 @@ def request(spec: StudySpec, studies: dict[Role, optuna.Study], *, top: int, num
             matched = [one for one in plain if one.config.student == student and one.config.steps == config.steps]
             if matched:
                 alone[student] = max(matched, key=lambda one: one.miou)
-    used = seen(spec, *studies.values())
+    used = seen(spec, studies["search"])
     fresh = (seed for seed in itertools.count(FIRST_FRESH) if seed not in used)
     return Request(finalists, alone, list(itertools.islice(fresh, num_seeds)))
 
 
 def open_arm(spec: StudySpec, studies: dict[Role, optuna.Study], asked: Request, *, top: int, split: str) -> Reruns:
-    """The study of the runs, with those added that it lacks: a config is never run twice on one seed.
+    """The study of the runs, with those added that it lacks: a config never has two results on one seed.
 
     Raises:
         StudyError: the storage holds a study of that name which another sweep made.
@@ -167,8 +167,9 @@ def _note(study: optuna.Study, asked: Request, *, top: int, split: str) -> None:
 
 
 def _enqueue(study: optuna.Study, asked: Request) -> None:
-    attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
-    there = {(told.get(confirm_runs.KEY), told.get("seed")) for told in attributes}
+    """What is there stays; a run that failed is tried again."""
+    kept = [trial.user_attrs for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+    there = {(told.get(confirm_runs.KEY), told.get("seed")) for told in kept}
     for wanted in asked.runs():
         if (wanted.candidate.key, wanted.seed) not in there:
             study.enqueue_trial({}, user_attrs=_attributes(wanted))

@@ -76,7 +76,7 @@ def confirm(
         if arm.num_open() or unscored(arm.study, scored_on):
             with connected(address):
                 _drive(arm, asked, scored_on, directory, console, may_grow=address is not None)
-        show(spec, studies, arm.study, directory, console)
+        show(spec, studies, arm.study, console)
         return confirm_runs.num_open(arm.study)
 
 
@@ -95,11 +95,9 @@ def go_on(directory: Path, *, console: Console, address: str | None = None, time
     return confirm(directory, console=console, address=address, time_budget_s=time_budget_s)
 
 
-def show(
-    spec: StudySpec, studies: dict[Role, optuna.Study], confirmed: optuna.Study, directory: Path, console: Console
-) -> None:
+def show(spec: StudySpec, studies: dict[Role, optuna.Study], confirmed: optuna.Study, console: Console) -> None:
     """The finalists as a table that 80 columns hold, and the verdict; search, fresh and curse are of the val split."""
-    rows = frame(spec, directory, studies)
+    rows = frame(spec, studies)
     if rows.empty:
         _say(console, "No finalist has been scored yet.")
         return
@@ -113,14 +111,14 @@ def show(
     for name in ("mIoU", "gain", "search", "fresh", "curse"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows.itertuples():
-        points = (row.search_miou, row.val_miou)
         cells = (
             f"{row.number}{' winner' if row.winner else ''}",
             f"{row.pair} {row.method}".strip(),
             _points(row.miou, row.miou_high, ""),
             _points(row.gain, row.gain_high, "+"),
-            *(f"{100 * value:.2f}" for value in points),
-            f"{100 * row.curse:+.2f}",
+            _points(row.search_miou, row.search_miou, ""),
+            _points(row.val_miou, row.val_miou, ""),
+            _points(row.curse, row.curse, "+"),
         )
         table.add_row(*map(Text, cells))
     console.print(table)
@@ -183,7 +181,7 @@ def _drive(arm: Reruns, asked: Request, split: str, directory: Path, console: Co
 def _points(mean: float, high: float, sign: str) -> str:
     if math.isnan(mean):
         return "-"
-    return f"{100 * mean:{sign}.2f}" + ("" if math.isnan(high) else f" ± {100 * (high - mean):.2f}")
+    return f"{100 * mean:{sign}.2f}" + (f" ± {100 * (high - mean):.2f}" if high > mean else "")
 
 
 def _say(console: Console, text: str) -> None:

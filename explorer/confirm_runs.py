@@ -52,7 +52,7 @@ class Entry:
         sources: trials of the sweep with this config, whatever their seed.
         about: attributes that all its runs share, such as student, pair and method; foreign ones may be anything.
         runs: the complete ones, by seed.
-        num_failed: runs that ended otherwise.
+        num_failed: seeds on which it ended otherwise, and is not being tried again.
     """
 
     key: str
@@ -133,11 +133,10 @@ def _entries(study: optuna.Study, seeds_seen: set[int]) -> dict[str, Entry]:
 def _entry(key: str, trials: list[FrozenTrial], study: optuna.Study) -> Entry:
     split, attributes = split_of(study), study.user_attrs
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE and _finite(trial.values[0])]
-    ended = sum(trial.state.is_finished() for trial in trials)
+    going = [trial for trial in trials if not trial.state.is_finished()]
+    failed = {trial.user_attrs["seed"] for trial in trials} - {trial.user_attrs["seed"] for trial in (*done, *going)}
     about = trials[0].user_attrs
-    return Entry(
-        key, _numbers(about.get(SOURCES)), about, [_run(t, split, attributes) for t in done], ended - len(done)
-    )
+    return Entry(key, _numbers(about.get(SOURCES)), about, [_run(t, split, attributes) for t in done], len(failed))
 
 
 def _run(trial: FrozenTrial, split: str, attributes: dict[str, Any]) -> Run:

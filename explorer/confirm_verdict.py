@@ -52,7 +52,7 @@ class Row:
 class Verdict(NamedTuple):
     """Attributes:
     rows: the finalists, the best mean first; those with failed runs behind all others.
-    separable: the first one is told apart from every other.
+    separable: no run is open, and the first one is told apart from every other.
     winner: it is, and it beats the matched student alone, unless it is one itself.
     sentences: the verdict, one a line; may hold foreign text.
     reasons: of each row.
@@ -65,14 +65,14 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def seen(spec: StudySpec, *studies: optuna.Study) -> set[int]:
+def seen(spec: StudySpec, search: optuna.Study) -> set[int]:
     """Seeds that the search has used or may use; a fresh one is another."""
-    told = (trial.user_attrs.get("seed") for study in studies for trial in study.get_trials(deepcopy=False))
+    told = (trial.user_attrs.get("seed") for trial in search.get_trials(deepcopy=False))
     return {*spec.seeds, *(seed for seed in told if isinstance(seed, int))}
 
 
 def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> Verdict:
-    """Compare the finalists on the seeds that are scored so far."""
+    """Compare the finalists on the seeds that are scored so far; while runs are open, none is told apart."""
     used, split = seen(spec, search), confirm_runs.split_of(confirmed)
     rows = [_row(entry, search, confirmed, used) for entry in confirm_runs.finalists(confirmed, used)]
     rows = [row for row in rows if row.entry.scores or row.entry.num_failed]
@@ -82,11 +82,12 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
         return Verdict(rows, False, False, ["Every finalist has failed runs, so none is recommended."][: len(rows)],
                        [_failed(row) for row in rows])  # fmt: skip
     found = separate([row.entry.scores for row in fair])
-    separable = len(fair[0].entry.scores) >= 2 and not found.near
+    left = confirm_runs.num_open(confirmed)
+    separable = not left and len(fair[0].entry.scores) >= 2 and not found.near
     winner = separable and (not fair[0].distils or fair[0].gain.low > 0)
     others = [_behind(place, fair[0], found) for place in range(1, len(fair))]
-    reasons = ["" if winner else _why_not(fair, found), *others, *(_failed(row) for row in rows[len(fair) :])]
-    sentences = [_who(fair, found, separable), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
+    reasons = ["" if winner else _why_not(fair, found, left), *others, *(_failed(row) for row in rows[len(fair) :])]
+    sentences = [_who(fair, found, left), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
     sentences += [f"Trial {row.number}: {_failed(row)}." for row in rows[len(fair) :]]
     sentences += [_NOT_INDEPENDENT] if split == "val" else []
     return Verdict(rows, separable, winner, sentences, reasons)
@@ -107,12 +108,14 @@ def _row(entry: Entry, search: optuna.Study, confirmed: optuna.Study, used: set[
     )
 
 
-def _who(fair: list[Row], found: Separation, separable: bool) -> str:
+def _who(fair: list[Row], found: Separation, left: int) -> str:
     best = fair[0]
     score = f"mIoU {_percent(best.miou)} over {len(best.entry.scores)} fresh seeds"
+    if left:
+        return f"{left} runs are open, so nothing is settled. So far trial {best.number} has the best mean, {score}."
     if len(best.entry.scores) < 2:
         return f"Trial {best.number} has one fresh seed, which tells nothing apart. Add seeds."
-    if separable:
+    if not found.near:
         apart = "told apart from every other finalist" if len(fair) > 1 else "the only finalist"
         return f"Trial {best.number}, {score}, is {apart}."
     return (
@@ -141,8 +144,10 @@ def _peer(entry: Entry, confirmed: optuna.Study, used: set[int]) -> list[str]:
     return [f"The other student has mIoU {_percent(interval(list(scores.values())))}{told}."]
 
 
-def _why_not(fair: list[Row], found: Separation) -> str:
+def _why_not(fair: list[Row], found: Separation, left: int) -> str:
     """Why the best mean is no winner."""
+    if left:
+        return f"{left} runs are open"
     if len(fair[0].entry.scores) < 2:
         return "one fresh seed tells nothing apart"
     if found.near:
@@ -157,7 +162,8 @@ def _behind(place: int, best: Row, found: Separation) -> str:
 
 def _failed(row: Row) -> str:
     every = row.entry.num_failed + len(row.entry.runs)
-    return f"{row.entry.num_failed} of {every} runs failed, so its mean is not one over seeds"
+    told = f"{row.entry.num_failed} of {every} runs failed, so its mean is not one over seeds"
+    return f"{told}; confirm again to repeat them"
 
 
 def _percent(found: Interval) -> str:

@@ -12,63 +12,83 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from dashboards.frames import PARAM
-from explorer import basis, surrogate
+from dashboards.frames import NOISE, PARAM
+from explorer import basis, conditions, surrogate
 from explorer.basis import Axis, Key
-from explorer.conditions import condition
+from explorer.conditions import Condition
 from explorer.rungs import at_rungs
 from explorer.surrogate import Block
 
 MIN_TRIALS = 12
-NUM_CHAINS = 200
+NUM_CHAINS = 64
 
-_ABSENT_ALONE, _ABSENT_MORE = 0.6, 0.8  # prior probability that a dimension, or two together, do nothing
+_NUM_DRAWS = 6  # of a chain
+_ABSENT_ALONE, _ABSENT_DETAIL, _ABSENT_TOGETHER = 0.5, 0.8, 0.95  # prior probability that a block does nothing
 _MOST = 300  # more trials are thinned: the cost grows with them, the intervals are narrow anyway
 _MOST_CHOICES = 12  # of a category that acts together with another one
-
-
-Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Effects:
     """Attributes:
-    axes: by dimension, those that vary.
-    logs: which of them are on the log scale; kinds: "float", "int" or "categorical".
-    chance: share of the space in which a dimension is read.
+    axes: by dimension, those that vary; NOISE is one, which does nothing: a shuffled copy, anew in each chain.
+    kinds: "float", "int" or "categorical"; logs: which of them are on the log scale.
+    conditions: when a dimension is read.
     level: (draws,) of mIoU; draws: block -> coefficients (draws, columns).
     """
 
     axes: Mapping[str, Axis]
     kinds: Mapping[str, str]
     logs: Mapping[str, bool]
-    chance: Mapping[str, float]
+    conditions: Mapping[str, Condition]
     level: np.ndarray
     draws: Mapping[Key, np.ndarray]
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The dimensions."""
+        return [name for name in self.axes if name != NOISE]
+
     def shares(self) -> dict[Key, np.ndarray]:
-        """Block -> (draws,) of its share of the variance over the space; 0 in a draw that explains nothing."""
-        parts = {
-            key: (draws**2).sum(axis=1) * np.prod([self.chance[name] for name in {*key}])
-            for key, draws in self.draws.items()
-        }
-        total = np.maximum(np.sum(list(parts.values()), axis=0), 1e-300)
-        return {key: part / total for key, part in parts.items()}
+        """Block -> (draws,) of its share of the variance over the space; 0 in a draw that explains nothing.
+
+        A dimension's detail is part of its own block. That of NOISE is of the variance with its own.
+        """
+        parts: dict[Key, np.ndarray] = {}
+        for key, draws in self.draws.items():
+            names = tuple(dict.fromkeys(key))
+            part = (draws**2).sum(axis=1) * conditions.share(self.conditions[name] for name in names)
+            parts[names] = parts.get(names, 0.0) + part
+        total = np.sum([part for names, part in parts.items() if names != (NOISE,)], axis=0)
+        return {key: share(part, total + part if key == (NOISE,) else total) for key, part in parts.items()}
 
     def at(self, configs: pd.DataFrame) -> np.ndarray:
         """(draws, rows): mIoU of configs, given as columns `param.<dimension>`, NaN where not read."""
-        values = {name: basis.plain(configs[PARAM + name], self.kinds[name], self.logs[name]) for name in self.axes}
-        columns = basis.design(
-            self.axes,
-            {name: self.axes[name].place(column) for name, column in values.items()},
-            {name: column.notna().to_numpy() for name, column in values.items()},
-        )
-        return self.level[:, None] + sum(draws @ columns[key].T for key, draws in self.draws.items())
+        values = {name: basis.plain(configs[PARAM + name], self.kinds[name], self.logs[name]) for name in self.names}
+        places = {name: self.axes[name].place(column) for name, column in values.items()}
+        return self.of_places(places, {name: column.notna().to_numpy() for name, column in values.items()})
+
+    def of_places(self, places: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(draws, points): mIoU at places of the dimensions, as `Axis.place` gives them."""
+        columns = basis.design({name: self.axes[name] for name in self.names}, places, present)
+        return self.level[:, None] + sum(self.draws[key] @ columns[key].T for key in columns if key in self.draws)
+
+
+def share(part: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """part / total, 0 where there is nothing."""
+    return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
+
+
+def interval(draws: np.ndarray) -> tuple[float, float, float]:
+    """Mean and 90 % interval, which holds the mean even where few draws are apart from the others."""
+    low, high = np.quantile(draws, [0.05, 0.95])
+    mean = float(draws.mean())
+    return mean, min(float(low), mean), max(float(high), mean)
 
 
 def effects(
@@ -83,73 +103,105 @@ def effects(
 
     Args:
         trials: the trials frame.
-        dimensions: columns name, kind and log.
+        dimensions: columns name, kind and log; where there are low and high, a number lies between them, else as far as
+            the trials reach.
         curves: the curves frame; without it pruned trials are left out.
-        num_chains: draws; the cost is linear in it.
+        num_chains: of the sampler, 6 draws each; the cost is linear in it.
     """
-    rng = np.random.default_rng(seed)
-    group = _group(trials, dimensions, rng)
+    group = ended(trials, dimensions)
     complete = group[group["state"] == "COMPLETE"]
-    names = [name for name in dimensions["name"] if complete[PARAM + name].nunique() > 1]
-    if len(complete) < MIN_TRIALS or not names or complete["miou"].nunique() == 1:
+    varies = any(complete[PARAM + name].nunique() > 1 for name in dimensions["name"])
+    if len(complete) < MIN_TRIALS or not varies or complete["miou"].nunique() == 1:
         return None
-    kinds, logs = (dict(zip(dimensions["name"], dimensions[part], strict=True)) for part in ("kind", "log"))
-    rows = dimensions.drop_duplicates("name").set_index("name", drop=False)
-    axes = {name: axis_of(group[PARAM + name], rows.loc[name]) for name in names}
-    blocks = _blocks(group, axes)
-    level, found = through_rungs(at_rungs(group, curves), blocks, rng, num_chains)
-    draws = {key: found[key] for key in blocks}
-    chance = {name: condition(group, name, names)[1] for name in names}
-    return Effects(axes, kinds, logs, chance, level, draws)
+    return model(group, dimensions, curves, np.random.default_rng(seed), num_chains)
 
 
-def _group(trials: pd.DataFrame, dimensions: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Search trials that ended with a score, at most _MOST, probes first; dimensions as plain values."""
-    ended = trials["state"].isin(["COMPLETE", "PRUNED"]) & np.isfinite(trials["miou"].astype(float))
-    rows = trials[(trials["role"] == "search") & ended]
-    if len(rows) > _MOST:
-        order = rng.permutation(len(rows))
-        first = np.argsort(~rows["probe"].to_numpy(bool)[order], kind="stable")
-        rows = rows.iloc[np.sort(order[first][:_MOST])]
-    rows = rows.reset_index(drop=True)
+def ended(trials: pd.DataFrame, dimensions: pd.DataFrame) -> pd.DataFrame:
+    """Search trials that ended with a score; dimensions as `basis.plain` values, NaN where not read."""
+    done = trials["state"].isin(["COMPLETE", "PRUNED"]) & np.isfinite(trials["miou"].astype(float))
+    rows = trials[(trials["role"] == "search") & done].reset_index(drop=True)
+    absent = {"number": rows.index, "probe": False, "step": 0}
+    rows = rows.assign(**{name: value for name, value in absent.items() if name not in rows})
     for name, kind, log in dimensions[["name", "kind", "log"]].itertuples(index=False):
         values = rows.get(PARAM + name, pd.Series(np.nan, index=rows.index))
         rows[PARAM + name] = basis.plain(values, kind, log)
     return rows
 
 
+def conditions_of(group: pd.DataFrame, dimensions: pd.DataFrame) -> dict[str, Condition]:
+    """When each dimension is read; what decides is a list or a range of whole numbers."""
+    deciding = dimensions[dimensions["kind"] != "float"]
+    powers = [PARAM + name for name in deciding.loc[(deciding["kind"] == "int") & deciding["log"], "name"]]
+    told = group.assign(**{name: (10 ** group[name]).round() for name in powers})
+    return conditions.find(told, list(dimensions["name"]), list(deciding["name"]))
+
+
+def model(
+    group: pd.DataFrame,
+    dimensions: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    rng: np.random.Generator,
+    num_chains: int,
+) -> Effects:
+    """The model of trials as from `ended`, of which at least one dimension varies.
+
+    At most 300 of them count: the probes, then others whatever their state.
+    """
+    names = [name for name in dimensions["name"] if group[PARAM + name].nunique() > 1]
+    kinds, logs = (dict(zip(dimensions["name"], dimensions[part], strict=True)) for part in ("kind", "log"))
+    rows = dimensions.drop_duplicates("name").set_index("name", drop=False)
+    axes = {name: _axis(group[PARAM + name], rows.loc[name]) for name in names}
+    found = conditions_of(group, dimensions)
+    counted = _thinned(group, rng)
+    blocks = _blocks(counted, axes)
+    copied = max(names, key=lambda name: (conditions.share([found[name]]), blocks[name,].columns.shape[1]))
+    shuffled = np.array([rng.permutation(len(counted)) for _ in range(num_chains)])
+    blocks[NOISE,] = Block(blocks[copied,].columns[shuffled], blocks[copied,].weights, _ABSENT_ALONE)
+    level, draws = _through_rungs(at_rungs(counted, curves), blocks, rng, num_chains)
+    axes[NOISE], found[NOISE] = axes[copied], Condition()
+    return Effects(axes, kinds, logs, found, level, draws)
+
+
+def _thinned(group: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    if len(group) <= _MOST:
+        return group
+    order = rng.permutation(len(group))
+    probes_first = np.argsort(~group["probe"].to_numpy(bool)[order], kind="stable")
+    return group.iloc[np.sort(order[probes_first][:_MOST])].reset_index(drop=True)
+
+
+def _axis(values: pd.Series, dimension: pd.Series) -> Axis:
+    ends = basis.plain(dimension.reindex(["low", "high"]), "float", bool(dimension["log"]))
+    return Axis.of(values, dimension["kind"], bool(dimension["log"]), (ends["low"], ends["high"]))
+
+
 def _blocks(group: pd.DataFrame, axes: Mapping[str, Axis]) -> dict[Key, Block]:
+    """Of two dimensions that are never read together there is none: it would be drawn from its prior alone."""
     columns = basis.design(
         axes,
         {name: axis.place(group[PARAM + name]) for name, axis in axes.items()},
         {name: group[PARAM + name].notna().to_numpy() for name in axes},
     )
     return {
-        key: Block(values, basis.weights(axes, key, values.shape[1]), _ABSENT_ALONE if len(key) == 1 else _ABSENT_MORE)
+        key: Block(values, basis.weights(axes, key, values.shape[1]), _absent(key))
         for key, values in columns.items()
-        if len(key) == 1 or all(len(axes[name].choices) <= _MOST_CHOICES for name in key)
+        if len(key) == 1 or (values.any() and _few_choices(key, axes))
     }
 
 
-def axis_of(values: pd.Series, dimension: pd.Series) -> Axis:
-    """The axis of a dimension.
-
-    Args:
-        values: `basis.plain` ones, of which at least two differ.
-        dimension: name, kind, log, and where the ends of the space are known, low and high.
-    """
-    ends = basis.plain(dimension.reindex(["low", "high"]), "float", bool(dimension["log"]))
-    return Axis.of(values, dimension["kind"], bool(dimension["log"]), (ends["low"], ends["high"]))
+def _few_choices(key: Key, axes: Mapping[str, Axis]) -> bool:
+    return all(len(axes[name].choices) <= _MOST_CHOICES for name in key)
 
 
-def through_rungs(
-    values: np.ndarray,
-    blocks: Mapping[Name, Block],
-    rng: np.random.Generator,
-    num_chains: int,
-    *,
-    num_draws: int = 1,
-) -> tuple[np.ndarray, dict[Name, np.ndarray]]:
+def _absent(key: Key) -> float:
+    if len(key) == 1:
+        return _ABSENT_ALONE
+    return _ABSENT_DETAIL if key[0] == key[1] else _ABSENT_TOGETHER
+
+
+def _through_rungs(
+    values: np.ndarray, blocks: Mapping[Key, Block], rng: np.random.Generator, num_chains: int
+) -> tuple[np.ndarray, dict[Key, np.ndarray]]:
     """Draws of the model of final mIoU, the luck at earlier rungs taken out: see `surrogate.sample`.
 
     Args:
@@ -162,17 +214,17 @@ def through_rungs(
             level, draws = _at_rung(row, blocks, luck, rng, num_chains, 1)
             fitted = level[:, None] + sum(_fitted(block.columns, draws[key]) for key, block in blocks.items())
             luck = np.concatenate([luck, (row - fitted)[..., None]], axis=2)
-    return _at_rung(values[-1], blocks, luck, rng, num_chains, num_draws)
+    return _at_rung(values[-1], blocks, luck, rng, num_chains, _NUM_DRAWS)
 
 
 def _at_rung(
     row: np.ndarray,
-    blocks: Mapping[Name, Block],
+    blocks: Mapping[Key, Block],
     luck: np.ndarray,
     rng: np.random.Generator,
     num_chains: int,
     num_draws: int,
-) -> tuple[np.ndarray, dict[Name, np.ndarray]]:
+) -> tuple[np.ndarray, dict[Key, np.ndarray]]:
     """A model of one rung from the trials whose values there and at all rungs before are known."""
     here = np.isfinite(row) & np.isfinite(luck[0]).all(axis=-1)
     parts: dict[Hashable, Block] = {

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import COLUMNS, PARAM
-from explorer.effects import MIN_TRIALS, Effects
+from explorer.effects import MIN_TRIALS, Effects, interval
 
 SURE = 0.95  # probability that an interaction is there, from which on it counts as identifiable
 
@@ -37,11 +37,11 @@ def _row(pair: tuple[str, str], share: np.ndarray | None, trials: pd.DataFrame) 
     reason = _why_not(pair, share, trials)
     if share is None or reason:
         return (*pair, np.nan, np.nan, np.nan, False, reason)
-    low, high = np.quantile(share, [0.05, 0.95])
+    mean, low, high = interval(share)
     none = float((share == 0).mean())
     known = bool(low > 0 and none <= 1 - SURE)
     reason = "" if known else f"The trials leave a chance of {100 * none:.0f} % that there is none."
-    return (*pair, float(share.mean()), float(low), float(high), known, reason)
+    return (*pair, mean, low, high, known, reason)
 
 
 def _why_not(pair: tuple[str, str], share: np.ndarray | None, trials: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import COLUMNS, PARAM
+from explorer import basis
 from explorer.basis import Axis
 from explorer.effects import Effects
 
@@ -34,15 +35,14 @@ def local(effects: Effects | None, trials: pd.DataFrame) -> pd.DataFrame:
         named = complete.assign(pair=complete["pair"].map(lambda name: "" if pd.isna(name) else str(name)))
         for pair, part in named.groupby("pair"):
             best = part.loc[part["miou"].idxmax()]
-            for name, axis in effects.axes.items():
+            for name in effects.names:
                 if name != "pair" and pd.notna(best[PARAM + name]):
-                    rows += _slice(effects, str(pair), name, axis, best, complete)
+                    rows += _slice(effects, str(pair), name, best, complete)
     return pd.DataFrame(rows, columns=list(COLUMNS["local"])).astype(COLUMNS["local"])
 
 
-def _slice(
-    effects: Effects, pair: str, name: str, axis: Axis, best: pd.Series, complete: pd.DataFrame
-) -> Iterator[Row]:
+def _slice(effects: Effects, pair: str, name: str, best: pd.Series, complete: pd.DataFrame) -> Iterator[Row]:
+    axis = effects.axes[name]
     values = _values(axis, effects.logs[name], best[PARAM + name])
     configs = pd.DataFrame([_with(best, effects, name, value, complete) for value in values])
     drawn = effects.at(configs)
@@ -64,9 +64,9 @@ def _values(axis: Axis, log: bool, own: Any) -> list[Any]:
 
 def _with(best: pd.Series, effects: Effects, name: str, value: Any, complete: pd.DataFrame) -> dict[str, Any]:
     """The best config with one value changed, without what trials of that choice do not read."""
-    config = {PARAM + other: best[PARAM + other] for other in effects.axes} | {PARAM + name: value}
-    if effects.axes[name].kind == "category":
-        alike = complete[complete[PARAM + name].map(str) == str(value)]
+    config = {PARAM + other: best[PARAM + other] for other in effects.names} | {PARAM + name: value}
+    if effects.axes[name].choices:
+        alike = complete[basis.plain(complete[PARAM + name], effects.kinds[name], effects.logs[name]) == value]
         unread = [column for column in config if len(alike) and alike[column].isna().all()]
         config |= dict.fromkeys(unread, np.nan)
     return config

@@ -64,12 +64,12 @@ class TrialLogs(Callback):
             known = [(role, trial) for role, arm in self._arms.items() for trial in arm.trials()]
             for log in list(self._logs):
                 self._unless_it_fails(log, partial(self._catch_up, log, known))
-        self._results.clear()  # each value was in the storage before its result came here
+            self._results.clear()  # each value was in the storage before its result came here
         self._synced = time.monotonic()
 
     def close(self) -> None:
         self.sync()
-        for log in self._logs:
+        for log in list(self._logs):
             self._unless_it_fails(log, log.close)
 
     def __getstate__(self) -> dict[str, object]:

@@ -64,7 +64,7 @@ def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study
         curves=_curves(studies),
         taught=taught.frame(studies, spec.storage_path or directory),
         dimensions=_dimensions(spec),
-        confirmed=confirm.frame(spec, directory, studies),
+        confirmed=confirm.frame(spec, studies),
     )
 
 

@@ -46,7 +46,7 @@ def analyse(frames: StudyFrames) -> StudyFrames:
         return replace(
             frames,
             noise=floor,
-            importance=importance(trials, dimensions, curves=curves),
+            importance=importance(trials, dimensions, curves=curves, effects=model),
             interactions=interactions(model, trials, dimensions),
             local=local(model, trials),
             gains=gains(trials, floor, effects=model),

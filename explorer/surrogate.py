@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_SCALES = np.array([0.01, 0.03, 0.1, 0.3, 1.0, 3.0])  # variance of a block that is there, in variances of mIoU
+_SCALES = np.array([0.03, 0.1, 0.3, 1.0, 3.0])  # variance of a block that is there, in variances of mIoU
 _FIXED = np.array([10.0])  # of covariates that are always there
 _NOISE_SHAPE, _NOISE_RATE = 1.0, 0.05  # inverse gamma prior of the noise variance, in variances of mIoU
 
@@ -95,13 +95,14 @@ def sample(
         burn_in: sweeps over all blocks before the first draw; `thin`: between two.
 
     Returns:
-        levels (chains,) of the last draw, and block -> coefficients (num_draws * chains, columns) in miou's unit, the
-        last draw's chains last.
+        levels (num_draws * chains,), and block -> coefficients (num_draws * chains, columns) in miou's unit, the last
+        draw's chains last.
     """
     center, unit = miou.mean(), miou.std() or 1.0
     turned = {key: _Turned(block, num_chains) for key, block in blocks.items()}
     residual = np.tile((miou - center) / unit, (num_chains, 1))
     level, noise = np.zeros(num_chains), np.full(num_chains, 0.5)
+    levels: list[np.ndarray] = []
     kept: dict[Hashable, list[np.ndarray]] = {key: [] for key in blocks}
     for sweep in range(1, burn_in + thin * (num_draws - 1) + 1):
         residual += level[:, None]
@@ -114,9 +115,10 @@ def sample(
         rate = _NOISE_RATE + 0.5 * (residual**2).sum(axis=1)
         noise = rate / rng.standard_gamma(_NOISE_SHAPE + 0.5 * len(miou), num_chains)
         if sweep >= burn_in and (sweep - burn_in) % thin == 0:
+            levels.append(center + unit * level)
             for key, block in turned.items():
                 kept[key].append(block.coefficients() * unit)
-    return center + unit * level, {key: np.concatenate(draws) for key, draws in kept.items()}
+    return np.concatenate(levels), {key: np.concatenate(draws) for key, draws in kept.items()}
 
 
 def _pick(logits: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -158,7 +158,7 @@ def confirmed(searched, tmp_path):
         run(arm, lambda told: score("alone" if told["part"] == "alone" else told["sources"][0], told["seed"]))
         for trial in arm.study.get_trials(states=[TrialState.COMPLETE]):
             arm.study.set_user_attr(score_key("test", trial.number), {"miou": trial.value - 0.1, "iou": [0.1]})
-        return study, confirm.frame(study, tmp_path, studies), confirm.choice(study, tmp_path)
+        return study, confirm.frame(study, studies), confirm.choice(study, tmp_path)
 
     return make
 
@@ -233,8 +233,43 @@ def test_a_finalist_with_failed_runs_is_ranked_last_and_not_recommended(confirme
         [0.45, 0.44], lambda name, seed: None if (name, seed) == (1, 1002) else score(name, seed)
     )
     assert rows["number"].tolist() == [0, 1]
-    assert rows["reason"][1] == "1 of 4 runs failed, so its mean is not one over seeds"
+    assert rows["reason"][1] == "1 of 4 runs failed, so its mean is not one over seeds; confirm again to repeat them"
     assert choice.number == 0
+
+
+def test_where_every_finalist_has_failed_runs_none_is_shipped(confirmed):
+    score = scored({0: 0.40, 1: 0.50, "alone": 0.30})
+    _, rows, choice = confirmed(
+        [0.45, 0.44], lambda name, seed: None if name != "alone" and seed == 1002 else score(name, seed)
+    )
+    assert choice is None
+    assert len(rows) == 2
+    assert not rows["winner"].any()
+
+
+def test_a_failed_run_is_tried_again_and_then_counts(searched):
+    study, studies = searched([0.5, 0.4])
+    failing = begin(study, studies, seeds=2)
+    run(
+        failing, lambda told: None if (told["part"], told["sources"][0], told["seed"]) == ("finalist", 0, 1001) else 0.5
+    )
+    again = begin(study, studies, seeds=2)
+    assert run(again, lambda told: 0.5) == 1
+    rows = confirm.frame(study, studies)
+    assert rows["num_seeds"].tolist() == [2, 2]
+    assert not rows["reason"].str.contains("failed").any()
+
+
+def test_while_runs_are_open_nobody_has_won(searched, tmp_path):
+    """Of one finalist all is there, of two that were added later nothing: the first is not the only one."""
+    study, studies = searched([0.5, 0.4, 0.3])
+    run(begin(study, studies, top=1), lambda told: 0.5 + WOBBLE[told["seed"]] - (0.3 if told["part"] == "alone" else 0))
+    assert confirm.frame(study, studies)["winner"].tolist() == [True]
+    begin(study, studies, top=3)
+    choice = confirm.choice(study, tmp_path)
+    assert (choice.winner, choice.separable, choice.num_open) == (False, False, 6)
+    assert choice.sentences[0].startswith("6 runs are open, so nothing is settled. So far trial 0 has the best mean")
+    assert confirm.frame(study, studies)["reason"][0] == "6 runs are open"
 
 
 def test_scores_on_val_are_said_not_to_be_independent(confirmed):
@@ -254,12 +289,12 @@ def test_earlier_finalists_stay_in_the_table(searched, tmp_path):
     study, studies = searched([0.5, 0.4, 0.3])
     run(begin(study, studies, top=3), lambda told: 0.5)
     run(begin(study, studies, top=1), lambda told: 0.5)
-    assert len(confirm.frame(study, tmp_path, studies)) == 3
+    assert len(confirm.frame(study, studies)) == 3
 
 
 def test_a_study_that_was_never_confirmed_has_an_empty_table_and_no_choice(searched, tmp_path):
     study, studies = searched([0.5])
-    assert confirm.frame(study, tmp_path, studies).empty
+    assert confirm.frame(study, studies).empty
     assert confirm.choice(study, tmp_path) is None
     assert load_frames(tmp_path, analyse=False).confirmed.empty
 
@@ -275,7 +310,7 @@ def test_another_sweeps_confirmation_of_that_name_is_left_alone(searched, tmp_pa
     optuna.create_study(study_name="study (confirmed)", storage=studies["search"]._storage).set_user_attr(
         "identity", {"owner": "them"}
     )
-    assert confirm.frame(study, tmp_path, studies).empty
+    assert confirm.frame(study, studies).empty
     with pytest.raises(StudyError, match="another sweep"):
         begin(study, studies)
 
@@ -287,7 +322,7 @@ def test_hostile_attributes_give_a_table_or_none(searched, tmp_path):
     for name in (confirm_runs.ALONE, confirm_runs.ASKED, confirm_runs.FINALISTS):
         for bad in ("<script>", [1], {"<b>": {"x": 1}, "split": ["<b>"]}, None, 3):
             arm.study.set_user_attr(name, bad)
-            confirm.frame(study, tmp_path, studies)
+            confirm.frame(study, studies)
             confirm.choice(study, tmp_path)
 
 

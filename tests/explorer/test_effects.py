@@ -165,7 +165,12 @@ def test_slices_hold_the_truth_where_a_dimension_hangs_on_another():
     for _, part in width.groupby("pair"):
         step = part["miou_mean"].iloc[-1] - part["miou_mean"].iloc[0]
         assert step == pytest.approx(0.03, abs=0.01)
-    assert table[["miou_mean", "miou_low", "miou_high"]].notna().all(axis=None)
+    for pair, part in table[table["dimension"] == "projector_depth"].groupby("pair"):
+        best = trials.loc[trials[trials["pair"] == pair]["miou"].idxmax()]
+        assert best["param.projector_depth"] > 1
+        width_alone = 0.01 * (np.log2(best["param.projector_width"]) - 6.5)
+        at_one, at_two = part["miou_mean"].iloc[:2]
+        assert at_two - at_one == pytest.approx(width_alone, abs=0.006)
 
 
 def test_no_model_gives_no_slices():

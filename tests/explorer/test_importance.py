@@ -8,7 +8,7 @@ import pytest
 
 from dashboards.frames import COLUMNS, NOISE
 from explorer.basis import Axis, design
-from explorer.conditions import condition
+from explorer.conditions import find, share
 from explorer.importance import importance
 from explorer.rungs import at_rungs
 
@@ -206,8 +206,61 @@ def test_a_conditional_dimension_is_judged_among_the_trials_that_have_it():
 
 def test_a_condition_is_found_in_the_method_or_said_to_be_unknown():
     search = pd.DataFrame({"method": ["kd", "heteroakd", "task"], "param.tau": [1.0, 2.0, np.nan]})
-    assert condition(search, "tau", []) == ("method = heteroakd or kd", pytest.approx(2 / 3))
-    assert condition(search.drop(columns="method"), "tau", [])[0] == "trials that have it"
+    found = find(search, ["tau"], [])["tau"]
+    assert found.text == "method = heteroakd or kd"
+    assert share([found]) == pytest.approx(2 / 3)
+    unknown = find(search.drop(columns="method"), ["tau"], [])["tau"]
+    assert (unknown.text, share([unknown])) == ("trials that have it", pytest.approx(2 / 3))
+
+
+def test_a_condition_under_a_condition_takes_its_share_of_the_space_wherever_the_trials_lie():
+    """Depth is read under 1 of 3 methods, width at 2 of its 3 values: 1/3, 2/9; of both together 2/9, not 2/27."""
+    nan = np.nan
+    rows = [("h", 1, nan), ("h", 2, 64), ("h", 2, 32), ("h", 3, 16), ("h", 3, 8), ("kd", nan, nan), ("at", nan, nan)]
+    search = pd.DataFrame(rows, columns=["param.method", "param.depth", "param.width"])
+    found = find(search, ["width", "depth", "method"], ["method", "depth"])
+    assert found["width"].text == "depth = 2 or 3"
+    assert share([found["depth"]]) == pytest.approx(1 / 3)
+    assert share([found["width"]]) == pytest.approx(2 / 9)
+    assert share([found["width"], found["depth"], found["method"]]) == pytest.approx(2 / 9)
+
+
+def one_of_three(rng, num):
+    return rng.choice(["h", "kd", "at"], num)
+
+
+def test_an_interaction_under_a_condition_has_its_own_share():
+    """Under 1 of 3 methods, a b has a variance three times lr's everywhere: half of it all is lr's."""
+
+    def miou(table):
+        lr, a, b = (np.sqrt(3) * (2 * table[f"param.{name}"] - 1) for name in ("lr", "a", "b"))
+        return 0.4 + 0.02 * (lr + np.where(table["param.method"] == "h", np.sqrt(3) * a * b, 0))
+
+    trials = frame(120, miou, noise=0.002, method=one_of_three, lr=uniform, a=uniform, b=uniform)
+    trials.loc[trials["param.method"] != "h", ["param.a", "param.b"]] = np.nan
+    dims = dimensions(method="categorical", lr="float", a="float", b="float").assign(low=0.0, high=1.0)
+    assert of(judge(trials, dims))["mean"]["lr"] == pytest.approx(0.5, abs=0.04)
+
+
+def test_dimensions_that_are_never_read_together_take_nothing_from_the_others():
+    own = {"a": "h", "b": "h", "c": "kd", "d": "kd", "e": "at"}
+    draws = {"method": one_of_three, "lr": uniform, **dict.fromkeys(own, uniform)}
+    lows = []
+    for seed in range(4):
+        trials = frame(60, lambda table: 0.4 + 0.07 * table["param.lr"], seed=seed, noise=0.01, **draws)
+        for name, method in own.items():
+            trials.loc[trials["param.method"] != method, f"param.{name}"] = np.nan
+        dims = dimensions(method="categorical", lr="float", **dict.fromkeys(own, "float"))
+        lows.append(of(judge(trials, dims, seed=seed))["low"]["lr"])
+    assert np.mean(lows) > 0.8
+
+
+def test_a_single_dimension_has_an_interval_that_holds_its_mean_and_says_why_it_has_all():
+    for seed in range(6):
+        trials = frame(20, lambda table: 0.4 + 0.03 * table["param.x"], seed=seed, noise=0.012, x=uniform)
+        row = of(judge(trials, dimensions(x="float"))).loc["x"]
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert "Nothing else varies" in row["reason"]
 
 
 def test_top_asks_what_parts_the_best_tenth():

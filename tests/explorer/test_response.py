@@ -91,6 +91,24 @@ def test_many_trials_are_averaged_without_moving_the_peak():
     assert np.sqrt(np.mean((table["miou_mean"] - truth) ** 2)) < 0.005
 
 
+def test_intervals_hold_the_truth_of_many_trials_of_which_noise_hides_most():
+    """Noise of 3 points about a peak of 0.7 points (sd over the space): one trial tells nothing, 600 do."""
+    held = []
+    for seed in range(6):
+        trials = weighted(600, seed, noise=0.0)
+        trials["miou"] = 0.5 + 0.3 * (trials["miou"] - 0.5) + 0.03 * np.random.default_rng(seed).normal(size=600)
+        table = surface(trials, num_grid=9)
+        truth = 0.5 + 0.3 * (peak(table["lambda_kd"], table["lambda_hakd"]) - 0.5)
+        held.append((np.abs(truth - table["miou_mean"]) <= 1.645 * table["miou_sd"]).mean())
+    assert 0.75 <= np.mean(held) <= 0.99
+
+
+def test_a_text_for_a_weight_is_passed_over():
+    trials = weighted(20).astype({"param.lambda_kd": object})
+    trials.loc[0, "param.lambda_kd"] = "<b>"
+    pd.testing.assert_frame_equal(surface(trials, num_grid=3), surface(weighted(20).iloc[1:], num_grid=3))
+
+
 @pytest.mark.parametrize(
     "trials",
     [

@@ -41,7 +41,7 @@ def test_a_relative_folder_is_refused(tmp_path):
         ({"base": {"teacher_checkpoint": "t.safetensors"}}, "teacher_checkpoint must be an absolute path"),
         ({"storage": "sqlite:///study.db"}, "the storage's file must be an absolute path"),
         ({"storage_path": "checkpoints"}, "storage_path must be an absolute path"),
-        ({"storage": "postgresql://me:secret@db/studies"}, "give storage env:NAME"),
+        ({"storage": "postgresql://me:secret@db/studies"}, "give storage, or mlflow, env:NAME"),
     ],
 )
 def test_what_the_cluster_could_not_see_is_refused(tmp_path, values, sentence):
