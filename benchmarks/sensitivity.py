@@ -369,7 +369,7 @@ def show(name: str, figures: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=12)
     parser.add_argument("--first", type=int, default=1000, help="seed of the first study")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", default=str(OUT))
