@@ -17,9 +17,7 @@ _ASSETS = Path(__file__).parent / "live" / "assets"
 
 
 class _Handler(WSGIRequestHandler):
-    """Keeps connections open, and does not print every request."""
-
-    protocol_version = "HTTP/1.1"
+    """Does not print every request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import re
 import warnings
@@ -55,6 +56,8 @@ def check(*, formats: Sequence[str], only: Sequence[str]) -> None:
     Raises:
         StudyError: no such figure or format.
     """
+    if not formats:
+        raise StudyError(f"--format names no format. Known: {', '.join(FORMATS)}.")
     for kind, names, known in (("format", formats, FORMATS), ("figure", only, FIGURES)):
         for name in names:
             if name not in known:
@@ -108,6 +111,7 @@ def _plain(label: str) -> str:
 def _render(jobs: list[dict[str, Any]]) -> None:
     if not jobs:
         return
+    logging.getLogger("choreographer").setLevel(logging.CRITICAL)  # what it would say is in the exception
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its dependencies
         import kaleido
@@ -122,5 +126,5 @@ def _render(jobs: list[dict[str, Any]]) -> None:
         except OSError:
             raise
         except Exception as error:  # a browser that dies, or never answers
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = " ".join(str(error.args[0]).split())[:300] if error.args else type(error).__name__
             raise StudyError(f"{_DRAWN_BY}, which failed here: {reason}. Name another in BROWSER_PATH.") from None

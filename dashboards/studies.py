@@ -25,7 +25,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot")
 class Studies:
     """Attributes:
     best: study -> done (complete and pruned trials so far), miou (best so far in %), one row a complete trial.
-    rows: study, data, trials, complete, pruned, failed, miou, gain (best in points), hours; one row a study.
+    rows: study, data, trials, complete, pruned, fail, miou, gain (best in points), hours; one row a study.
     """
 
     best: Mapping[str, pd.DataFrame]

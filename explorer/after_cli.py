@@ -37,8 +37,13 @@ def dashboard(
         raise ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
     from dashboards import report
     from explorer.results import load_frames
+    from trainables import atomic
 
-    path = report.write(load_frames(directories[0]), out or directories[0] / "dashboard.html")
+    target = out or directories[0] / "dashboard.html"
+    atomic.check_file(target)
+    frames = load_frames(directories[0])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = report.write(frames, target)
     typer.echo(f"dashboard: {path}")
 
 
@@ -153,9 +158,11 @@ def figures(
     """Write the dashboard's figures as files; needs a Chrome or Chromium, no network."""
     from dashboards import images
     from explorer.results import load_frames
+    from trainables import atomic
 
     chosen = {"formats": _names(format), "only": _names(only or "")}
     images.check(**chosen)
+    atomic.check_folder(out)
     paths = images.write(load_frames(directory), out, **chosen)
     typer.echo(f"figures: {len(paths)} files in {out}")
 

@@ -11,10 +11,24 @@ from trainables import atomic, exported, own, samples
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.own import Own
+from trainables.errors import ConfigError
 from trainables.models.build import build, is_own
 
-CODE = "code"
+CODE, MARK = "code", "provenance.json"
 _IMAGES, _SIDE = 3, 512  # on which graphs are tried, and the most of each side that is taken
+
+
+def check(out: Path) -> None:
+    """Before the minutes that a bundle takes. MARK is its first file, so that an unfinished one is replaced, too.
+
+    Raises:
+        ConfigError: it would replace files that are no bundle's, or cannot be written.
+    """
+    atomic.check_folder(out)
+    if out.is_dir() and not (out / MARK).is_file() and any(out.iterdir()):
+        raise ConfigError(
+            f"{out} holds files that are no bundle of ours, which export would replace. Give an empty folder."
+        )
 
 
 def graphs(config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, out: Path) -> dict[str, dict[str, Any]]:

@@ -182,7 +182,8 @@ def _graphs(metrics: Metrics) -> list[str]:
     return [
         "The graphs take float32 RGB from 0 to 255, [batch, 3, height, width], and give logits, [batch, "
         f"{len(metrics['classes'])}, height, width]; normalisation is inside. Fill an image up to the sides below with "
-        "the colour (123.675, 116.28, 103.53), at the bottom and on the right, and cut the logits back.",
+        "the colour (123.675, 116.28, 103.53), at the bottom and on the right, and cut the logits back. A side below "
+        "64 is filled up further than `heteroakd predict` does (to 32), so labels of such small images may differ.",
         table(head, rows),
     ]
 
@@ -199,7 +200,7 @@ def _files(metrics: Metrics) -> str:
         ("`trials.csv`, `trials.parquet`", "every trial of the study"),
         *([("`code/`", "the makers' own code that the config names")] if metrics["own_code"] else []),
     ]
-    return table(["file", "what it is"], rows).replace("---:", "---")
+    return table(["file", "what it is"], rows, align="left")
 
 
 def _licence(config: TrialConfig, dataset: SegDataset) -> str:

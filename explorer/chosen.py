@@ -15,7 +15,7 @@ from explorer.confirm import Choice
 from explorer.results import trials
 from explorer.study import StudySpec
 from explorer.trained import Trained, load
-from trainables.errors import StudyError
+from trainables.errors import ConfigError, StudyError
 
 By = Literal["miou", "gain"]
 
@@ -59,13 +59,19 @@ def choose(
     """The confirmed choice, where there is one and nothing else is asked for; else the best by mIoU.
 
     Raises:
+        ConfigError: both `by` and `trial` are given.
         StudyError: no such trial, none complete, or see `trained.load`.
     """
+    if by and trial is not None:
+        raise ConfigError("Give --by or --trial, not both.")
     table = trials(studies)
-    complete = table[(table["role"] == "search") & (table["state"] == "COMPLETE")]
+    search = table[table["role"] == "search"]
+    complete = search[search["state"] == "COMPLETE"]
     confirmed = None if by or trial is not None else confirm.choice(spec, directory)
     if confirmed is not None:
         return _confirmed(spec, directory, studies, complete, confirmed)
+    if trial is not None and trial not in set(search["number"]):
+        raise StudyError(f"Search trial {trial} does not exist. `heteroakd dashboard` lists those that do.")
     row = _best(complete, by or "miou", trial)
     return Chosen(
         trained=load(spec, directory, studies, int(row["number"])),

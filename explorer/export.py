@@ -23,6 +23,7 @@ from trainables.evaluate import evaluate_weights
 from trainables.metrics import miou
 
 
+@atomic.outside_a_sweep()
 def export(
     directory: Path, out: Path, *, by: By | None = None, trial: int | None = None, graphs: bool = True
 ) -> dict[str, Any]:
@@ -41,28 +42,30 @@ def export(
         What `metrics.json` holds.
 
     Raises:
+        ConfigError: `out` holds other files or is no folder, or both `by` and `trial` are given.
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
+        Interrupted: the disk is full.
     """
+    bundle.check(out)
     spec, studies = load_studies(directory)
     chosen = choose(spec, directory, studies, by=by, trial=trial)
     config, dataset = chosen.trained.config, chosen.trained.dataset
     metrics = {**_metrics(chosen), "study": spec.name}
-    out.mkdir(parents=True, exist_ok=True)
-    bundle.copy_code(metrics["own_code"], out)
-    _write_weights(chosen, out)
-    told = bundle.graphs(config, chosen.trained.student, dataset, out) if graphs else bundle.without_graphs(out)
-    metrics["files"] = told
     made_by = {
         **provenance(config, dataset=dataset),
         "study": spec.name,
         "device": chosen.trained.trial.user_attrs.get("device"),
     }
+    atomic.write_text(out / bundle.MARK, json.dumps(made_by, indent=2) + "\n")
+    bundle.copy_code(metrics["own_code"], out)
+    _write_weights(chosen, out)
+    told = bundle.graphs(config, chosen.trained.student, dataset, out) if graphs else bundle.without_graphs(out)
+    metrics["files"] = told
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     atomic.write_text(
         out / "best.yaml", f"# {_headline(metrics)}\n# Repeat the trial: heteroakd train best.yaml\n{text}"
     )
     atomic.write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    atomic.write_text(out / "provenance.json", json.dumps(made_by, indent=2) + "\n")
     atomic.write_text(out / "README.md", card(metrics, config, dataset, made_by))
     bundle.scripts(made_by, out, onnx="size" in told.get(exported.ONNX, {}))
     trial_table.write(trials(studies), out)
@@ -151,11 +154,14 @@ def _scored(
 def _write_weights(chosen: Chosen, out: Path) -> None:
     config, dataset = chosen.trained.config, chosen.trained.dataset
     labels = {"classes": dataset.classes, "palette": dataset.palette}
-    checkpoint.write(out / "student.safetensors", chosen.trained.student, {"model": config.student, **labels})
-    (out / "peer.safetensors").unlink(missing_ok=True)  # of an earlier bundle here
-    (out / "student.safetensors").chmod(0o644)  # safetensors writes for its owner alone
-    if chosen.trained.peer:
-        checkpoint.write(out / "peer.safetensors", chosen.trained.peer, {"model": config.teacher, **labels})
+    of = {"student": (config.student, chosen.trained.student), "peer": (config.teacher, chosen.trained.peer)}
+    for name, (model, weights) in of.items():
+        path = out / f"{name}.safetensors"
+        if weights:
+            checkpoint.write(path, weights, {"model": model, **labels})
+            path.chmod(0o644)  # safetensors writes for its owner alone
+        else:
+            path.unlink(missing_ok=True)  # of an earlier bundle here
 
 
 def _headline(metrics: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 _KEPT = 48  # results that are remembered
+_TRIES = 3  # for work whose process is killed
 
 
 class Jobs:
@@ -20,15 +21,16 @@ class Jobs:
 
     def __init__(self, pool: Executor | None) -> None:
         self._given, self._pool = pool, pool
-        self._known: OrderedDict[Any, Future[Any]] = OrderedDict()
+        self._known: OrderedDict[Any, tuple[Future[Any], int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def once(self, key: Any, work: Callable[..., Any], *args: Any) -> Future[Any]:
-        """The result of this key's work, begun at the first call. What fell to a broken process is forgotten."""
+        """The result of this key's work, begun at the first call, and again at a call after its process was killed."""
         with self._lock:
-            found = self._known.pop(key, None) or self._submit(work, *args)
-            if not (found.done() and isinstance(failure(found), BrokenProcessPool)):
-                self._known[key] = found
+            found, tries = self._known.pop(key, (None, 0))
+            if found is None or (_killed(found) and tries < _TRIES):
+                found, tries = self._submit(work, *args), tries + 1
+            self._known[key] = found, tries
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
             return found
@@ -71,6 +73,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _killed(work: Future[Any]) -> bool:
+    return work.done() and isinstance(failure(work), BrokenProcessPool)
 
 
 def failure(done: Future[Any]) -> BaseException | None:

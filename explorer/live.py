@@ -6,12 +6,15 @@ seconds and the networks, by processes of their own, so that no reader of a page
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,23 +23,25 @@ import optuna
 import pandas as pd
 
 from dashboards.frames import StudyFrames
+from dashboards.live import guard
 from dashboards.live.source import Detail, Pictures, Snapshot
 from dashboards.trial import alone
 from explorer import results, storages
 from explorer.arms import Role
 from explorer.jobs import Jobs, failure
 from explorer.redact import redact
-from explorer.samples import Sample, of_trial
+from explorer.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
 from explorer.sensitivity import analyse
 from explorer.study import StudySpec
-from trainables import own
 from trainables.errors import HeteroakdError, StudyError
 
 _STATISTICS = ("noise", "importance", "interactions", "gains", "surface", "local", "ranks")
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 _REST = 4.0  # times as long as a reading took, it rests
+_PAUSE = 30.0  # seconds until statistics whose process was killed are begun again
 
 Studies = dict[Role, optuna.Study]
+Legend = Sequence[tuple[str, tuple[int, int, int]]]
 
 
 def serve(directories: Sequence[Path], *, host: str, port: int, own_code: bool, say: Callable[[str], None]) -> None:
@@ -51,13 +56,20 @@ def serve(directories: Sequence[Path], *, host: str, port: int, own_code: bool, 
     with Studio(directories, own_code=own_code) as studio:
         try:
             app.serve(studio, host=host, port=port, say=lambda address: say(_where(address, host)))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise StudyError(f"{host}:{port} cannot be listened on: {reason}. Choose another --port.") from None
+        except (OSError, UnicodeError) as error:
+            raise StudyError(f"{host}:{port} cannot be listened on: {_why(error)}") from None
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None or code not in errno.errorcode:  # of the look-up, whose numbers are others
+        return "no address of that name is known. Choose another --host."
+    taken = code in (errno.EADDRINUSE, errno.EACCES)
+    return f"{os.strerror(code)}. Choose another {'--port' if taken else '--host'}."
 
 
 def _where(address: str, host: str) -> str:
-    open_to = "" if host in ("127.0.0.1", "localhost", "::1") else "; whoever reaches this address can read the studies"
+    open_to = "" if guard.is_loopback(host) else "; whoever reaches this address can read the studies"
     return f"dashboard: {address} (Ctrl-C ends it){open_to}"
 
 
@@ -141,6 +153,8 @@ class Followed:
         self._told: dict[tuple[str, int], dict[str, Any]] = {}
         self._statistics: Future[StudyFrames] | None = None
         self._asked = 0  # finished trials that the running statistics are of
+        self._not_before = 0.0  # on the monotonic clock: when statistics may be begun
+        self._wrong: dict[str, str] = {}  # what -> a sentence on what keeps it from being up to date
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"follow {directory.name}", daemon=True)
         self.read()
@@ -157,16 +171,19 @@ class Followed:
 
     def _follow(self) -> None:
         took = 0.0
+        self._see_to_statistics()
         while not self._ended.wait(max(self._every_s, _REST * took)):
             started = time.perf_counter()
             try:
                 self.read()
+                self._tell("reading", "")
             except Exception as error:  # the page goes on with what it has, and says so
-                self._change(note=said(error))
+                self._tell("reading", f"The storage cannot be read: {said(error)}")
             took = time.perf_counter() - started
+            self._see_to_statistics()
 
     def read(self) -> None:
-        """Look at the storage; where it has changed, take it over. Then see to the statistics.
+        """Look at the storage; where it has changed, take it over.
 
         Raises:
             Exception: whatever a storage that is out of reach or damaged raises.
@@ -179,9 +196,6 @@ class Followed:
             if _differ(frames, self.snapshot.frames):
                 held = {name: getattr(self.snapshot.frames, name) for name in _STATISTICS}
                 self._change(frames=replace(frames, **held), num_finished=_finished(frames))
-        if self.snapshot.note and self._statistics is not None:
-            self._change(note="")
-        self._see_to_statistics()
 
     def _change(self, **changes: Any) -> None:
         """Publish; readers see the old snapshot or the new one, never half of it."""
@@ -189,20 +203,38 @@ class Followed:
         if changes.keys() != {"note"} or new.note != self.snapshot.note:
             self.snapshot = replace(new, version=new.version + 1)
 
+    def _tell(self, what: str, sentence: str) -> None:
+        self._wrong[what] = sentence
+        self._change(note=" ".join(filter(None, self._wrong.values())))
+
     def _see_to_statistics(self) -> None:
         """One computation at a time; the next begins when trials have finished since."""
         if self._statistics is not None and self._statistics.done():
             done, self._statistics = self._statistics, None
-            try:
-                found = {name: getattr(done.result(), name) for name in _STATISTICS}
-                self._change(frames=replace(self.snapshot.frames, **found), as_of=self._asked)
-            except CancelledError:
-                return
-            except Exception as error:
-                self._change(as_of=self._asked, note=f"The statistics could not be computed: {said(error)}")
-        if self._statistics is None and self.snapshot.as_of != self.snapshot.num_finished:
+            self._take_over(done)
+        behind = self.snapshot.as_of != self.snapshot.num_finished
+        if self._statistics is None and behind and time.monotonic() >= self._not_before:
             self._asked = self.snapshot.num_finished
-            self._statistics = self._jobs.begin(analyse, self.snapshot.frames)
+            try:
+                self._statistics = self._jobs.begin(analyse, self.snapshot.frames)
+            except Exception as error:  # no process can be started
+                self._put_off(error)
+
+    def _take_over(self, done: Future[StudyFrames]) -> None:
+        error = failure(done)
+        if error is None:
+            found = {name: getattr(done.result(), name) for name in _STATISTICS}
+            self._change(frames=replace(self.snapshot.frames, **found), as_of=self._asked)
+            self._tell("statistics", "")
+        elif isinstance(error, BrokenProcessPool):
+            self._put_off(error)
+        elif not isinstance(error, CancelledError):
+            self._change(as_of=self._asked)
+            self._tell("statistics", f"The statistics could not be computed: {said(error)}")
+
+    def _put_off(self, error: BaseException) -> None:
+        self._not_before = time.monotonic() + _PAUSE
+        self._tell("statistics", f"The statistics could not be computed, and will be tried again: {said(error)}")
 
     def detail(self, role: str, number: int) -> Detail:
         """From the attributes that the storage holds."""
@@ -211,21 +243,22 @@ class Followed:
         trials = self.snapshot.frames.trials
         rows = trials[(trials["role"] == role) & (trials["number"] == number)]
         matched = alone(self.snapshot.frames, rows.iloc[0]) if role == "search" and len(rows) else None
-        classes, pending = self._classes(config)
+        legend, pending = self._legend(config)
         return Detail(
             config={str(name)[:100]: _text(value) for name, value in config.items()},
-            classes=classes,
+            classes=[name for name, _ in legend],
+            palette=[colour for _, colour in legend],
             iou=_numbers(told.get("iou")),
             alone=_numbers(self._told.get(("baseline", -1 if matched is None else matched), {}).get("iou")),
             pending=pending,
         )
 
-    def _classes(self, config: dict[str, Any]) -> tuple[Sequence[str], bool]:
-        """Names of the classes, and whether they are still looked up; a data set out of reach has none."""
+    def _legend(self, config: dict[str, Any]) -> tuple[Legend, bool]:
+        """The classes, and whether they are still looked up; a data set out of reach has none."""
         data = config.get("data")
-        if not isinstance(data, str) or (code_of({"data": data}) and not self._own_code):
+        if not isinstance(data, str) or (code_of(data) and not self._own_code):
             return (), False
-        found = self._jobs.once(("classes", data), class_names, data)
+        found = self._jobs.once(("classes", data), legend, data, self._own_code)
         if not found.done():
             return (), True
         return ((), False) if failure(found) else (found.result(), False)
@@ -236,10 +269,10 @@ class Followed:
         state = self._state(role, number)
         if state != "COMPLETE":
             return Pictures(note=_NO_PICTURES.get(state, "There is no such trial."))
-        named_code = code_of(_config(told))
-        if named_code and not self._own_code:
-            return Pictures(note=f"This would run code that the study names: {named_code}. Allow it with --own-code.")
-        found = self._jobs.once(("pictures", str(self._directory), role, number), show, self._directory, number, role)
+        if not self._own_code and (reference := code_of(told.get("config"))):
+            return Pictures(note=NO_CODE.format(reference))
+        key = ("pictures", str(self._directory), role, number)
+        found = self._jobs.once(key, show, self._directory, number, role, self._own_code)
         if not found.done():
             return Pictures(pending=True)
         error = failure(found)
@@ -258,20 +291,24 @@ _NO_PICTURES = {
 }
 
 
-def show(directory: Path, number: int, role: Role) -> list[Sample]:
+def show(directory: Path, number: int, role: Role, own_code: bool) -> list[Sample]:
     """Four pictures of a trial, small enough for a panel."""
-    return of_trial(directory, number, role=role, num=4, longest=384)
+    return of_trial(directory, number, role=role, num=4, longest=384, own_code=own_code)
 
 
-def class_names(data: str) -> tuple[str, ...]:
-    """Of a data set by its name or path.
+def legend(data: str, own_code: bool) -> Legend:
+    """Name and colour of each class of a data set by its name or path.
 
     Raises:
+        StudyError: it is code, and that may not be run.
         DataError: it is not there, or not understood.
     """
     from trainables.data.catalogue import open_dataset
 
-    return tuple(open_dataset(data).classes)
+    if not own_code:
+        refuse_code(data)
+    dataset = open_dataset(data)
+    return tuple(zip(dataset.classes, dataset.palette, strict=True))
 
 
 def _config(told: dict[str, Any]) -> dict[str, Any]:
@@ -279,16 +316,14 @@ def _config(told: dict[str, Any]) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def code_of(config: dict[str, Any]) -> str:
-    """The first value of a config that names a module which is there, `package.module:name`; empty if none does."""
-    values = config.values()
-    spelt = (":".join(value.split(":")[:2]) for value in values if isinstance(value, str) and len(value) < 1000)
-    return next((reference for reference in spelt if own.exists(reference)), "")
-
-
 def said(error: BaseException) -> str:
-    """What went wrong, in a sentence without passwords."""
-    text = str(error) if isinstance(error, HeteroakdError) else f"{type(error).__name__}: {error}"
+    """What went wrong, in words without passwords."""
+    if isinstance(error, BrokenProcessPool):
+        return "the process was killed, for want of memory perhaps."
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror} ({error.filename})." if error.filename else f"{error.strerror}."
+    else:
+        text = str(error) if isinstance(error, HeteroakdError) else f"{type(error).__name__}: {error}"
     return redact(" ".join(text.split()))[:400]
 
 

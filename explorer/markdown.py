@@ -6,6 +6,7 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _LINKED = re.compile(r"://|www\.|@", re.IGNORECASE)  # what readers make links of by themselves
@@ -21,7 +22,8 @@ def escape(text: object) -> str:
     return _LINKED.sub(lambda found: "".join(f"&#{ord(char)};" for char in found[0]), marked)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are escaped already; the first column to the left, the others to the right."""
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, align: Literal["left", "right"] = "right") -> str:
+    """A table of cells that are escaped already; the first column to the left, the others as `align` says."""
+    rule = "---:" if align == "right" else "---"
+    lines = [head, ["---", *(rule for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -22,15 +22,18 @@ WIDTH = 220  # pixels of a picture
 _ACROSS = len(COLUMNS) * (WIDTH + MARGIN) - MARGIN
 
 
+@atomic.outside_a_sweep()
 def write(
     directory: Path, numbers: Sequence[int], path: Path, *, num: int = 4, names: Sequence[str] = (), split: str = "val"
 ) -> None:
     """Write a PNG with a block for each search trial: `num` images, the same ones for all, a row each.
 
     Raises:
+        ConfigError: see `atomic.check_file`.
         StudyError, DataError: see `samples.of_trial`.
         Interrupted: the disk is full.
     """
+    atomic.check_file(path)
     blocks: list[Image.Image] = []
     for number in numbers:
         title, dataset, rows = samples.look(

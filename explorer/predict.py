@@ -24,15 +24,20 @@ def files(given: Sequence[str]) -> list[Path]:
     """Image files, each once: a file, the images that lie in a folder (not in those below), or what a glob finds.
 
     Raises:
-        DataError: something gives no image, or two images would have a mask of one name.
+        DataError: something cannot be read or gives no image, or two images would have a mask of one name.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for text in given:
-        images = _images(text)
+        try:
+            images = _images(text)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{text!r} is no path or pattern that can be read: {reason}.") from None
         if not images:
             raise DataError(f"{text!r} gives no image: it is no file, no folder with images and no pattern that fits.")
-        found |= dict.fromkeys(images)
-    return _of_different_names(list(found))
+        for path in images:
+            found.setdefault(path.parent.resolve() / path.name, path)
+    return _of_different_names(list(found.values()))
 
 
 def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: bool, say: Callable[[str], None]) -> int:
@@ -45,11 +50,14 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
         How many could not.
 
     Raises:
+        ConfigError: see `atomic.check_folder`.
         DataError: a mask would be written over an image that is to be read.
         Interrupted: the disk is full.
     """
     from trainables.predict import read_upright, save_mask
 
+    for folder in (MASKS, OVERLAYS):
+        atomic.check_folder(out / folder)
     targets = {path: (out / MASKS / f"{path.stem}.png", out / OVERLAYS / f"{path.stem}.png") for path in images}
     written = {target.resolve() for pair in targets.values() for target in pair}
     for path in images:
@@ -79,6 +87,8 @@ def blend(image: np.ndarray, ids: np.ndarray, palette: Sequence[Sequence[int]]) 
 
 
 def _images(text: str) -> list[Path]:
+    if not text:
+        return []
     path = Path(text).expanduser()
     if path.is_file():
         return [path]
@@ -99,5 +109,6 @@ def _of_different_names(images: list[Path]) -> list[Path]:
     return images
 
 
+@atomic.outside_a_sweep()
 def _save(picture: Image.Image, path: Path) -> None:
     atomic.write(path, lambda part: picture.save(part, format="PNG"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from trainables import own
 from trainables.errors import HeteroakdError, StudyError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Picture = UInt8[np.ndarray, "height width 3"]
 WRONG = (213, 94, 0)  # vermilion of Okabe and Ito; on grey, whatever one's colour vision
 _STRIPES = ((235, 235, 235), (150, 150, 150))  # of what is ignored: no palette has stripes
 _STRIPE = 4  # pixels
+NO_CODE = "This would run code that the study names: {}. Allow it with --own-code."
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def of_trial(
     names: Sequence[str] = (),
     split: str = "val",
     longest: int = 512,
+    own_code: bool = True,
 ) -> list[Sample]:
     """Pictures of a complete trial of a study. Seconds: the networks are loaded and run. No teacher is trained for it.
 
@@ -66,16 +69,25 @@ def of_trial(
         names: these images instead, by file name.
         split: train, val or test.
         longest: side of the pictures, pixels; larger images are made smaller after the prediction.
+        own_code: whether code that the trial names (`package.module:name`) may be run.
 
     Raises:
-        StudyError: no such trial, or its checkpoint is gone: pruned trials have none.
+        StudyError: no such trial, code that may not be run, or its checkpoint is gone: pruned trials have none.
         DataError: no such split or image, or a file that cannot be read.
     """
-    return look(directory, number, role=role, num=num, names=names, split=split, longest=longest)[2]
+    return look(directory, number, role=role, num=num, names=names, split=split, longest=longest, own_code=own_code)[2]
 
 
 def look(
-    directory: Path, number: int, *, role: Role, num: int, names: Sequence[str], split: str, longest: int
+    directory: Path,
+    number: int,
+    *,
+    role: Role,
+    num: int,
+    names: Sequence[str],
+    split: str,
+    longest: int,
+    own_code: bool = True,
 ) -> tuple[str, SegDataset, list[Sample]]:
     """As `of_trial`, with the trial in words and its data set before the pictures."""
     from explorer.results import load_studies
@@ -83,6 +95,9 @@ def look(
     from trainables import samples
 
     spec, studies = load_studies(directory)
+    every = studies[role].get_trials(deepcopy=False)
+    if not own_code and 0 <= number < len(every):
+        refuse_code(every[number].user_attrs.get("config"))
     found = load(spec, directory, studies, number, role=role)
     config = samples.here(found.config)
     chosen = samples.choose(found.dataset, split, num=num, names=names)
@@ -99,6 +114,35 @@ def look(
         reason = " ".join(str(error).split())[:300]
         raise StudyError(f"The weights of trial {number} do not fit {config.student!r}: {reason}") from None
     return _title(found, role), found.dataset, [draw(one, found.dataset, longest=longest) for one in seen]
+
+
+def refuse_code(values: object) -> None:
+    """Raises:
+    StudyError: `code_of` finds some.
+    """
+    if reference := code_of(values):
+        raise StudyError(NO_CODE.format(reference))
+
+
+def code_of(values: object) -> str:
+    """The first text in a config, however deep, that names a module which is there; empty if none does.
+
+    The texts are `package.module:name`, or that with a path of any length behind it.
+    """
+    spelt = (":".join(text.split(":", 2)[:2]) for text in _texts(values) if ":" in text)
+    return next((reference[:200] for reference in spelt if own.exists(reference)), "")
+
+
+def _texts(values: object) -> Iterator[str]:
+    left = [values]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += one.values()
+        elif isinstance(one, (list, tuple)):
+            left += one
 
 
 def _title(found: Trained, role: Role) -> str:

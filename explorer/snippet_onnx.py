@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,34 @@ def starts(length: int, window: int, stride: float) -> list[int]:
     return [*range(0, last, max(1, round(stride * window))), last]
 
 
-def main(source: str, target: str) -> None:
-    network = Network()
-    with Image.open(source) as opened:
-        image = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
-    mask = Image.fromarray(network.predict(image))
-    palette = bytes(byte for colour in network.metrics["palette"] for byte in colour)
-    mask.putpalette(palette.ljust(3 * 256, b"\0"))  # Pillow writes fewer bits for a shorter one
-    mask.save(target, format="PNG")
+def read(source: str) -> np.ndarray:
+    """An image file as one sees it, RGB uint8 [height, width, 3]; ValueError if it is none of 8 bits a channel."""
+    try:
+        with Image.open(source) as opened:
+            if opened.mode.startswith(("I", "F")):
+                raise ValueError(f"it needs 8 bits a channel, got mode {opened.mode!r}; rescale it to 0-255")
+            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def main(arguments: Sequence[str]) -> str | None:
+    """Write the mask; what is wrong, if something is."""
+    if len(arguments) != 2:
+        return "Usage: python predict.py IMAGE MASK.png"
+    source, target = arguments
+    try:
+        image, network = read(source), Network()
+        mask = Image.fromarray(network.predict(image))
+        palette = bytes(byte for colour in network.metrics["palette"] for byte in colour)
+        mask.putpalette(palette.ljust(3 * 256, b"\0"))  # Pillow writes fewer bits for a shorter one
+        mask.save(target, format="PNG")
+    except (OSError, ValueError) as error:
+        return f"Error: {error}"
+    return None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if wrong := main(sys.argv[1:]):
+        print(wrong, file=sys.stderr)
+        sys.exit(2)

@@ -6,15 +6,28 @@ The mask is a palette PNG of class ids, as `heteroakd predict` writes it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from trainables.errors import HeteroakdError
 from trainables.predict import Predictor, read_upright, save_mask
 
 
-def main(source: str, target: str) -> None:
-    network = Predictor.open(Path(__file__).resolve().parent)
-    save_mask(network.predict(read_upright(Path(source))), network.palette, Path(target))
+def main(arguments: Sequence[str]) -> str | None:
+    """Write the mask; what is wrong, if something is."""
+    if len(arguments) != 2:
+        return "Usage: python predict.py IMAGE MASK.png"
+    source, target = map(Path, arguments)
+    try:
+        image = read_upright(source)
+        network = Predictor.open(Path(__file__).resolve().parent)
+        save_mask(network.predict(image), network.palette, target)
+    except HeteroakdError as error:
+        return f"Error: {error}"
+    return None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if wrong := main(sys.argv[1:]):
+        print(wrong, file=sys.stderr)
+        sys.exit(2)

@@ -54,8 +54,8 @@ def load(
     try:
         found = checkpoint.latest(store, digest=config.digest())
     except CheckpointError:
-        why = "was the folder mixed with another study's?"
-        raise StudyError(f"The checkpoint in {store} is not of trial {number} of the {role}: {why}") from None
+        why = "it was trained with another version of heteroakd, or the folder was mixed with another study's"
+        raise StudyError(f"The checkpoint in {store} is not of trial {number} of the {role}: {why}.") from None
     if found is None:
         why = "only complete ones keep theirs" if trial.state.name == "PRUNED" else "was the folder moved or cleaned?"
         raise StudyError(f"Trial {number} of the {role} has no checkpoint in {store}: {why}")

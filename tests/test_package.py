@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -11,7 +12,13 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
+
+
+def test_the_version_that_bundles_name_is_the_one_of_this_tree():
+    name, wanted = PYPROJECT["project"]["name"], PYPROJECT["project"]["version"]
+    assert version(name) == wanted, "an older install: run `pip install -e . --no-deps`"
 
 
 def test_every_package_is_listed_and_the_top_level_is_the_four():

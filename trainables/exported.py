@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import logging
+import math
 import signal
 import threading
 import warnings
@@ -151,12 +152,19 @@ def _trace(deployed: Deployed, size: torch.Size, *, free: bool) -> torch.export.
 
 
 def _compared(run: Run, cases: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    """How a file's logits differ from the network's, and whether it takes a batch."""
+    """How a file's logits differ from the network's.
+
+    Raises:
+        ValueError: logits that are no numbers, or it takes no batch.
+    """
     largest, same, pixels = 0.0, 0, 0
     for images, expected in cases:
         height, width = expected.shape[-2:]
         got = run(images)[..., :height, :width]
-        largest = max(largest, float((got - expected).abs().max()))
+        difference = float((got - expected).abs().max())
+        if not math.isfinite(difference):
+            raise ValueError("its logits, or the network's, are not all finite")
+        largest = max(largest, difference)
         same += int((got.argmax(dim=1) == expected.argmax(dim=1)).sum())
         pixels += height * width
     twice = run(cases[0][0].repeat(2, 1, 1, 1))

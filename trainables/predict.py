@@ -12,16 +12,15 @@ from PIL import Image, ImageOps
 
 from trainables import atomic, checkpoint
 from trainables.config import TrialConfig
-from trainables.data.images import opened
+from trainables.data.images import check_depth, opened
 from trainables.device import pick_device
-from trainables.errors import CheckpointError, DataError, ModelError
+from trainables.errors import CheckpointError, ModelError
 from trainables.evaluate import predict
 from trainables.models.segmodel import SegModel
 from trainables.palette import Colour, distinct
 from trainables.samples import here, network
 
 Ids = UInt8[np.ndarray, "height width"]
-_DEEP = ("I", "F")  # first letter of Pillow's modes beyond 8 bits
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,16 @@ class Predictor:
             CheckpointError: no bundle, or weights of another network.
             HeteroakdError: its config or network is not understood.
         """
-        file = bundle / f"{weights}.safetensors"
-        if not file.is_file() or not (bundle / "best.yaml").is_file():
+        file, config_file = bundle / f"{weights}.safetensors", bundle / "best.yaml"
+        if weights == "peer" and config_file.is_file() and not file.is_file():
+            raise CheckpointError(
+                f"{bundle} has no {file.name}: only a collaborative trial has one. Leave --weights out."
+            )
+        if not file.is_file() or not config_file.is_file():
             raise CheckpointError(
                 f"{bundle} is no bundle: it needs best.yaml and {file.name}. `heteroakd export` makes one."
             )
-        config = here(TrialConfig.load(bundle / "best.yaml"))
+        config = here(TrialConfig.load(config_file))
         tensors, meta = checkpoint.load(file)
         classes, palette = _labels(meta, file)
         try:
@@ -90,11 +93,11 @@ def read_upright(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         DataError: no image, damaged, or more than 8 bits a channel.
     """
     with opened(path) as image:
-        if image.mode.startswith(_DEEP):
-            raise DataError(f"{path} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")
+        check_depth(image, path)
         return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+@atomic.outside_a_sweep()
 def save_mask(ids: Ids, palette: tuple[Colour, ...], path: Path) -> None:
     """An 8-bit palette PNG of class ids, which is what data sets here hold as labels.
 
@@ -110,6 +113,15 @@ def _labels(meta: dict[str, object], file: Path) -> tuple[tuple[str, ...], tuple
     classes = meta.get("classes")
     if not isinstance(classes, list) or not classes:
         raise CheckpointError(f"{file} does not say its classes. Export it again.")
-    told = meta.get("palette")
-    palette = tuple(map(tuple, told)) if isinstance(told, list) else distinct(len(classes))
-    return tuple(map(str, classes)), palette
+    return tuple(map(str, classes)), _colours(meta.get("palette"), len(classes)) or distinct(len(classes))
+
+
+def _colours(told: object, count: int) -> tuple[Colour, ...]:
+    """The file's own colours, or none where they are not one [red, green, blue] in 0..255 for each class."""
+    if not isinstance(told, list) or len(told) != count or not all(map(_is_colour, told)):
+        return ()
+    return tuple(map(tuple, told))
+
+
+def _is_colour(told: object) -> bool:
+    return isinstance(told, list) and len(told) == 3 and all(type(level) is int and 0 <= level <= 255 for level in told)

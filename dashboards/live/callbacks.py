@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from threading import Thread
 from typing import Any
 
 import plotly.graph_objects as go
 from dash import ClientsideFunction, Dash, Input, Output, State, no_update
+from dash.exceptions import PreventUpdate
 
 from dashboards import theme, trial
 from dashboards.live import dom, panel, tables
 from dashboards.live.dom import Tree, tag
 from dashboards.live.drawn import Drawer, plain
-from dashboards.live.filters import ROLES, STATES, Filters, options
+from dashboards.live.filters import Filters, options, word
 from dashboards.live.layout import FILTERS, VIEWS
 from dashboards.live.source import Snapshot, Source
 
-_WORDS = STATES | ROLES
 _CHOICES = [Input(f"only-{name}", "value") for name in FILTERS]
 
 
@@ -69,19 +70,41 @@ def _in_the_browser(app: Dash) -> None:
             State(region, "id"),
         )
     app.clientside_callback(ClientsideFunction("live", "later"), Input("pending", "data"))
+    app.clientside_callback(ClientsideFunction("live", "answered"), Input("beat", "data"))
+
+
+def held(source: Source, name: Any) -> Snapshot:
+    """A study's snapshot.
+
+    Raises:
+        PreventUpdate: a page that an earlier server sent asks for a study of that one.
+    """
+    if name not in source.names():
+        raise PreventUpdate
+    return source.snapshot(name)
 
 
 def _what_is_new(app: Dash, source: Source) -> None:
-    @app.callback(Output("versions", "data"), Input("tick", "n_intervals"), State("versions", "data"))
-    def _tick(_: int | None, known: dict[str, int] | None) -> Any:
-        now = {name: source.snapshot(name).version for name in source.names()}
-        return no_update if now == known else now
+    began = time.time_ns()  # another server counts its versions anew
+
+    @app.callback(
+        Output("versions", "data"),
+        Output("beat", "data"),
+        Input("tick", "n_intervals"),
+        State("versions", "data"),
+        State("study", "value"),
+    )
+    def _tick(turn: int | None, known: Any, name: Any) -> Any:
+        if name not in source.names():
+            return no_update, "gone"
+        now = [str(began), {each: source.snapshot(each).version for each in source.names()}]
+        return no_update if now == known else now, turn
 
     @app.callback(
         Output("name", "children"), Output("status-tree", "data"), Input("study", "value"), Input("versions", "data")
     )
     def _status(name: str, _: Any) -> Any:
-        return name, status(source.snapshot(name))
+        return name, status(held(source, name))
 
     @app.callback(
         *(Output(f"only-{name}", "options") for name in FILTERS),
@@ -90,10 +113,10 @@ def _what_is_new(app: Dash, source: Source) -> None:
         Input("versions", "data"),
         *(State(f"only-{name}", "options") for name in FILTERS),
     )
-    def _options(name: str, _: Any, *held: Any) -> Any:
-        found = options(source.snapshot(name).frames)
-        offered = [[{"label": str(_WORDS.get(str(one), one)), "value": one} for one in found[name]] for name in FILTERS]
-        if list(held) == offered:
+    def _options(name: str, _: Any, *known: Any) -> Any:
+        found = options(held(source, name).frames)
+        offered = [[{"label": word(one), "value": one} for one in found[name]] for name in FILTERS]
+        if list(known) == offered:
             return (no_update,) * (2 * len(FILTERS))
         return (*offered, *(len(values) < 2 for values in offered))
 
@@ -138,6 +161,7 @@ def _what_is_shown(app: Dash, source: Source, drawer: Drawer) -> None:
         view = view_of(anchor, len(source.names()))
         if view == "trials":
             return no_update, "", "", "", True
+        held(source, name)
         filters = filters_of(values)
         drawn = (
             drawer.overlay(dark=bool(dark))
@@ -150,6 +174,7 @@ def _what_is_shown(app: Dash, source: Source, drawer: Drawer) -> None:
     @app.callback(
         Output("top-tree", "data"),
         Output("below-tree", "data"),
+        Output("active", "children"),
         Input("url", "hash"),
         Input("study", "value"),
         Input("versions", "data"),
@@ -159,18 +184,22 @@ def _what_is_shown(app: Dash, source: Source, drawer: Drawer) -> None:
     )
     def _texts(anchor: str, name: str, _: Any, order: str | None, at: str | None, *values: Any) -> Any:
         view = view_of(anchor, len(source.names()))
-        frames = drawer.kept(name, filters_of(values)).frames
+        held(source, name)
+        filters = filters_of(values)
         if view == "trials":
+            frames = drawer.kept(name, filters).frames
             page = int(at) if at and at.isdecimal() else 0
             table = tables.trials(frames, order=tables.Order.parse(order), page=page)
-            return [], [tag("section", tag("h2", "All trials"), table)]
+            return [], [tag("section", tag("h2", "All trials"), table)], filters.words
         if view == "studies":
-            held = {each: source.snapshot(each).frames for each in source.names()}
-            return [tag("section", tag("h2", "Studies"), tables.several(held, current=name))], []
+            every = {each: source.snapshot(each).frames for each in source.names()}
+            return [tag("section", tag("h2", "Studies"), tables.several(every, current=name))], [], ""
         if view == "history":
+            frames = drawer.kept(name, filters).frames
             below = [tables.best(frames), tables.failed(frames)]
-            return [tag("section", summary(frames.summary))], [tag("section", part) for part in below if part]
-        return [], []
+            told = [tag("section", part) for part in below if part]
+            return [tag("section", summary(frames.summary))], told, filters.words
+        return [], [], filters.words
 
 
 def summary(values: Mapping[str, str]) -> list[Tree]:
@@ -180,7 +209,7 @@ def summary(values: Mapping[str, str]) -> list[Tree]:
 
 def _which_trial(app: Dash, source: Source) -> None:
     def chosen(name: str, key: str | None) -> tuple[Snapshot, Any]:
-        found = source.snapshot(name)
+        found = held(source, name)
         return found, panel.row_of(found.frames, key)
 
     @app.callback(

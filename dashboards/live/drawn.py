@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from hashlib import blake2s
 from importlib import import_module
 from threading import Lock
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.io.json import to_json_plotly
 
 from dashboards import report, studies, theme
 from dashboards.live.filters import Filters, apply
 from dashboards.live.source import Snapshot, Source
 
 _KEPT = 64  # figures and filtered studies that are remembered
+_WHOLE = {
+    "importance": "This figure is of the whole study: filters do not change it.",
+    "interactions": "This figure is of the whole study: filters do not change it.",
+    "ranks": "The correlation is of the whole study: filters change the bars alone.",
+}
+"""Figures whose statistics no filter reaches."""
+
 _STATISTICS = ("surface", "pairs", "importance", "interactions", "local", "ranks", "gains")
 """Figures that show what is computed in the background."""
 
 Drawn = dict[str, Any]
-"""figure (plotly's JSON, untitled), title (HTML), caption, note (plain texts), width (pixels at least)."""
+"""figure (plotly's JSON, untitled, as text: Dash would walk through its parts), title (HTML), caption, note (plain
+texts), width (pixels at least)."""
 
 
 class Drawer:
@@ -29,7 +38,7 @@ class Drawer:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._known: OrderedDict[Any, Any] = OrderedDict()
+        self._known: OrderedDict[Any, Future[Any]] = OrderedDict()
         self._lock = Lock()
 
     def kept(self, name: str, filters: Filters) -> Snapshot:
@@ -62,22 +71,27 @@ class Drawer:
         return _drawn(studies.figure(data), caption=studies.CAPTION, note="", key="studies", dark=dark)
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is asked for twice at a time is made once: a filter is a question for the figure, and for its tables."""
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        made = make()
-        with self._lock:
-            self._known[key] = made
+            known = self._known.get(key)
+            found = self._known[key] = known or Future()
+            self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return made
+        if known is None:
+            try:
+                found.set_result(make())
+            except BaseException as error:
+                found.set_exception(error)
+                with self._lock:
+                    self._known.pop(key, None)
+        return found.result()
 
 
 def plain(drawing: go.Figure, *, key: str, dark: bool) -> dict[str, Any]:
     """A figure as plotly's JSON that keeps zoom, hidden traces and brushes when it is drawn anew under the same key."""
     drawing.update_layout(uirevision=key)
-    held: dict[str, Any] = json.loads(drawing.to_json())
+    held: dict[str, Any] = drawing.to_dict()
     held["layout"].setdefault("meta", {})
     seen: dict[str, int] = {}
     for trace in held["data"]:
@@ -102,17 +116,22 @@ def _figure(view: str, found: Snapshot) -> go.Figure:
 def _drawn(drawing: go.Figure, *, caption: str, note: str, key: str, dark: bool) -> Drawn:
     title, width = drawing.layout.title.text, drawing.layout.meta["min_width"]
     drawing.update_layout(title=None, margin={"t": max(16, (drawing.layout.margin.t or 0) - 44)})
-    figure = plain(drawing, key=key, dark=dark)
+    figure = to_json_plotly(plain(drawing, key=key, dark=dark))
     return {"figure": figure, "title": title, "caption": caption, "note": note, "width": width, "key": key}
 
 
 def _note(view: str, found: Snapshot, filters: Filters) -> str:
     """What a reader of a statistic must know: of how many trials it is, and that filters do not reach it."""
+    finer = any((filters.method, filters.state, filters.seed, filters.role))
+    if view == "confirmed" and finer:
+        return "Of the filters, only the one by pair changes this figure."
     if view not in _STATISTICS:
         return ""
     if found.as_of is None:
         return "The statistics are being computed."
     behind = "" if found.as_of == found.num_finished else f"Statistics as of {found.as_of} finished search trials. "
-    if any((filters.method, filters.state, filters.seed, filters.role)):
+    if view in _WHOLE and filters.any:
+        behind += _WHOLE[view]
+    elif finer:
         behind += "Statistics are of all trials of a pair: filters by method, state, seed and role do not change them."
     return behind.strip()

@@ -29,6 +29,18 @@ class Filters:
         """Whether anything is left out."""
         return any(getattr(self, item.name) for item in fields(self))
 
+    @property
+    def words(self) -> str:
+        """Such as "Filtered: pair a or b, state complete"; empty if nothing is left out."""
+        chosen = {item.name: getattr(self, item.name) for item in fields(self)}
+        told = [f"{name} {' or '.join(map(word, values))}" for name, values in chosen.items() if values]
+        return f"Filtered: {', '.join(told)}" if told else ""
+
+
+def word(value: str | int) -> str:
+    """A value of a filter as it is shown."""
+    return {**STATES, **ROLES}.get(str(value), str(value))
+
 
 def options(frames: StudyFrames) -> dict[str, list[str | int]]:
     """What can be chosen in each filter: the values that occur; states and roles in their own order."""

@@ -66,10 +66,11 @@ def allowed(asked: str, *, host: str) -> bool:
     name = name.strip("[]").lower()
     if name in _LOCAL or name == host.lower():
         return True
-    return not _is_loopback(host) and (_is_address(name) or name in _own_names())
+    return not is_loopback(host) and (_is_address(name) or name in _own_names())
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address, or localhost, is reached from this machine alone."""
     return host in _LOCAL or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 

@@ -21,7 +21,7 @@ VIEWS: dict[str, str] = {
 _CONFIG: Any = {**theme.CONFIG, "plotGlPixelRatio": 1}
 """With more, plotly (3, 4) looks for the parallel line under the pointer at a multiple of the pointer's place."""
 
-_STORES = ("versions", "dark", "drawn", "chosen", "order", "page", "seen", "pending", "again")
+_STORES = ("versions", "beat", "dark", "drawn", "chosen", "order", "page", "seen", "pending", "again")
 
 FILTERS = {"pair": "Pair", "method": "Method", "state": "State", "seed": "Seed", "role": "Role"}
 
@@ -75,6 +75,7 @@ def _header(names: Sequence[str]) -> Any:
         [
             html.Div([html.P("HeteroAKD Explorer", className="brand"), html.H1(names[0], id="name")]),
             html.Div([html.Label("Study", htmlFor="study"), choose], hidden=len(names) < 2, className="choose"),
+            html.Div(id="silent", role="status", className="wrong"),
             html.Div(id="status", role="status"),
         ]
     )
@@ -105,6 +106,7 @@ def _filter(name: str, words: str) -> Any:
 def _main() -> Any:
     return html.Main(
         [
+            html.P(id="active", className="note", role="status"),
             html.Div(id="top"),
             html.Section(
                 [

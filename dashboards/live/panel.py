@@ -84,17 +84,23 @@ def classes(detail: Detail) -> list[Tree]:
     note = "The tick is the student alone; the number behind it, the difference." if len(detail.alone) else ""
     note = "Names of the classes are being looked up." if detail.pending else note
     rows = [
-        _bar(_named(detail, index), iou, detail.alone[index] if index < len(detail.alone) else float("nan"))
+        _bar(_name(detail, index), iou, detail.alone[index] if index < len(detail.alone) else float("nan"))
         for index, iou in enumerate(detail.iou)
     ]
     return [tag("h3", "IoU by class"), tag("p", note, class_="caption"), tag("ul", rows, class_="bars")]
 
 
-def _named(detail: Detail, index: int) -> str:
-    return str(detail.classes[index]) if index < len(detail.classes) else f"class {index}"
+def _name(detail: Detail, index: int) -> Tree:
+    """The class behind its colour in the sample predictions."""
+    name = str(detail.classes[index]) if index < len(detail.classes) else f"class {index}"
+    if index >= len(detail.palette):
+        return tag("span", name, class_="name")
+    red, green, blue = (int(part) for part in detail.palette[index])
+    swatch = tag("span", class_="swatch", style=f"background: rgb({red}, {green}, {blue})", aria_hidden="true")
+    return tag("span", swatch, name, class_="name")
 
 
-def _bar(name: str, iou: float, alone: float) -> Tree:
+def _bar(name: Tree, iou: float, alone: float) -> Tree:
     known, compared = iou == iou, alone == alone
     text = f"{100 * iou:.1f} %" if known else "–"
     if known and compared:
@@ -106,7 +112,7 @@ def _bar(name: str, iou: float, alone: float) -> Tree:
         class_="bar",
         aria_hidden="true",
     )
-    return tag("li", tag("span", name, class_="name"), drawn, tag("span", text, class_="value"))
+    return tag("li", name, drawn, tag("span", text, class_="value"))
 
 
 def pictures(found: Pictures) -> list[Tree]:
@@ -116,7 +122,8 @@ def pictures(found: Pictures) -> list[Tree]:
         return [head, tag("p", "Computing: the networks are loaded and run.", class_="caption busy", role="status")]
     if found.note:
         return [head, tag("p", found.note, class_="caption")]
-    return [head, *(_sample(sample) for sample in found.samples)]
+    key = "Difference: wrong pixels in orange, ignored ones striped."
+    return [head, tag("p", key, class_="caption"), *(_sample(sample) for sample in found.samples)]
 
 
 def _sample(sample: Picture) -> Tree:

@@ -35,6 +35,7 @@ class Detail:
     Attributes:
         config: every field of its config, as text.
         classes: names of the data set's classes; empty: not known, or not yet.
+        palette: RGB of each class, 0 to 255, as in the sample predictions; may be empty.
         iou: by class, in [0, 1]; NaN: the class occurs in neither label nor prediction. Empty: never evaluated.
         alone: the same of the student alone that its gain is measured against; may be empty.
         pending: the classes are still being looked up.
@@ -44,6 +45,7 @@ class Detail:
     classes: Sequence[str] = ()
     iou: Sequence[float] = ()
     alone: Sequence[float] = ()
+    palette: Sequence[tuple[int, int, int]] = ()
     pending: bool = False
 
 

@@ -1,11 +1,21 @@
-"""Studies to draw: `make` builds one from a few rows, `study` is a realistic one."""
+"""Studies to draw: `make` builds one from a few rows, `study` is a realistic one; and a browser to draw them in."""
+
+import shutil
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 
+from dashboards import app
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
 
+SWITCHES = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
 TRIAL = {
     "role": "search",
     "state": "COMPLETE",
@@ -48,6 +58,77 @@ def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summ
         for name, rows in given.items()
     }
     return StudyFrames(summary=summary or {}, trials=table if rows else blank("trials"), **others)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window; a test that needs it is skipped where there is none."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable, args=SWITCHES.split())
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def serve():
+    """Serves a source on a port; the server, and what ends it before the test does."""
+    running = []
+
+    def go(source, port=0):
+        server = app.server(source, host="127.0.0.1", port=port, every_s=0.3)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+
+        def stop():
+            if stop in running:
+                running.remove(stop)
+                server.shutdown()
+                thread.join()
+                server.server_close()
+
+        running.append(stop)
+        return server, stop
+
+    yield go
+    for stop in list(running):
+        stop()
+
+
+@pytest.fixture
+def visit(browser, serve):
+    """Serves a source and opens it; the page, what the console reported as an error, what was asked of others."""
+    opened = []
+
+    def go(source, view="history", width=1400, scheme="light"):
+        server, stop = serve(source)
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        opened.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        errors, requests = [], []
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        address = f"http://127.0.0.1:{server.port}/"
+        page.goto(f"{address}#{view}")
+        page.wait_for_function("document.getElementById('status')?.textContent")
+        page.wait_for_selector("#below tbody tr") if view == "trials" else _drawn(page)
+        near = (address, "data:", "blob:")
+        others = lambda: [url for url in requests if not url.startswith(near)]  # noqa: E731
+        return SimpleNamespace(page=page, errors=errors, others=others, port=server.port, stop=stop)
+
+    yield go
+    for context in opened:
+        context.close()
+
+
+def _drawn(page):
+    """Wait for a figure of ours: an empty one is there before."""
+    page.wait_for_function("(document.querySelector('#graph .js-plotly-plot')?.layout?.uirevision || '') !== ''")
+    page.wait_for_selector("#graph .main-svg", state="attached")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """The page in a real browser, with the network watched."""
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 from dashboards import FIGURES, report
 from dashboards.frames import StudyFrames
@@ -11,21 +8,6 @@ from dashboards.frames import StudyFrames
 HOSTILE = (
     '</script><script>window.hit=1</script><a href="javascript:window.hit=1">x</a><img src=x onerror=window.hit=1>'
 )
-SWITCHES = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable, args=SWITCHES.split())
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -34,7 +34,14 @@ def test_every_choice_of_two_menus_is_drawn_unless_they_are_too_many():
     assert [name for name, _ in images._choices("x", go.Figure([go.Bar(y=[1])], many))] == ["x"]
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [({"only": ["pair"]}, "Nearest: pairs"), ({"formats": ["pnj"]}, "png")])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"only": ["pair"]}, "Nearest: pairs"),
+        ({"formats": ["pnj"]}, "png"),
+        ({"formats": []}, r"names no format\. Known: png, svg, pdf\."),
+    ],
+)
 def test_what_is_not_known_is_refused_before_a_browser_starts(study, tmp_path, wrong, sentence):
     with pytest.raises(StudyError, match=sentence):
         images.write(study, tmp_path / "out", **wrong)
@@ -45,6 +52,13 @@ def test_without_a_browser_it_is_one_sentence(study, tmp_path, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", str(tmp_path / "none"))
     with pytest.raises(StudyError, match=r"Chrome or Chromium.*BROWSER_PATH"):
         images.write(study, tmp_path, only=["history"])
+
+
+def test_a_browser_that_fails_is_one_sentence_and_nothing_else(study, tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    with pytest.raises(StudyError, match=r"which failed here: [^()]*\. Name another in BROWSER_PATH\.$"):
+        images.write(study, tmp_path, only=["history"])
+    assert (caplog.messages, *capfd.readouterr()) == ([], "", "")
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")

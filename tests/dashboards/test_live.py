@@ -1,21 +1,21 @@
 """What the live dashboard computes: filters, figures, tables, the panel, and who may ask."""
 
-import base64
-import io
 import json
-import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from dash.exceptions import PreventUpdate
 
 from dashboards import FIGURES, app, report, studies, theme, trial
 from dashboards.frames import StudyFrames
-from dashboards.live import guard, panel, tables
+from dashboards.live import callbacks, guard
 from dashboards.live.drawn import Drawer
 from dashboards.live.filters import Filters, apply, options
-from dashboards.live.source import Detail, Pictures, Snapshot
+from dashboards.live.source import Snapshot
 
 
 class Fixed:
@@ -31,23 +31,23 @@ class Fixed:
         return Snapshot(self.frames[name], version=1, num_finished=30, as_of=20)
 
 
-def texts(tree):
-    """Every text of a tree, in order."""
-    return [tree] if isinstance(tree, str) else [text for part in tree[2] for text in texts(part)]
-
-
-def cells(tree):
-    """The texts of each row of the tables in a tree."""
-    if isinstance(tree, str):
-        return []
-    return (
-        [["".join(texts(cell)) for cell in tree[2]]]
-        if tree[0] == "tr"
-        else [r for part in tree[2] for r in cells(part)]
-    )
+def figure(drawer, view, filters=Filters(), of="one"):
+    """A figure as the browser reads it."""
+    return json.loads(drawer.figure(of, view, filters, dark=False)["figure"])
 
 
 class TestFilters:
+    @pytest.mark.parametrize(
+        ("filters", "words"),
+        [
+            (Filters(), ""),
+            (Filters(pair=("a:b",), state=("COMPLETE",)), "Filtered: pair a:b, state complete"),
+            (Filters(seed=(0, 2), role=("baseline",)), "Filtered: seed 0 or 2, role students alone"),
+        ],
+    )
+    def test_they_are_told_in_words(self, filters, words):
+        assert filters.words == words
+
     def test_a_pair_keeps_its_trials_their_curves_and_the_students_they_are_measured_against(self, study):
         kept = apply(study, Filters(pair=("r18:mit_b0",)))
         search = kept.trials_of("search")
@@ -84,7 +84,7 @@ class TestFilters:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_live_page_draws_what_the_static_page_draws(name, study):
-    shown = Drawer(Fixed(one=study)).figure("one", name, Filters(), dark=False)["figure"]["data"]
+    shown = figure(Drawer(Fixed(one=study)), name)["data"]
     drawn = report.draw(name, study)
     expected = json.loads(drawn.to_json())["data"]
     assert [{key: value for key, value in trace.items() if key != "uid"} for trace in shown] == [
@@ -94,17 +94,14 @@ def test_the_live_page_draws_what_the_static_page_draws(name, study):
 
 def test_traces_are_told_apart_by_names_that_no_selector_can_be_made_of(study):
     for name in FIGURES:
-        figure = Drawer(Fixed(one=study)).figure("one", name, Filters(), dark=False)["figure"]
-        uids = [trace["uid"] for trace in figure["data"]]
+        uids = [trace["uid"] for trace in figure(Drawer(Fixed(one=study)), name)["data"]]
         assert len(set(uids)) == len(uids)
         assert all(uid.isalnum() for uid in uids)
 
 
 def test_a_figure_keeps_its_place_while_its_study_grows_and_not_in_another_study(study, make):
     def revision(frames, name):
-        return Drawer(Fixed(**{name: frames})).figure(name, "history", Filters(), dark=False)["figure"]["layout"][
-            "uirevision"
-        ]
+        return figure(Drawer(Fixed(**{name: frames})), "history", of=name)["layout"]["uirevision"]
 
     assert revision(study, "a") == revision(make([{"miou": 0.3}]), "a") != revision(study, "b")
 
@@ -115,15 +112,53 @@ def test_a_statistic_says_of_how_many_trials_it_is(study):
         drawer.figure("one", "importance", Filters(), dark=False)["note"]
         == "Statistics as of 20 finished search trials."
     )
-    assert "do not change them" in drawer.figure("one", "importance", Filters(seed=(0,)), dark=False)["note"]
+    assert "do not change them" in drawer.figure("one", "surface", Filters(seed=(0,)), dark=False)["note"]
     assert drawer.figure("one", "history", Filters(seed=(0,)), dark=False)["note"] == ""
 
 
 def test_a_figure_that_waits_for_its_statistics_does_not_say_that_there_are_none(make):
     source = Fixed(one=make([{"miou": 0.3}]))
     source.snapshot = lambda name: Snapshot(source.frames[name])
-    figure = Drawer(source).figure("one", "importance", Filters(), dark=False)["figure"]
-    assert "being computed" in figure["layout"]["annotations"][0]["text"].replace("<br>", " ")
+    annotation = figure(Drawer(source), "importance")["layout"]["annotations"][0]
+    assert "being computed" in annotation["text"].replace("<br>", " ")
+
+
+@pytest.mark.parametrize("view", [view for view in FIGURES if view != "history"])
+@pytest.mark.parametrize("filters", [Filters(pair=("r18:mvit",)), Filters(state=("PRUNED",))])
+def test_a_figure_that_a_filter_does_not_change_says_so(study, view, filters):
+    drawer = Drawer(Fixed(one=study))
+    whole, kept = (figure(drawer, view, chosen)["data"] for chosen in (Filters(), filters))
+    note = drawer.figure("one", view, filters, dark=False)["note"]
+    assert ("of the whole study: filters" in note) == (view in ("importance", "interactions", "ranks"))
+    assert kept != whole or "change" in note
+
+
+def test_what_two_readers_ask_for_at_a_time_is_made_once_and_a_failure_is_forgotten(study):
+    drawer = Drawer(Fixed(one=study))
+    made, asked = [], threading.Barrier(4, timeout=20)
+
+    def make():
+        time.sleep(0.2)
+        made.append("made")
+        return len(made)
+
+    def ask(_):
+        asked.wait()
+        return drawer._once("key", make)
+
+    with ThreadPoolExecutor(4) as readers:
+        assert list(readers.map(ask, range(4))) == [1, 1, 1, 1]
+    with pytest.raises(ZeroDivisionError):
+        drawer._once("other", lambda: 1 / 0)
+    assert drawer._once("other", lambda: 2) == 2
+
+
+def test_a_page_of_another_server_gets_no_answer_about_its_study(study):
+    source = Fixed(one=study)
+    assert callbacks.held(source, "one").version == 1
+    for name in ("two", None, ["one"]):
+        with pytest.raises(PreventUpdate):
+            callbacks.held(source, name)
 
 
 class TestNight:
@@ -147,89 +182,6 @@ class TestNight:
             return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
 
         assert light(theme.NIGHT[paint]) / light(theme.NIGHT["white"]) > 4.5  # WCAG 2.1: of text
-
-
-class TestTables:
-    def test_trials_are_sorted_paged_and_written_in_their_units(self, make):
-        frames = make([{"miou": 0.30 + 0.001 * number, "baseline": 0.31} for number in range(120)])
-        pages, table = tables.trials(frames, order=tables.Order.parse("miou:down"), page=1)
-        head, *body = cells(table)
-        assert head[7] == "mIoU (%) ▾"
-        assert [row[0] for row in body] == [str(number) for number in range(69, 19, -1)]
-        assert body[0][7:9] == ["36.90", "+5.90"]
-        assert texts(pages)[0] == "51 to 100 of 120"
-
-    def test_a_page_beyond_the_last_is_the_last(self, make):
-        pages, _ = tables.trials(make([{"miou": 0.3}] * 60), order=tables.Order(), page=7)
-        assert texts(pages)[0] == "51 to 60 of 60"
-
-    @pytest.mark.parametrize("asked", [None, "", "nonsense:down", "__class__:up", "miou"])
-    def test_an_order_that_is_none_is_a_default(self, asked):
-        assert tables.Order.parse(asked).by in ("number", "miou")
-
-    def test_missing_values_come_last_either_way(self, make):
-        frames = make([{"miou": math.nan}, {"miou": 0.2}, {"miou": 0.3}])
-        for way, expected in (("up", ["1", "2", "0"]), ("down", ["2", "1", "0"])):
-            _, table = tables.trials(frames, order=tables.Order.parse(f"miou:{way}"), page=0)
-            assert [row[0] for row in cells(table)[1:]] == expected
-
-    def test_studies_are_one_row_each(self, make, alone):
-        one = make(
-            [{"miou": 0.4, "baseline": 0.3}, {"state": "PRUNED"}, alone | {"miou": 0.3}], summary={"data": "earth"}
-        )
-        (tree,) = tables.several({"a": one, "b": make([{"state": "FAIL"}])}, current="a")
-        assert cells(tree)[1] == ["a", "earth", "2", "1", "1", "0", "40.00", "+10.00", "0.0"]
-        assert cells(tree)[2][:8] == ["b", "", "1", "0", "0", "1", "–", "–"]
-
-
-class TestPanel:
-    @pytest.mark.parametrize(
-        "key", [None, "", "search", "search-", "search--1", "other-1", "search-1e3", "search-²", "search-9999999999"]
-    )
-    def test_what_names_no_trial_opens_none(self, make, key):
-        assert panel.row_of(make([{"miou": 0.3}]), key) is None
-
-    def test_it_tells_what_the_trial_was_and_reached(self, make):
-        row = {
-            "miou": 0.4321,
-            "baseline": 0.4,
-            "state": "FAIL",
-            "reason": "<b>out</b> of memory",
-            "param.lambda_kd": 0.1,
-        }
-        told = " ".join(
-            text for tree in panel.facts(make([row]).trials.iloc[0], Detail({"lr": "0.001"})) for text in texts(tree)
-        )
-        for expected in (
-            "<b>out</b> of memory",
-            "43.21 %",
-            "+3.21 points",
-            "lambda_kd 0.1",
-            "lr 0.001",
-            "step 400 of 400",
-        ):
-            assert expected in told
-
-    def test_classes_are_compared_with_the_student_alone(self):
-        detail = Detail(classes=("water", "forest"), iou=(0.5, math.nan), alone=(0.4, 0.2))
-        _, _, bars = panel.classes(detail)
-        assert [[text for text in texts(bar) if text] for bar in bars[2]] == [
-            ["water", "50.0 % (+10.0)"],
-            ["forest", "–"],
-        ]
-        assert panel.classes(Detail()) == []
-        assert "class 0" in texts(panel.classes(Detail(iou=(0.5,)))[2])
-
-    def test_a_picture_is_what_was_predicted(self):
-        array = np.zeros((4, 6, 3), np.uint8)
-        array[1, 2] = (213, 94, 0)
-        kind, _, data = panel.uri(array, photo=False).partition(";base64,")
-        assert kind == "data:image/png"
-        assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))) == array).all()
-
-    def test_pictures_that_are_not_there_say_why(self):
-        assert texts(panel.pictures(Pictures(note="gone"))[1]) == ["gone"]
-        assert "Computing" in texts(panel.pictures(Pictures(pending=True))[1])[0]
 
 
 class TestTrialCurve:

@@ -1,17 +1,13 @@
 """The live dashboard in a real browser, with the network watched."""
 
 import re
-import shutil
-import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pytest
-from playwright.sync_api import sync_playwright
 
-from dashboards import FIGURES, app, theme
+from dashboards import FIGURES, theme
 from dashboards.frames import StudyFrames
 from dashboards.live.layout import VIEWS
 from dashboards.live.source import Detail, Pictures, Snapshot
@@ -19,11 +15,6 @@ from dashboards.live.source import Detail, Pictures, Snapshot
 HOSTILE = (
     '</script><script>window.hit=1</script><a href="javascript:window.hit=1">x</a><img src=x onerror=window.hit=1>'
 )
-SWITCHES = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-SLOW = 60_000  # ms
 
 
 class Studies:
@@ -32,7 +23,8 @@ class Studies:
     def __init__(self, **frames):
         self.held = {name: Snapshot(each, 1, 30, 30) for name, each in frames.items()}
         self.samples = Pictures(pending=True)
-        self.told = Detail({"lr": "0.001"}, ("water", "forest"), (0.5, 0.25), (0.4, 0.3))
+        palette = ((0, 0, 255), (0, 128, 0))
+        self.told = Detail({"lr": "0.001"}, ("water", "forest"), (0.5, 0.25), (0.4, 0.3), palette)
 
     def change(self, name, frames):
         self.held[name] = replace(self.held[name], frames=frames, version=self.held[name].version + 1)
@@ -48,56 +40,6 @@ class Studies:
 
     def pictures(self, name, role, number):
         return self.samples
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable, args=SWITCHES.split())
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Serves a source and opens it; the page, what the console reported as an error, what was asked of others."""
-    opened = []
-
-    def go(source, view="history", width=1400, scheme="light"):
-        server = app.server(source, host="127.0.0.1", port=0, every_s=0.3)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        opened.append((server, thread, context))
-        page = context.new_page()
-        page.set_default_timeout(SLOW)
-        errors, requests = [], []
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        address = f"http://127.0.0.1:{server.port}/"
-        page.goto(f"{address}#{view}")
-        page.wait_for_function("document.getElementById('status')?.textContent")
-        if view != "trials":
-            drawn(page)
-        near = (address, "data:", "blob:")
-        return SimpleNamespace(page=page, errors=errors, others=lambda: [u for u in requests if not u.startswith(near)])
-
-    yield go
-    for server, thread, context in opened:
-        context.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def drawn(page):
-    """Wait for a figure of ours: an empty one is there before."""
-    page.wait_for_function("(document.querySelector('#graph .js-plotly-plot')?.layout?.uirevision || '') !== ''")
-    page.wait_for_selector("#graph .main-svg", state="attached")
 
 
 def show(page, view):
@@ -187,6 +129,9 @@ def test_a_filter_leaves_the_trials_of_a_pair(visit, study):
     rows = [text.split("\t") for text in page.locator("#below tbody tr").all_inner_texts()]
     assert len(rows) == len(kept) + 1
     assert {row[3] for row in rows} == {"r18:mvit", "unet:mobilevit_xxs alone"}
+    assert page.locator("#active").inner_text() == "Filtered: pair r18:mvit"
+    page.emulate_media(media="print")
+    assert page.locator("#active").is_visible()
 
 
 def test_zoom_menu_and_the_open_trial_survive_a_refresh_that_adds_a_trial(visit, study):
@@ -215,8 +160,17 @@ def test_zoom_menu_and_the_open_trial_survive_a_refresh_that_adds_a_trial(visit,
     show(page, "surface")
     page.locator("#graph .updatemenu-header").click()
     page.locator("#graph .updatemenu-dropdown-button", has_text="r18:mvit").click()
+    page.evaluate(
+        """() => {
+          const plot = document.querySelector('#graph .js-plotly-plot');
+          const without = () => !plot.data.some(trace => Array.from(trace.customdata || []).includes(99));
+          window.redrawn = without() ? 'too early' : null;
+          plot.on('plotly_afterplot', () => { window.redrawn = window.redrawn || without(); });
+        }"""
+    )
     source.change("one", study)
-    page.wait_for_timeout(1500)
+    page.wait_for_function("window.redrawn")
+    assert page.evaluate("window.redrawn") is True
     assert page.locator("#graph .updatemenu-header").text_content().startswith("r18:mvit")
     assert page.locator("#graph .contour").count() == 0
     assert seen.errors == []
@@ -231,6 +185,10 @@ def test_a_clicked_trial_shows_its_config_curve_classes_and_pictures(visit, stud
     page.wait_for_selector("#curve .scatterlayer .js-line")
     assert "lr" in page.locator("#facts details").text_content()
     assert re.findall(r"water\s*50.0 % \(\+10.0\)", page.locator("#classes").inner_text())
+    colours = page.locator("#classes .swatch").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).backgroundColor)"
+    )
+    assert colours == ["rgb(0, 0, 255)", "rgb(0, 128, 0)"]
     assert "Computing" in page.locator("#pictures").inner_text()
     array = np.full((8, 8, 3), 120, np.uint8)
     one = SimpleNamespace(
@@ -301,6 +259,56 @@ def test_nothing_runs_over_the_edge_of_a_phone(visit, study):
     page.wait_for_selector("#panel:not([hidden])")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert seen.errors == []
+
+
+def test_on_a_phone_the_way_back_leads_out_of_the_panel(visit, study):
+    page = visit(Studies(one=study), width=390).page
+    show(page, "trials")
+    page.locator("#below tbody tr").first.click()
+    page.wait_for_selector("#panel:not([hidden])")
+    page.go_back()
+    page.wait_for_selector("#panel", state="hidden")
+    assert page.locator("nav a[aria-current]").get_attribute("href") == "#history"
+
+
+def test_beside_a_wide_page_the_panel_stays_when_the_view_changes(visit, study):
+    page = visit(Studies(one=study)).page
+    page.locator("#below tr[data-value]").first.click()
+    page.wait_for_selector("#panel:not([hidden])")
+    show(page, "curves")
+    assert page.locator("#panel").is_visible()
+
+
+def test_a_page_whose_server_ended_says_so_and_then_follows_the_next_one(visit, serve, study, make, caplog):
+    seen = visit(Studies(one=study))
+    page = seen.page
+    assert page.locator("#silent").text_content() == ""
+    seen.stop()
+    page.wait_for_function("document.getElementById('silent').textContent.includes('does not answer')")
+    _, stop = serve(Studies(one=grown(study)), seen.port)  # of the same version as what the page holds
+    page.wait_for_function(
+        "document.querySelector('#graph .js-plotly-plot').data.some(t => Array.from(t.customdata || []).includes(99))"
+    )
+    assert page.locator("#silent").text_content() == ""
+    stop()
+    serve(Studies(two=make([{"miou": 0.3}])), seen.port)
+    page.wait_for_function("document.getElementById('name')?.textContent === 'two'")
+    page.wait_for_function("document.querySelector('#graph .js-plotly-plot')?.layout?.uirevision === 'two/history'")
+    assert count(page) == 1
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_on_paper_a_figure_of_the_night_has_no_ground(visit, study):
+    page = visit(Studies(one=study), scheme="dark").page
+    page.locator("#below tr[data-value]").first.click()
+    page.wait_for_selector("#curve .main-svg", state="attached")
+    page.emulate_media(media="print", color_scheme="dark")
+    grounds = page.locator(".plot .main-svg").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).backgroundColor)"
+    )
+    assert set(grounds) == {"rgba(0, 0, 0, 0)"}
+    fills = page.locator(".plot .main-svg .bg").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
+    assert set(fills) == {"none"}
 
 
 def test_at_night_the_page_and_its_figures_are_dark(visit, study):

@@ -6,9 +6,19 @@ import os
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 from PIL import Image
 
 from explorer.study import StudySpec
+
+NET = "mine_tiny:net"
+TINY = """
+from trainables.contracts import tiny
+from trainables.models.segmodel import SegModel
+
+def net(num_classes: int) -> SegModel:
+    return tiny.network(num_classes=num_classes)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +68,44 @@ def tiny_spec(tiny_data):
         "grace_period": 1,
         "reduction_factor": 2,
     }
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with the user's own code, mine_tiny.py, and a cache of teachers, both in use."""
+    place = tmp_path_factory.mktemp("home")
+    (place / "mine_tiny.py").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HETEROAKD_PATH", str(place))
+        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def make_study(home):
+    """Makes a study of short trials, each really trained, but told by hand: no Ray. Returns its spec and its arms."""
+    from explorer.arms import open_arms, trial_directory
+    from trainables.data.catalogue import open_dataset
+    from trainables.run import run
+
+    def make(directory, data, *, name="told", student=NET, num_trials=2, steps=2):
+        crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2, "steps": steps}
+        base = {**crop, "method": "kd", "teacher": NET, "student": student, "data": str(data), "eval_every": steps}
+        space = {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}}
+        base |= {"device": "cpu", "teacher_recipe": crop}
+        spec = StudySpec.parse({"name": name, "space": space, "base": base, "num_trials": num_trials})
+        directory.mkdir(exist_ok=True)
+        spec.save(directory)
+        arms = open_arms(spec, directory, data_digest=open_dataset(str(data)).digest(), new=True)
+        for role, arm in arms.items():
+            for _ in range(arm.num_trials):
+                trial, config = arm.ask()
+                last = run(config, directory=directory / trial_directory(role, trial.number))
+                arm.report(trial, last.miou, last.step)
+                arm.tell(trial, TrialState.COMPLETE, miou=last.miou, facts={"device": "cpu"})
+        return spec, arms
+
+    return make
 
 
 @pytest.fixture

@@ -181,6 +181,25 @@ def test_a_folder_without_a_study_is_refused(heteroakd, verb):
     refused(heteroakd(verb, "nowhere"), "nowhere holds no study")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("figures", "study", "--out", "file"),
+        ("export", "study", "--out", "file"),
+        ("export", "study", "--out", "file/below"),
+        ("dashboard", "study", "--out", "file/page.html"),
+        ("dashboard", "study", "--out", "folder"),
+        ("pictures", "study", "--trial", 0, "--out", "folder"),
+    ],
+)
+def test_a_place_to_write_to_is_refused_before_the_study_is_read(heteroakd, tmp_path, arguments):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    result = heteroakd(*arguments)
+    refused(result, f"Error: {arguments[-1].partition('/')[0]}", "Give a")
+    assert "Errno" not in result[1]
+
+
 def test_a_config_with_a_wrong_field_is_refused(heteroakd, tmp_path):
     (tmp_path / "trial.yaml").write_text("temperature: -1.0\n")
     refused(heteroakd("train", "trial.yaml"), "trial.yaml: temperature must be > 0", "-1.0")

@@ -15,36 +15,24 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-import yaml
-from markdown_it import MarkdownIt
-from optuna.trial import TrialState
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 from dashboards.frames import blank
 from explorer import chosen, reproduce, storages, trial_table
-from explorer.arms import open_arms, study_name, trial_directory
+from explorer import export as exporting
+from explorer.arms import study_name, trial_directory
 from explorer.export import export
-from explorer.markdown import escape
 from explorer.results import load_studies
-from explorer.study import StudySpec
-from trainables.data.catalogue import open_dataset
-from trainables.run import run
+from trainables.errors import ConfigError, StudyError
 
 ROOT = Path(__file__).parents[2]
-NET = "mine_shipped:net"
-MINE = """
+NET = "mine_tiny:net"
+MOODY = """
 import torch
 from trainables.contracts import tiny
 from trainables.models.segmodel import SegModel
-
-def net(num_classes: int) -> SegModel:
-    return tiny.network(num_classes=num_classes)
-
-class Moody(SegModel):
-    def forward(self, images):
-        found = super().forward(images)
-        return found if images.mean().item() < 1e9 else found
 
 class Decoder(torch.nn.Module):
     def __init__(self, inner):
@@ -58,46 +46,10 @@ def moody(num_classes: int) -> SegModel:
     made.decoder = Decoder(made.decoder)
     return made
 """
-HOSTILE = "<img src=x onerror=hit()> [x](javascript:hit) `|` **b** https://evil.example\n\n# heading\n- item"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder with the user's own code, and a cache of teachers."""
-    place = tmp_path_factory.mktemp("home")
-    (place / "mine_shipped.py").write_text(MINE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HETEROAKD_PATH", str(place))
-        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
-        yield place
-
-
-def make_study(directory, data, *, name="shipped", student=NET, num_trials=2):
-    """A study of two-step trials, each really trained; returns its spec."""
-    crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2, "steps": 2}
-    base = {**crop, "method": "kd", "teacher": NET, "student": student, "data": str(data), "eval_every": 2}
-    spec = StudySpec.parse(
-        {
-            "name": name,
-            "space": {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}},
-            "base": {**base, "device": "cpu", "teacher_recipe": crop},
-            "num_trials": num_trials,
-        }
-    )
-    directory.mkdir(exist_ok=True)
-    spec.save(directory)
-    arms = open_arms(spec, directory, data_digest=open_dataset(str(data)).digest(), new=True)
-    for role, arm in arms.items():
-        for _ in range(arm.num_trials):
-            trial, config = arm.ask()
-            last = run(config, directory=directory / trial_directory(role, trial.number))
-            arm.report(trial, last.miou, last.step)
-            arm.tell(trial, TrialState.COMPLETE, miou=last.miou, facts={"device": "cpu"})
-    return spec
-
-
-@pytest.fixture(scope="module")
-def study(home, tiny_data, tmp_path_factory):
+def study(make_study, tiny_data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("study")
     make_study(directory, tiny_data)
     return directory
@@ -144,12 +96,87 @@ def test_the_snippet_predicts_what_the_card_says_it_scores(bundle, tiny_data, tm
     assert f"**{100 * metrics['miou']:.2f} %**" in (out / "README.md").read_text()
 
 
+def check_snippet(out, tmp_path):
+    """What it is asked in a wrong way, or about no image of 8 bits, ends in one sentence and exit code 2."""
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    Image.fromarray(np.zeros((40, 40), np.uint16)).save(tmp_path / "deep.png")
+    wrong = {
+        (): "Usage: python predict.py IMAGE MASK.png",
+        ("nowhere.png", "mask.png"): "Error: nowhere.png ",
+        ("broken.png", "mask.png"): "Error: broken.png ",
+        ("deep.png", "deep-mask.png"): "8 bits a channel",
+    }
+    for arguments, sentence in wrong.items():
+        said = run_python(out / "predict.py", *arguments, cwd=tmp_path)
+        assert said.returncode == 2, said.stderr
+        assert said.stderr.count("\n") == 1
+        assert sentence in said.stderr
+    assert not (tmp_path / "deep-mask.png").exists()
+
+
+def test_a_wrong_call_of_the_snippet_is_one_sentence(bundle, tmp_path):
+    check_snippet(bundle[0], tmp_path)
+
+
 def test_every_file_that_the_card_names_is_there_and_no_other(bundle):
     out, _ = bundle
     listed = (out / "README.md").read_text().partition("## Files")[2].partition("##")[0]
     cells = [row.split("|")[1] for row in listed.splitlines() if "|" in row]
     named = {name for cell in cells for name in re.findall(r"`([\w.]+)/?`", cell)}
     assert named | {"README.md"} == {path.name for path in out.iterdir()}
+
+
+def test_whoever_gets_the_bundle_may_read_every_file(bundle, tmp_path):
+    ours = SimpleNamespace(student=NET, teacher=NET, classes=["a"], palette=[[0, 0, 0]])
+    weights = {"w": torch.zeros(1)}
+    exporting._write_weights(
+        SimpleNamespace(trained=SimpleNamespace(config=ours, dataset=ours, student=weights, peer=weights)), tmp_path
+    )
+    files = [*bundle[0].iterdir(), *tmp_path.iterdir()]
+    assert "peer.safetensors" in {path.name for path in files}
+    assert [path.name for path in files if not path.stat().st_mode & 0o004] == []
+
+
+@pytest.mark.parametrize("held", ["file", "README.md", "code/mine.py"])
+def test_nothing_but_a_bundle_is_replaced_and_it_is_said_before_the_scoring(study, tmp_path, monkeypatch, held):
+    out = tmp_path / "project"
+    kept = out if held == "file" else out / held
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("mine")
+    monkeypatch.setattr(exporting, "evaluate_weights", lambda *_: pytest.fail("it was scored"))
+    with pytest.raises(
+        ConfigError, match="must be a folder, but it is a file" if held == "file" else "no bundle of ours"
+    ):
+        export(study, out, graphs=False)
+    assert kept.read_text() == "mine"
+    assert len([*tmp_path.rglob("*")]) <= 3
+
+
+def test_a_bundle_whose_making_was_cut_short_is_replaced(study, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting.trial_table, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(exporting, "_write_weights", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export(study, tmp_path / "out", graphs=False)
+    export(study, tmp_path / "out", graphs=False)
+    assert (tmp_path / "out/trials.csv").exists()
+
+
+def test_a_trial_and_a_rule_to_choose_by_are_not_both_taken(study, tmp_path):
+    with pytest.raises(ConfigError, match=r"^Give --by or --trial, not both\.$"):
+        export(study, tmp_path / "out", by="gain", trial=0)
+    with pytest.raises(StudyError, match="trial 999 does not exist"):
+        export(study, tmp_path / "out", trial=999)
+
+
+def test_weights_of_another_config_are_refused_and_may_be_of_another_version(study, tmp_path):
+    directory = tmp_path / "study"
+    shutil.copytree(study, directory)
+    first, second = (directory / trial_directory("search", number) for number in (0, 1))
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    with pytest.raises(StudyError, match="it was trained with another version of heteroakd, or the folder was mixed"):
+        export(directory, tmp_path / "out", trial=0)
 
 
 def test_graphs_are_recorded_with_how_far_they_are(bundle):
@@ -171,10 +198,10 @@ def test_an_unconfirmed_winner_is_called_lucky_and_a_gain_has_no_interval(bundle
     assert "No interval is known" in text
 
 
-def test_own_code_goes_along_and_is_all_that_prediction_needs(bundle, tiny_data, tmp_path):
+def test_own_code_goes_along_and_is_all_that_prediction_needs(bundle, home, tiny_data, tmp_path):
     out, metrics = bundle
     assert metrics["own_code"] == [NET]
-    assert (out / "code/mine_shipped.py").read_text() == MINE
+    assert (out / "code/mine_tiny.py").read_bytes() == (home / "mine_tiny.py").read_bytes()
     environment = {**os.environ, "HETEROAKD_PATH": str(out / "code"), "PYTHONPATH": str(ROOT)}
     hear = "from explorer.cli import main; main()"
     picture = tiny_data / "images/val/0.png"
@@ -206,12 +233,49 @@ def reproduced(out, work, **environment):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=settings)
 
 
-def test_reproduce_trains_to_the_same_miou_on_data_that_moved(bundle, command, tiny_data, tmp_path):
+def test_reproduce_trains_each_time_and_to_the_same_miou_on_data_that_moved(bundle, command, tiny_data, tmp_path):
     moved = tmp_path / "it's my data; $(false) `x`"
     shutil.copytree(tiny_data, moved)
-    said = reproduced(bundle[0], tmp_path / "the work", HETEROAKD=str(command), DATA=str(moved))
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "reproduced" in said.stdout
+    for _ in range(2):
+        said = reproduced(bundle[0], tmp_path / "the work", HETEROAKD=str(command), DATA=str(moved))
+        assert said.returncode == 0, said.stdout + said.stderr
+        assert said.stdout.count("step 2/2: ") == 1
+        assert "reproduced" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "Name in SOURCE a folder, wheel or URL of heteroakd-explorer, or in HETEROAKD an installed heteroakd."),
+        ({"HETEROAKD": "nosuch"}, "No command nosuch. Name an installed heteroakd in HETEROAKD."),
+        ({"HETEROAKD": "/bin/sh"}, "No Python of /"),
+    ],
+)
+def test_reproduce_installs_nothing_that_was_not_named_and_says_what_is_missing(bundle, tmp_path, given, sentence):
+    said = reproduced(bundle[0], tmp_path / "work", **given)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith(sentence)
+    assert not (tmp_path / "work/venv").exists()
+
+
+def test_reproduce_finds_the_python_of_a_command_that_stands_alone_and_its_folder_under_cdpath(bundle, tmp_path):
+    """`heteroakd` here only writes the log of a training, whose mIoU is another."""
+    (tmp_path / "bundle").mkdir()
+    for name in ("best.yaml", "metrics.json", "provenance.json", "reproduce.sh"):
+        shutil.copyfile(bundle[0] / name, tmp_path / "bundle" / name)
+    (tmp_path / "elsewhere/bundle").mkdir(parents=True)
+    alone = tmp_path / "bin/heteroakd"
+    alone.parent.mkdir()
+    alone.write_text(
+        f"#!{sys.executable} -s\nimport json, pathlib, sys\nout = pathlib.Path(sys.argv[4])\nout.mkdir()\n"
+        "(out / 'log.jsonl').write_text(json.dumps({'miou': 2.0, 'step': 2}))\n"
+    )
+    alone.chmod(0o755)
+    settings = {**os.environ, "HETEROAKD": str(alone), "CDPATH": str(tmp_path / "elsewhere")}
+    command = ["sh", "bundle/reproduce.sh"]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=settings)
+    assert said.stdout.startswith("mIoU 2.00000000, in the bundle"), said.stderr
+    assert said.returncode == 1
 
 
 def test_reproduce_says_when_it_is_another_miou(bundle, command, tmp_path):
@@ -255,44 +319,13 @@ def test_tables_hold_every_trial_and_run_nothing_in_a_spreadsheet(bundle, study,
     assert pd.read_parquet(tmp_path / "trials.parquet")["param.tap"].tolist() == ["True", "+cmd|' /C calc'!A0"]
 
 
-@pytest.mark.parametrize(
-    "text", [HOSTILE, "a | b\r\n---|---", "</td><script>x</script>", "\u202eabc\x00", "*x*_y_~~z~~"]
-)
-def test_hostile_text_is_one_line_of_text_in_any_place(text):
-    page = (
-        MarkdownIt("commonmark")
-        .enable(["table", "strikethrough"])
-        .parse(f"# A {escape(text)}\n\n| h | h |\n| --- | --- |\n| {escape(text)} | 1 |\n\nIt is {escape(text)}.")
-    )
-    inline = [token for block in page if block.type == "inline" for token in block.children]
-    assert {token.type for token in inline} <= {"text", "text_special"}
-    assert [token.type for token in page].count("td_open") == 2
-    assert [token.type for token in page].count("heading_open") == 1
-
-
-def test_a_study_of_hostile_texts_makes_a_bundle_of_the_same_form(home, tiny_data, tmp_path):
-    data = tmp_path / "data"
-    shutil.copytree(tiny_data, data)
-    names = [HOSTILE, "=1+1", "| pipe |"]
-    (data / "dataset.yaml").write_text(yaml.safe_dump({"name": HOSTILE, "classes": names}))
-    make_study(tmp_path / "study", data, name=HOSTILE, num_trials=1)
-    _, studies = load_studies(tmp_path / "study")
-    config = studies["search"].get_trials()[0].user_attrs["config"]
-    export(tmp_path / "study", tmp_path / "out", graphs=False)
-    page = MarkdownIt("commonmark").enable("table").parse((tmp_path / "out/README.md").read_text())
-    kinds = {token.type for block in page if block.type == "inline" for token in block.children}
-    assert not kinds & {"html_inline", "link_open", "image"}
-    assert not {token.type for token in page} & {"html_block"}
-    assert [token.type for token in page].count("heading_open") == 8
-    assert yaml.safe_load((tmp_path / "out/best.yaml").read_text()) == config
-    assert subprocess.run(["sh", "-n", tmp_path / "out/reproduce.sh"]).returncode == 0
-
-
-def test_a_network_that_no_exporter_takes_is_shipped_without_graphs_and_says_so(home, tiny_data, tmp_path):
-    make_study(tmp_path / "study", tiny_data, student="mine_shipped:moody", num_trials=1)
+def test_a_network_that_no_exporter_takes_is_shipped_without_graphs_and_says_so(home, make_study, tiny_data, tmp_path):
+    (home / "mine_moody.py").write_text(MOODY)
+    make_study(tmp_path / "study", tiny_data, student="mine_moody:moody", num_trials=1)
     out = tmp_path / "out"
     out.mkdir()
-    (out / "student.onnx").write_bytes(b"of an earlier bundle")
+    for name in ("student.onnx", "provenance.json"):
+        (out / name).write_bytes(b"of an earlier bundle")
     metrics = export(tmp_path / "study", out)
     for name in ("student.onnx", "student.pt2"):
         assert metrics["files"][name]["reason"].startswith(f"{name} was not made: ")
@@ -300,6 +333,7 @@ def test_a_network_that_no_exporter_takes_is_shipped_without_graphs_and_says_so(
     assert "was not made" in (out / "README.md").read_text()
     found = masks_of_val(out, tiny_data, tmp_path, num=1)  # by the other snippet, with this package
     assert found.shape == (1, 64, 64)
+    check_snippet(out, tmp_path)
 
 
 def test_the_confirmed_run_is_shipped_with_its_interval_unless_another_is_asked_for(study, tmp_path, monkeypatch):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import shutil
+import subprocess
 
 import optuna
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -16,7 +19,8 @@ from optuna.trial import TrialState
 from dashboards import report
 from explorer.arms import study_name
 from explorer.export import export
-from explorer.results import load_frames
+from explorer.markdown import escape
+from explorer.results import load_frames, load_studies
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError
 
@@ -24,6 +28,7 @@ SCRIPT = "<script>alert('x')</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
 HUGE = "A" * 10_000_000
 UP = "../../../../etc/passwd"
+MARKUP = "<img src=x onerror=hit()> [x](javascript:hit) `|` **b** https://evil.example\n\n# heading\n- item"
 
 
 @pytest.fixture
@@ -137,3 +142,36 @@ def test_a_journal_of_garbage_is_one_sentence(hostile):
     journal.write_text(lines[0] + json.dumps({"op_code": 99, "worker_id": "x"}) + "\n" + "".join(lines[1:]))
     with pytest.raises(HeteroakdError):
         load_frames(hostile)
+
+
+@pytest.mark.parametrize(
+    "text", [MARKUP, "a | b\r\n---|---", "</td><script>x</script>", "\u202eabc\x00", "*x*_y_~~z~~"]
+)
+def test_hostile_text_is_one_line_of_text_in_any_place(text):
+    page = (
+        MarkdownIt("commonmark")
+        .enable(["table", "strikethrough"])
+        .parse(f"# A {escape(text)}\n\n| h | h |\n| --- | --- |\n| {escape(text)} | 1 |\n\nIt is {escape(text)}.")
+    )
+    inline = [token for block in page if block.type == "inline" for token in block.children]
+    assert {token.type for token in inline} <= {"text", "text_special"}
+    assert [token.type for token in page].count("td_open") == 2
+    assert [token.type for token in page].count("heading_open") == 1
+
+
+def test_a_study_of_hostile_texts_makes_a_bundle_of_the_same_form(make_study, tiny_data, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    names = [MARKUP, "=1+1", "| pipe |"]
+    (data / "dataset.yaml").write_text(yaml.safe_dump({"name": MARKUP, "classes": names}))
+    make_study(tmp_path / "study", data, name=MARKUP, num_trials=1)
+    _, studies = load_studies(tmp_path / "study")
+    config = studies["search"].get_trials()[0].user_attrs["config"]
+    export(tmp_path / "study", tmp_path / "out", graphs=False)
+    page = MarkdownIt("commonmark").enable("table").parse((tmp_path / "out/README.md").read_text())
+    kinds = {token.type for block in page if block.type == "inline" for token in block.children}
+    assert not kinds & {"html_inline", "link_open", "image"}
+    assert not {token.type for token in page} & {"html_block"}
+    assert [token.type for token in page].count("heading_open") == 8
+    assert yaml.safe_load((tmp_path / "out/best.yaml").read_text()) == config
+    assert subprocess.run(["sh", "-n", tmp_path / "out/reproduce.sh"]).returncode == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -15,20 +17,13 @@ from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.contracts import tiny
 from trainables.data.masks import mask_kind, read_mask
-from trainables.errors import DataError, HeteroakdError
+from trainables.errors import CheckpointError, ConfigError, DataError, HeteroakdError
 from trainables.evaluate import predict
 from trainables.palette import distinct
 from trainables.predict import Predictor
 
 CLASSES = ["a", "b", "c", "d"]
 PALETTE = [[10, 20, 30], [200, 0, 0], [0, 200, 0], [0, 0, 200]]
-MINE = """
-from trainables.contracts import tiny
-from trainables.models.segmodel import SegModel
-
-def net(num_classes: int) -> SegModel:
-    return tiny.network(num_classes=num_classes)
-"""
 
 
 def trained():
@@ -41,15 +36,13 @@ def trained():
 
 
 @pytest.fixture
-def bundle(tmp_path, monkeypatch):
+def bundle(home, tmp_path):
     """Makes a bundle's folder, with changes to its config."""
-    (tmp_path / "mine_asked.py").write_text(MINE)
-    monkeypatch.setenv("HETEROAKD_PATH", str(tmp_path))
 
     def make(**changes):
         folder = tmp_path / "bundle"
         folder.mkdir(exist_ok=True)
-        config = TrialConfig.parse({"student": "mine_asked:net", "method": "task", "device": "cpu", **changes})
+        config = TrialConfig.parse({"student": "mine_tiny:net", "method": "task", "device": "cpu", **changes})
         (folder / "best.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
         weights = trained().state_dict()
         meta = {"model": config.student, "classes": CLASSES, "palette": PALETTE}
@@ -148,11 +141,65 @@ def test_two_images_of_one_name_are_refused_before_anything_is_written(bundle, p
         files([str(tmp_path / "x"), str(tmp_path / "y")])
 
 
+def test_a_file_that_is_given_twice_counts_once_however_it_is_spelt(photo, tmp_path):
+    path = photo("x/a.png")
+    (tmp_path / "linked").symlink_to(tmp_path / "x")
+    assert files([str(path), f"{tmp_path}/x/../x/a.png", f"{tmp_path}/linked/a.png"]) == [path]
+
+
 @pytest.mark.parametrize("given", ["nowhere", "nowhere/*.jpg", "empty"])
 def test_what_gives_no_image_is_refused(tmp_path, given):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="gives no image"):
         files([str(tmp_path / given)])
+
+
+def test_no_name_at_all_is_not_the_current_folder(photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(photo("x/a.png").parent)
+    with pytest.raises(DataError, match="'' gives no image"):
+        files([""])
+
+
+@pytest.mark.parametrize("given", ["a**/x", "~nouser-of-this-name/x.png", "a" * 5000])
+def test_what_is_no_path_is_one_sentence(given):
+    with pytest.raises(DataError, match="is no path or pattern that can be read: "):
+        files([given])
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_place_that_cannot_be_a_folder_is_refused_without_talk_of_resuming(bundle, photo, tmp_path, out):
+    (tmp_path / "file").write_text("mine")
+    said = heteroakd(bundle(), photo("one.png"), "--out", tmp_path / out)
+    assert isinstance(said.exception, ConfigError)
+    assert "file is a file. Give another place." in str(said.exception).replace("it is", "file is")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_while_predicting_is_no_reason_to_resume_a_sweep(bundle, photo, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder, path = bundle(), photo("one.png")
+    monkeypatch.setattr(Image.Image, "save", full)
+    said = heteroakd(folder, path, "--out", tmp_path / "out")
+    assert str(said.exception).endswith("Free space, then run the same command again.")
+
+
+def test_the_other_student_of_a_trial_that_had_one_student_is_one_sentence(bundle):
+    with pytest.raises(CheckpointError, match=r"has no peer\.safetensors: only a collaborative trial has one"):
+        Predictor.open(bundle(), weights="peer")
+
+
+@pytest.mark.parametrize(
+    "palette", [[[1, 2, 3]], [[1, 2, 999]] * 4, [["a"]] * 4, [[1, 2, -3]] * 4, [[1, 2, 0.5]] * 4, "abcd", [1, 2, 3, 4]]
+)
+def test_a_palette_that_is_none_gives_way_to_colours_of_ours(bundle, palette):
+    folder = bundle()
+    weights, meta = checkpoint.load(folder / "student.safetensors")
+    checkpoint.write(folder / "student.safetensors", weights, {**meta, "palette": palette})
+    assert Predictor.open(folder).palette == distinct(4)
+    checkpoint.write(folder / "student.safetensors", weights, meta)
+    assert Predictor.open(folder).palette == tuple(map(tuple, PALETTE))
 
 
 def test_an_image_is_not_overwritten_by_its_own_mask(bundle, photo, tmp_path):
@@ -173,7 +220,7 @@ def test_what_is_no_bundle_is_one_sentence(bundle, broken, sentence):
         (folder / broken).unlink()
     else:
         weights = tiny.network(num_classes=4, width=5).state_dict()
-        checkpoint.write(folder / "student.safetensors", weights, {"model": "mine_asked:net", "classes": CLASSES})
+        checkpoint.write(folder / "student.safetensors", weights, {"model": "mine_tiny:net", "classes": CLASSES})
     with pytest.raises(HeteroakdError, match=sentence):
         Predictor.open(folder)
 

@@ -12,32 +12,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from explorer import samples
-from explorer.arms import open_arms, trial_directory
 from explorer.cli import app
-from explorer.study import StudySpec
 from trainables.data.catalogue import open_dataset
 from trainables.errors import DataError, StudyError
-from trainables.run import run
 from trainables.samples import Seen
 
-MINE = """
-from trainables.contracts import tiny
-from trainables.models.segmodel import SegModel
-
-def net(num_classes: int) -> SegModel:
-    return tiny.network(num_classes=num_classes)
-"""
 COLOURS = {(200, 0, 0), (0, 200, 0), (0, 0, 200)}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    place = tmp_path_factory.mktemp("home")
-    (place / "mine_seen.py").write_text(MINE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HETEROAKD_PATH", str(place))
-        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
-        yield place
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +34,10 @@ def data(tiny_data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(home, data, tmp_path_factory):
+def study(make_study, data, tmp_path_factory):
     """Trial 0 complete, trial 1 pruned, as a sweep leaves them."""
     directory = tmp_path_factory.mktemp("study")
-    crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2, "steps": 1}
-    networks = {"method": "kd", "teacher": "mine_seen:net", "student": "mine_seen:net"}
-    base = {**crop, **networks, "data": str(data), "device": "cpu", "teacher_recipe": crop}
-    space = {"lambda_kd": {"low": 0.01, "high": 10.0, "log": True}}
-    spec = StudySpec.parse({"name": "seen", "space": space, "base": base, "num_trials": 2})
-    spec.save(directory)
-    arms = open_arms(spec, directory, data_digest=open_dataset(str(data)).digest(), new=True)
-    for role, state in (("baseline", TrialState.COMPLETE), ("search", TrialState.COMPLETE)):
-        trial, config = arms[role].ask()
-        last = run(config, directory=directory / trial_directory(role, trial.number))
-        arms[role].report(trial, last.miou, last.step)
-        arms[role].tell(trial, state, miou=last.miou)
+    _, arms = make_study(directory, data, num_trials=1, steps=1)
     trial, _ = arms["search"].ask()
     arms["search"].report(trial, 0.1, 1)
     arms["search"].tell(trial, TrialState.PRUNED)

@@ -52,6 +52,26 @@ def test_what_differs_from_the_network_is_not_shipped(images, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_what_gives_no_numbers_is_not_shipped(images, tmp_path, monkeypatch, wrong):
+    pt2 = exported.FORMS[0]
+
+    def read(path):
+        logits = pt2.read(path)
+
+        def run(pixels):
+            found = logits(pixels).clone()
+            found[..., 0, 0] = wrong
+            return found
+
+        return run
+
+    monkeypatch.setattr(exported, "FORMS", (pt2._replace(read=read),))
+    found = exported.write(network(), CONFIG, images, tmp_path)
+    assert "not all finite" in found[pt2.file]["reason"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_of_one_size_is_shipped_at_that_size(images, tmp_path, monkeypatch):
     class Fixed(nn.Module):
         def __init__(self, inner):

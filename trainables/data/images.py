@@ -45,7 +45,7 @@ def image_size(path: Path) -> tuple[int, int]:
         DataError: no such file, no image, or more than 8 bits a channel.
     """
     with opened(path) as image:
-        _check_depth(image, path)
+        check_depth(image, path)
         return image.height, image.width
 
 
@@ -56,10 +56,15 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         DataError: no such file, no image, damaged, or more than 8 bits a channel.
     """
     with opened(path) as image:
-        _check_depth(image, path)
+        check_depth(image, path)
         return np.array(image.convert("RGB"))
 
 
-def _check_depth(image: Image.Image, path: Path) -> None:
+def check_depth(image: Image.Image, path: Path) -> None:
+    """Refuse an opened image whose conversion to RGB would not be its picture.
+
+    Raises:
+        DataError: more than 8 bits a channel.
+    """
     if image.mode.startswith(_DEEP):
         raise DataError(f"{path} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")

@@ -8,6 +8,7 @@
   let row = null; // the trial whose row had the focus last
   let folded = false; // whether it was decided if the filters are
   let key = null; // the trial whose panel is open
+  let silent = 0; // seconds since the server answered
 
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   const plot = () => document.querySelector("#graph .js-plotly-plot");
@@ -183,6 +184,20 @@
     while (parent.childNodes.length > trees.length) parent.lastChild.remove();
   }
 
+  /* A telephone's panel covers the page, so another view behind it would not be seen. */
+  window.addEventListener("hashchange", () => {
+    if (key && window.matchMedia("(max-width: 800px)").matches) close();
+  });
+
+  function told(sentence) {
+    const line = document.getElementById("silent");
+    if (line && line.textContent !== sentence) line.textContent = sentence;
+  }
+  setInterval(() => {
+    silent += 1; // counted, not subtracted: a machine that slept has not waited
+    if (silent > 10) told("The server does not answer; this is what it last said.");
+  }, 1000);
+
   const night = window.matchMedia("(prefers-color-scheme: dark)");
   function dark() {
     document.documentElement.classList.toggle("night", night.matches);
@@ -201,7 +216,7 @@
         if (trial) attend(trial, 200);
       }
       if (!drawn) return Array(3).fill(window.dash_clientside.no_update);
-      const figure = structuredClone(drawn.figure);
+      const figure = JSON.parse(drawn.figure);
       shown = drawn.key;
       chosen(figure, shown);
       zoomed(figure);
@@ -235,6 +250,13 @@
     },
 
     forget: () => [null, null],
+
+    /* Another server may have taken this one's place, with other studies. */
+    answered: (beat) => {
+      silent = 0;
+      told("");
+      if (beat === "gone") window.location.reload();
+    },
 
     /* What is being computed is asked for again, one question after the other. */
     later: (pending) => {
