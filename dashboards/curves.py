@@ -16,7 +16,7 @@ CAPTION = (
     "low in the bundle, not ones about to rise above the grey baselines."
 )
 TITLE = "How mIoU grew during training, and where trials were pruned"
-_MOST = 8_000
+_MOST = 4_000
 """Values that are drawn. Of more, only every second, third, ... trial's line is, and the axis says so."""
 
 

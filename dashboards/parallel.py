@@ -17,7 +17,7 @@ CAPTION = (
     "part, for instance the top of mIoU, and see which settings they share."
 )
 TITLE = "What the best configs have in common"
-_MOST, _BEST = 800, 300
+_MOST, _BEST = 200, 80
 """Lines that are drawn; of more trials, the best complete ones, and of the others every second, third, ... one."""
 _GREY = 0.12
 """Share of the colour scale, at its lower end, that means "pruned"."""
