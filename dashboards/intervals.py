@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from dashboards import theme
 
-BAND = "rgba(86, 180, 233, 0.3)"
-"""The colour of a band, theme.BAR as a glaze: on white and on dark ground alike."""
+_BAND = "rgba(86, 180, 233, 0.3)"  # theme.BAR as a glaze: on white and on dark ground alike
 
 
 def whiskers(rows: pd.DataFrame, middle: str, *, colour: str = theme.INK) -> dict[str, object]:
@@ -22,6 +22,19 @@ def whiskers(rows: pd.DataFrame, middle: str, *, colour: str = theme.INK) -> dic
     up, down = (rows["high"] - rows[middle]).clip(lower=0), (rows[middle] - rows["low"]).clip(lower=0)
     ends = {"array": up.fillna(0).tolist(), "arrayminus": down.fillna(0).tolist()}
     return {"type": "data", "symmetric": False, "color": colour, "thickness": 1.4, **ends}
+
+
+def band(x: pd.Series, low: pd.Series, high: pd.Series) -> go.Scatter:
+    """A filled band between two lines, which says nothing when pointed at."""
+    return go.Scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=_BAND,
+        hoverinfo="skip",
+    )
 
 
 def menu(pairs: Sequence[str], owners: Sequence[int]) -> dict[str, Any]:

@@ -157,15 +157,6 @@ def _traces(line: pd.DataFrame, kind: str, place: str) -> list[go.Scatter]:
         whiskers = intervals.whiskers(line.rename(columns={"miou_low": "low", "miou_high": "high"}), "miou_mean")
         dots = go.Scatter(x=line["value"].tolist(), y=line["miou_mean"].tolist(), mode="markers", error_y=whiskers)
         return [dots.update(marker={"color": theme.INK, "size": 8}, **shown, **axes), diamond]
-    band = go.Scatter(
-        x=[*line["value"], *line["value"][::-1]],
-        y=[*line["miou_high"], *line["miou_low"][::-1]],
-        mode="lines",
-        line={"width": 0},
-        fill="toself",
-        fillcolor=intervals.BAND,
-        hoverinfo="skip",
-        **axes,
-    )
+    band = intervals.band(line["value"], line["miou_low"], line["miou_high"]).update(axes)
     mean = go.Scatter(x=line["value"].tolist(), y=line["miou_mean"].tolist(), mode="lines", **shown, **axes)
     return [band, mean.update(line={"color": theme.INK, "width": 2}), diamond]

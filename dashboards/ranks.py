@@ -46,16 +46,7 @@ def figure(data: Ranks) -> go.Figure:
     if len(data.pruned):
         _bars(drawing, data.pruned)
     line = data.line
-    drawing.add_scatter(
-        x=[*line["step"], *line["step"][::-1]],
-        y=[*line["high"], *line["low"][::-1]],
-        mode="lines",
-        line={"width": 0},
-        fill="toself",
-        fillcolor=intervals.BAND,
-        hoverinfo="skip",
-        name="90 % interval",
-    )
+    drawing.add_trace(intervals.band(line["step"], line["low"], line["high"]).update(name="90 % interval"))
     drawing.add_scatter(
         x=line["step"].tolist(),
         y=line["rho"].tolist(),

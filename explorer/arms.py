@@ -25,10 +25,8 @@ from trainables.config import TrialConfig
 from trainables.errors import StudyError
 
 Role = Literal["baseline", "search", "confirmed"]
-ROLES: tuple[Role, ...] = (
-    "baseline",
-    "search",
-)  # a sweep's, in this order: gains can be shown as soon as trials finish
+ROLES: tuple[Role, ...] = ("baseline", "search")
+"""A sweep's, in this order: gains can be shown as soon as trials finish."""
 _ATTEMPTS = 8  # to propose what was not tried: so many by the sampler, then as many at random
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from explorer import confirm_run, remote, travel
+from explorer import confirm_run, remote
 from explorer.confirm import open_study
 from explorer.confirm_runs import num_open
 from explorer.study import SPEC_FILE, StudySpec
@@ -19,7 +19,7 @@ def confirm(directory: Path, *, console: Console, address: str, **options: Any) 
     Raises:
         HeteroakdError: as there; or a path that the cluster cannot see, or no cluster.
     """
-    return _there("confirm", directory, console, address, options)
+    return remote.with_study(address, directory, console, _confirm_there, options)
 
 
 def go_on(directory: Path, *, console: Console, address: str, **options: Any) -> int:
@@ -28,16 +28,12 @@ def go_on(directory: Path, *, console: Console, address: str, **options: Any) ->
         study = open_study(StudySpec.of(directory), directory)
         if study is None or not num_open(study):
             return 0
-    return _there("go_on", directory, console, address, options)
+    return remote.with_study(address, directory, console, _go_on_there, options)
 
 
-def _there(verb: str, directory: Path, console: Console, address: str, options: dict[str, Any]) -> int:
-    folder = PurePosixPath(directory)
-    travel.check_folder(folder)
-    code = travel.own_code(StudySpec.of(directory)) if (directory / SPEC_FILE).exists() else []
-    return remote._run(address, folder, code, console, _run_there, verb, str(folder), options)
+def _confirm_there(console: Console, directory: str, options: dict[str, Any]) -> int:
+    return confirm_run.confirm(Path(directory), console=console, address="auto", **options)
 
 
-def _run_there(console: Console, verb: str, directory: str, options: dict[str, Any]) -> int:
-    run = confirm_run.confirm if verb == "confirm" else confirm_run.go_on
-    return run(Path(directory), console=console, address="auto", **options)
+def _go_on_there(console: Console, directory: str, options: dict[str, Any]) -> int:
+    return confirm_run.go_on(Path(directory), console=console, address="auto", **options)

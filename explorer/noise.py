@@ -36,7 +36,6 @@ def noise(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([row], columns=list(COLUMNS["noise"])).astype(COLUMNS["noise"])
 
 
-def noise_floor(trials: pd.DataFrame) -> float:
-    """The standard deviation alone; NaN when no config was repeated."""
-    found = noise(trials)
+def noise_floor(found: pd.DataFrame) -> float:
+    """The standard deviation alone of a frame `noise`; NaN when no config was repeated."""
     return float(found["sd"].iloc[0]) if len(found) else float("nan")

@@ -50,10 +50,19 @@ def resume(
     **logs: Any,
 ) -> int:
     """`sweep.resume` on the cluster. The user's own code goes along if the study's folder is seen from here."""
+    return with_study(address, directory, console, _resume_there, time_budget_s, trust_storage, logs)
+
+
+def with_study(address: str, directory: Path, console: Console, verb: Callable[..., int], *arguments: Any) -> int:
+    """A verb on the cluster that is given a console, the folder of a study that is there, and the arguments.
+
+    Raises:
+        HeteroakdError: a path that the cluster cannot see, no cluster, or what the verb raises.
+    """
     folder = PurePosixPath(directory)
     travel.check_folder(folder)
     code = travel.own_code(StudySpec.of(directory)) if (directory / SPEC_FILE).exists() else []
-    return _run(address, folder, code, console, _resume_there, str(folder), time_budget_s, trust_storage, logs)
+    return _run(address, folder, code, console, verb, str(folder), *arguments)
 
 
 def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool) -> int:

@@ -56,9 +56,10 @@ def load_frames(directory: Path, *, analyse: bool = True) -> StudyFrames:
 def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study]) -> StudyFrames:
     """The frames of an opened study as it is now, without the statistics."""
     table = trials(studies)
+    noise = sensitivity.noise(table)
     return StudyFrames(
-        summary=_summary(spec, studies, table),
-        noise=sensitivity.noise(table),
+        summary=_summary(spec, studies, table, noise),
+        noise=noise,
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=_curves(studies),
@@ -165,7 +166,9 @@ def _dimensions(spec: StudySpec) -> pd.DataFrame:
     return table.astype(COLUMNS["dimensions"])
 
 
-def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataFrame) -> dict[str, str]:
+def _summary(
+    spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataFrame, noise: pd.DataFrame
+) -> dict[str, str]:
     search = table[table["role"] == "search"]
     states = search["state"].value_counts()
     counts = ", ".join(f"{states[state]} {state.lower()}" for state in states.index)
@@ -176,7 +179,7 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
         "students alone": f"{int((table['role'] == 'baseline').sum())} trials",
         "seeds": ", ".join(map(str, spec.seeds)),
         "sampler and pruner": f"{spec.sampler}, {spec.pruner}",
-        "seed noise (sd of mIoU)": _noise(table),
+        "seed noise (sd of mIoU)": _noise(noise),
         "training": _span(table["seconds"].sum()),
         "from first to last trial": _span(_elapsed(studies)),
     }
@@ -196,8 +199,7 @@ def _summary(spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataF
     return summary
 
 
-def _noise(table: pd.DataFrame) -> str:
-    found = sensitivity.noise(table)
+def _noise(found: pd.DataFrame) -> str:
     if found.empty:
         return "not measured: no config was repeated"
     row = found.iloc[0]

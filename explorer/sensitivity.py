@@ -50,6 +50,6 @@ def analyse(frames: StudyFrames) -> StudyFrames:
             interactions=interactions(model, trials, dimensions),
             local=local(model, trials),
             gains=gains(trials, floor, effects=model),
-            surface=surface(trials, noise=noise_floor(trials)) if weights else blank("surface"),
+            surface=surface(trials, noise=noise_floor(floor)) if weights else blank("surface"),
             ranks=ranks(trials, curves),
         )

@@ -41,7 +41,7 @@ def test_nine_in_ten_intervals_hold_the_true_noise():
 def test_without_repeats_there_is_no_noise_to_see():
     trials = repeats((0.1, [0.4]), (0.2, [0.5]))
     assert noise(trials).empty
-    assert np.isnan(noise_floor(trials))
+    assert np.isnan(noise_floor(noise(trials)))
     assert noise(trials.iloc[:0]).empty
     assert noise(repeats((0.1, [0.4, 0.5])).assign(seed=0)).empty
     assert noise(repeats((0.1, [0.4, 0.5])).assign(state=["COMPLETE", "PRUNED"])).empty
@@ -49,6 +49,6 @@ def test_without_repeats_there_is_no_noise_to_see():
 
 def test_pairs_roles_and_budgets_are_kept_apart():
     trials = repeats((0.1, [0.4, 0.5]))
-    assert noise_floor(trials) == pytest.approx(0.1 / np.sqrt(2))
+    assert noise_floor(noise(trials)) == pytest.approx(0.1 / np.sqrt(2))
     for column in ({"pair": ["a:b", "c:d"]}, {"role": ["baseline", "search"]}, {"budget": [10, 20]}):
         assert noise(trials.assign(**column)).empty
