@@ -29,8 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from trainables.losses.heteroakd import plain_terms
-from trainables.losses.kernel import Switches, has_triton
+from trainables.losses.kernel import has_triton
 from trainables.losses.lean import lean_terms
+from trainables.losses.switches import Switches
 
 SHAPES = {
     "cpu": [(2, 19, 64, 128), (2, 150, 64, 128)],

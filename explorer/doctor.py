@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from trainables.data.faults import ranges
 
 if TYPE_CHECKING:
-    from trainables.data.doctor import Diagnosis, SplitFacts
+    from trainables.data.doctor import Diagnosis
+    from trainables.data.facts import SplitFacts
 
 MOST = 20  # files said of each kind of fault
 _HEADING = "share of the labelled pixels"

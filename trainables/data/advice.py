@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
-from typing import TYPE_CHECKING
 
 from trainables.config import CROPS, Recipe
 from trainables.data.dataset import SegDataset
-
-if TYPE_CHECKING:
-    from trainables.data.doctor import SplitFacts
+from trainables.data.facts import SplitFacts
 
 _LARGEST_CROP = 512
 

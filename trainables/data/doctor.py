@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +21,7 @@ from trainables.data.advice import advice
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import THREADS
 from trainables.data.dataset import Sample, SegDataset, unequal
+from trainables.data.facts import SplitFacts
 from trainables.data.images import image_size, read_image
 from trainables.data.masks import check_ids, mask_kind, read_mask
 from trainables.errors import DataError
@@ -36,37 +37,6 @@ _ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 
 
 Item = TypeVar("Item")
-
-
-@dataclass
-class SplitFacts:
-    """What was found in one split.
-
-    Attributes:
-        name: of the split.
-        num_samples: listed.
-        num_masks, num_images: decoded.
-        sizes: (height, width) of the images looked at.
-        kinds: of the masks looked at, such as "8-bit palette".
-        counts: pixels of each 8-bit id in the masks' files.
-    """
-
-    name: str
-    num_samples: int
-    num_masks: int = 0
-    num_images: int = 0
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)
-    counts: Int64[np.ndarray, " ids"] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
-
-    def class_counts(self, dataset: SegDataset) -> Int64[np.ndarray, " classes"]:
-        """Labelled pixels of each class; unknown ids and ignored ones are left out."""
-        return np.array(
-            [self.counts[_stored(dataset, number)].sum() for number in range(dataset.num_classes)], np.int64
-        )
-
-    def ignored(self, dataset: SegDataset) -> int:
-        return int(self.counts[_stored(dataset, dataset.ignore_index)].sum())
 
 
 @dataclass(frozen=True)
@@ -196,11 +166,6 @@ def _ends_well(path: Path) -> bool:
 def _known(dataset: SegDataset) -> Bool[np.ndarray, " ids"]:
     """A set whose classes could not be read knows every id."""
     return dataset.known_ids if dataset.classes else np.ones(256, dtype=bool)
-
-
-def _stored(dataset: SegDataset, number: int) -> list[int]:
-    """Ids in the files that mean a class, or ignored."""
-    return [number] if dataset.ids is None else [stored for stored, to in dataset.ids.items() if to == number]
 
 
 def _twins(dataset: SegDataset, splits: Iterable[str]) -> list[str]:

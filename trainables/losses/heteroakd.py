@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from trainables.losses.grids import labels_on_grid, mean_over_valid, to_grid
 from trainables.losses.kd import Kd
-from trainables.losses.kernel import Switches, check_kernel, pick_kernel
+from trainables.losses.kernel import check_kernel, pick_kernel
 from trainables.losses.lean import lean_terms
+from trainables.losses.switches import Switches
 from trainables.models.projector import projector
 from trainables.models.segmodel import Features, SegModel
 from trainables.models.taps import check_tap

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from typing import NamedTuple
 
 import torch
 
@@ -14,21 +13,6 @@ from trainables.errors import ConfigError
 
 MOST_CLASSES = 1024
 """A Triton program holds all classes of a pixel; beyond this `auto` takes the lean form."""
-
-
-class Switches(NamedTuple):
-    """What all forms read.
-
-    Attributes:
-        temperature: of both softmaxes.
-        kmm: whether the target is mixed; else it is Z_T.
-        kem: whether classes are weighed; else uniformly.
-    """
-
-    ignore_index: int
-    temperature: float
-    kmm: bool
-    kem: bool
 
 
 def pick_kernel(config: TrialConfig, *, num_classes: int, device: torch.device) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from trainables.losses.kernel import Switches
+from trainables.losses.switches import Switches
 
 Z = Float[Tensor, "b c h w"]
 Labels = Int[Tensor, "b h w"]

@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trainables.losses.kernel import Switches
 from trainables.losses.lean import lean_terms
+from trainables.losses.switches import Switches
 
 TILE, WARPS = 2048, 8
 """Numbers of a map that a program holds, 64 pixels of 19 classes (a block of 32) or 8 of 150 (256): 64 to 93 registers

@@ -10,8 +10,9 @@ import torch
 from trainables.errors import ConfigError
 from trainables.losses import kernel, lean
 from trainables.losses.heteroakd import HeteroAkd, plain_terms
-from trainables.losses.kernel import Switches, pick_kernel
+from trainables.losses.kernel import pick_kernel
 from trainables.losses.lean import lean_terms
+from trainables.losses.switches import Switches
 
 FORMS = list(itertools.product((1.0, 4.0), (True, False), (True, False)))
 """Temperature, kmm, kem."""

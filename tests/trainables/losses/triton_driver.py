@@ -17,7 +17,7 @@ install_import_hook(["trainables.losses"], "beartype.beartype")  # as in the tes
 
 from trainables.losses import triton_hakd  # noqa: E402
 from trainables.losses.heteroakd import plain_terms  # noqa: E402
-from trainables.losses.kernel import Switches  # noqa: E402
+from trainables.losses.switches import Switches  # noqa: E402
 
 CASES = {  # classes, size of Z, temperature, kmm, kem
     "2 classes": (2, 3, 1.0, True, True),
