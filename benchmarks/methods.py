@@ -54,9 +54,9 @@ def settings(method: str, lr: float) -> list[Row]:
 
 def train(kind: tuple[str, str, Row, int]) -> Row:
     """Train one trial and score it on the validation and test splits."""
-    from trainables import checkpoint
     from trainables.data.catalogue import open_dataset
     from trainables.evaluate import evaluate_weights
+    from trainables.kept import checkpoint
     from trainables.metrics import miou
     from trainables.run import run
     from trainables.state import student_weights

@@ -37,7 +37,7 @@ def dashboard(
         raise ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
     from dashboards import report
     from explorer.results import load_frames
-    from trainables import atomic
+    from trainables.kept import atomic
 
     target = out or directories[0] / "dashboard.html"
     atomic.check_file(target)
@@ -158,7 +158,7 @@ def figures(
     """Write the dashboard's figures as files; needs a Chrome or Chromium, no network."""
     from dashboards import images
     from explorer.results import load_frames
-    from trainables import atomic
+    from trainables.kept import atomic
 
     chosen = {"formats": _names(format), "only": _names(only or "")}
     images.check(**chosen)

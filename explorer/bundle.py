@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from explorer import reproduce
-from trainables import atomic, exported, own, samples
+from trainables import exported, own, samples
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.own import Own
 from trainables.errors import ConfigError
+from trainables.kept import atomic
 from trainables.models.build import build, is_own
 
 CODE, MARK = "code", "provenance.json"

@@ -14,15 +14,16 @@ from explorer.arms import trial_directory
 from explorer.confirm_runs import score_key
 from explorer.means import Means, fetched
 from explorer.study import StudySpec
-from trainables import checkpoint, own
+from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.errors import DataError, StudyError
 from trainables.evaluate import evaluate_weights
+from trainables.kept import checkpoint
+from trainables.kept.store import open_store
 from trainables.metrics import miou
 from trainables.state import peer_weights, student_weights
-from trainables.store import open_store
 
 
 def unscored(study: optuna.Study, split: str) -> list[FrozenTrial]:

@@ -14,12 +14,13 @@ from explorer.chosen import By, Chosen, choose
 from explorer.provenance import provenance
 from explorer.reproduce import EXACT, NEAR
 from explorer.results import load_studies, trials
-from trainables import atomic, checkpoint, exported
+from trainables import exported
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
 from trainables.errors import StudyError
 from trainables.evaluate import evaluate_weights
+from trainables.kept import atomic, checkpoint
 from trainables.metrics import miou
 
 

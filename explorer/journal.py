@@ -26,8 +26,8 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from explorer.lock import exclusive
-from trainables import atomic
 from trainables.errors import StudyError
+from trainables.kept import atomic
 
 _BLOCK = 4096  # bytes
 _LOCK_HELD_S = 1.0  # a living writer holds the lock for milliseconds

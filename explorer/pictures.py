@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 from explorer import samples
 from explorer.samples import Sample
-from trainables import atomic, sheets
+from trainables import sheets
+from trainables.kept import atomic
 from trainables.sheets import INK, LINE, MARGIN, PAPER, latin
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from trainables import atomic
 from trainables.data.images import SUFFIXES
 from trainables.errors import DataError, Interrupted, ModelError
+from trainables.kept import atomic
 
 if TYPE_CHECKING:
     from trainables.predict import Predictor

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from explorer.redact import holds_password, redact
 from search_spaces import preset
 from search_spaces.space import BY_FAMILY, SearchSpace
-from trainables import atomic
 from trainables.config import load_yaml, with_data_defaults, with_teacher_recipe
 from trainables.errors import StudyError, from_validation
+from trainables.kept import atomic
 
 SPEC_FILE = "study.yaml"
 Cost = Literal["parameters_millions", "gmac", "latency_ms"]

@@ -28,11 +28,12 @@ from explorer.mailbox import Mailbox
 from explorer.means import Means, fetched, means, with_group_size
 from explorer.progress import Progress
 from explorer.study import SPEC_FILE, StudySpec
-from trainables import checkpoint, own, store
-from trainables.cache import default_cache
+from trainables import own
 from trainables.config import OWN_PREFIX, TrialConfig
 from trainables.data.catalogue import absolute, open_dataset
 from trainables.errors import Interrupted, StudyError
+from trainables.kept import checkpoint, store
+from trainables.kept.cache import default_cache
 from trainables.preflight import Preflight, preflight
 from trainables.tune import train_teacher, tune_group, tune_trial
 

@@ -14,7 +14,7 @@ import pandas as pd
 from dashboards.frames import COLUMNS
 from explorer import warm
 from explorer.arms import Role, trial_directory
-from trainables.store import open_store
+from trainables.kept.store import open_store
 
 Rows = tuple[tuple[int, float, float], ...]
 _LARGEST = 2**24  # bytes of a log; a thousand reports take 2^20

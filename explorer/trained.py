@@ -9,13 +9,13 @@ import optuna
 
 from explorer.arms import Role, trial_directory
 from explorer.study import StudySpec
-from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.errors import CheckpointError, StudyError
+from trainables.kept import checkpoint
+from trainables.kept.store import open_store
 from trainables.state import peer_weights, student_weights
-from trainables.store import open_store
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -10,10 +10,11 @@ from typing import Any
 from explorer import loggers
 from explorer.redact import holds_password
 from explorer.study import StudySpec
-from trainables import own, store
+from trainables import own
 from trainables.data import DATASETS
 from trainables.data.own import Own
 from trainables.errors import StudyError
+from trainables.kept import store
 from trainables.models.build import is_own
 
 PACKAGES = ("explorer", "trainables", "search_spaces", "dashboards")

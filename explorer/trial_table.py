@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from trainables import atomic
+from trainables.kept import atomic
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a spreadsheet takes a text for something to run
 

@@ -17,7 +17,7 @@ install_import_hook(
         "trainables.loop",
         "trainables.evaluate",
         "trainables.state",
-        "trainables.checkpoint",
+        "trainables.kept.checkpoint",
         "trainables.teacher_cache",
         "trainables.entries",
         "trainables.guide",

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float16
 from torch import Tensor
 
-from trainables import atomic
 from trainables.errors import ModelError
+from trainables.kept import atomic
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an entry."""

@@ -20,10 +20,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables import atomic
 from trainables.config import TrialConfig
 from trainables.data.transforms import MEAN, STD
 from trainables.evaluate import predict
+from trainables.kept import atomic
 from trainables.models.segmodel import SegModel
 
 ONNX, PT2 = "student.onnx", "student.pt2"

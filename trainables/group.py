@@ -20,11 +20,11 @@ from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch, feed
 from trainables.errors import HeteroakdError
 from trainables.guide import Guide
+from trainables.kept.store import Store
 from trainables.loop import Learner
 from trainables.losses.find import find_method
 from trainables.models.segmodel import SegModel
 from trainables.state import Report
-from trainables.store import Store
 from trainables.teacher_cache import Hits
 
 

@@ -11,10 +11,10 @@ from trainables.data.check import verify
 from trainables.data.dataset import SegDataset
 from trainables.device import release
 from trainables.group import Member, Tell, train_group
+from trainables.kept.store import Store
 from trainables.loop import train
 from trainables.losses.find import find_method
 from trainables.state import Report
-from trainables.store import Store
 from trainables.teachers import load_teacher
 
 

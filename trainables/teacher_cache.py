@@ -19,7 +19,6 @@ from jaxtyping import Float, Float16, Float32
 from torch import Tensor
 
 from trainables import own
-from trainables.cache import default_cache
 from trainables.config import TrialConfig, digest
 from trainables.data.bank import bank_views
 from trainables.data.dataset import SegDataset
@@ -27,6 +26,7 @@ from trainables.data.transforms import normalize
 from trainables.device import memory_format, pick_device
 from trainables.entries import Entries, Shape, entry_bytes, num_written
 from trainables.errors import ConfigError, Interrupted
+from trainables.kept.cache import default_cache
 from trainables.models.build import is_own
 from trainables.models.segmodel import Features, SegModel
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from filelock import FileLock
 from torch import Tensor
 
-from trainables import checkpoint, own
-from trainables.cache import default_cache
+from trainables import own
 from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device, place
 from trainables.errors import TeacherError
+from trainables.kept import checkpoint
+from trainables.kept.cache import default_cache
 from trainables.loop import train
 from trainables.models.build import build, is_own
 from trainables.models.segmodel import SegModel

@@ -15,17 +15,18 @@ from typing import Any, Protocol
 import torch
 from ray import tune
 
-from trainables import checkpoint, own
+from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
 from trainables.errors import HeteroakdError, Interrupted
 from trainables.group import Answer, Member, Outcome
+from trainables.kept import checkpoint
+from trainables.kept.store import open_store
 from trainables.rehearsal import footprint, students_that_fit
 from trainables.run import run_group, run_trial
 from trainables.state import Report
-from trainables.store import open_store
 from trainables.teachers import ensure_teacher
 
 

@@ -14,11 +14,11 @@ from explorer.confirm_runs import score_key
 from explorer.results import load_frames, load_studies
 from explorer.study import StudySpec
 from explorer.sweep import sole_driver, sweep
-from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError
 from trainables.evaluate import evaluate_weights
+from trainables.kept import checkpoint
 from trainables.metrics import miou
 from trainables.state import student_weights
 

@@ -21,9 +21,9 @@ from explorer.mailbox import Mailbox
 from explorer.results import load_studies
 from explorer.study import StudySpec
 from explorer.sweep import fit, open_bridge, sweep
-from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
+from trainables.kept import checkpoint
 from trainables.run import run_trial
 
 STEPS = 9

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.predict import files
-from trainables import checkpoint
 from trainables.config import TrialConfig
 from trainables.contracts import tiny
 from trainables.data.masks import mask_kind, read_mask
 from trainables.errors import CheckpointError, ConfigError, DataError, HeteroakdError
 from trainables.evaluate import predict
+from trainables.kept import checkpoint
 from trainables.palette import distinct
 from trainables.predict import Predictor
 

@@ -157,7 +157,7 @@ def test_weights_that_score_otherwise_are_not_exported(finished, tmp_path):
     _, studies = load_studies(study)
     done = [trial.number for trial in studies["search"].get_trials() if trial.state.name == "COMPLETE"]
     first, other = (next((study / f"trials/search-{n:05d}").glob("*.safetensors")) for n in done[:2])
-    from trainables import checkpoint
+    from trainables.kept import checkpoint
 
     tensors, meta = checkpoint.load(first)
     alien, _ = checkpoint.load(other)

@@ -26,9 +26,9 @@ from explorer.cluster import connected
 from explorer.mailbox import Mailbox
 from explorer.study import SPEC_FILE, StudySpec
 from explorer.sweep import fit, open_bridge, sole_driver
-from trainables import checkpoint
 from trainables.errors import Interrupted
-from trainables.store import open_store
+from trainables.kept import checkpoint
+from trainables.kept.store import open_store
 
 STEPS = 9
 CASES = {

@@ -11,18 +11,18 @@ import pytest
 import torch
 from pyarrow import fs
 
-from trainables import atomic, bucket, checkpoint
-from trainables.bucket import Bucket
 from trainables.errors import Interrupted, StudyError
+from trainables.kept import atomic, bucket, checkpoint
+from trainables.kept.bucket import Bucket
+from trainables.kept.store import Folder, absolute, check, open_store
 from trainables.loop import train
-from trainables.store import Folder, absolute, check, open_store
 
 KILLED_AT_4 = """
 import json, os, signal, sys
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.loop import train
-from trainables.store import open_store
+from trainables.kept.store import open_store
 
 config = TrialConfig.parse(json.loads(sys.argv[1]))
 

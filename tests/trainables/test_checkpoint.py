@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trainables import checkpoint
 from trainables.errors import CheckpointError
+from trainables.kept import checkpoint
 from trainables.loop import train
 
 TENSORS = {

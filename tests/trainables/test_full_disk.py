@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables import atomic, checkpoint
 from trainables.errors import Interrupted
+from trainables.kept import atomic, checkpoint
 from trainables.loop import train
 from trainables.teachers import ensure_teacher
 from trainables.tune import tune_trial

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainables import checkpoint, loop
+from trainables import loop
 from trainables.errors import DataError, Interrupted, NonFiniteLoss
 from trainables.group import PATIENCE, Answer, Member, next_cohort, train_group
+from trainables.kept import checkpoint
 from trainables.loop import train
 from trainables.losses.find import find_method
 from trainables.state import Report

@@ -7,8 +7,9 @@ import time
 import pytest
 import torch
 
-from trainables import checkpoint, loop
+from trainables import loop
 from trainables.errors import NonFiniteLoss
+from trainables.kept import checkpoint
 from trainables.loop import gradient_shares, set_lr, train
 from trainables.losses.find import find_method
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainables import checkpoint
+from trainables.kept import checkpoint
 from trainables.losses.find import find_method
 from trainables.state import Report, TrialState, peer_weights, student_weights
 

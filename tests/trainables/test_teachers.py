@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from trainables import checkpoint, teachers
-from trainables.cache import default_cache
+from trainables import teachers
 from trainables.data.catalogue import open_dataset
+from trainables.kept import checkpoint
+from trainables.kept.cache import default_cache
 from trainables.loop import train
 from trainables.teachers import cached_path, ensure_teacher, load_teacher, weights_hash
 

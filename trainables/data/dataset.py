@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Bool, Int64, Integer, UInt8
 from torch import Tensor
 
-from trainables.cache import default_cache
 from trainables.config import digest
 from trainables.data.cache import SampleCache
 from trainables.data.decoded import DecodedFiles
@@ -22,6 +21,7 @@ from trainables.data.hashes import file_hashes
 from trainables.data.images import image_size, read_image
 from trainables.data.masks import check_ids, read_mask
 from trainables.errors import DataError
+from trainables.kept.cache import default_cache
 
 
 class Sample(NamedTuple):

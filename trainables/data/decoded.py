@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables import atomic
 from trainables.data.cache import Key, Pair
 from trainables.errors import Interrupted
+from trainables.kept import atomic
 
 RESERVE_BYTES = 2**30  # of the disk, left to checkpoints
 _HEADER, _MARK = struct.Struct("<8sII"), b"decoded1"  # the mark, height, width; .npy's takes 0.3 ms to parse

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from trainables import atomic
-from trainables.cache import default_cache
 from trainables.config import digest
 from trainables.errors import DataError, Interrupted
+from trainables.kept import atomic
+from trainables.kept.cache import default_cache
 
 LEAST_BYTES = 64 * 2**20  # smaller sets are hashed faster than they are looked up
 _SETTLED_NS = 2 * 10**9  # a file as young as this may change again within one tick of its clock

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from search_spaces.pairs import NETWORKS
-from trainables import checkpoint
+from trainables.kept import checkpoint
 from trainables.models.build import build
 
 LIGHT = [name for name in NETWORKS if name not in {"mit_b4", "dl_mit_b4", "r101", "swin_t"}]  # the rest is not trained

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainables import atomic
 from trainables.errors import CheckpointError
-from trainables.store import Store, at
+from trainables.kept import atomic
+from trainables.kept.store import Store, at
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"step-\d{8,}\.safetensors")

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
-from trainables import atomic
 from trainables.errors import CheckpointError, StudyError
+from trainables.kept import atomic
 
 
 @runtime_checkable
@@ -86,7 +86,7 @@ def open_store(root: Path | str, directory: str) -> Store:
         raise CheckpointError(f"A trial's directory must be relative and without '..', got {directory!r}.")
     if not is_uri(root):
         return Folder(Path(root) / inside)
-    from trainables.bucket import Bucket
+    from trainables.kept.bucket import Bucket
 
     return Bucket(str(root), str(inside))
 

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trainables import atomic
 from trainables.errors import StudyError
+from trainables.kept import atomic
 
 PAUSES_S = (2.0, 8.0)  # between tries; each holds some of pyarrow's own, 6 s of them where nothing listens
 

@@ -1,0 +1,1 @@
+"""What lies on disk: whole files, checkpoints, object stores, the cache."""
