@@ -41,7 +41,7 @@ from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import feed
 from trainables.device import place
-from trainables.guide import Guide
+from trainables.guidance.guide import Guide
 from trainables.loop import Learner
 from trainables.models.build import build
 from trainables.models.cost import cost

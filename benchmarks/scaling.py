@@ -25,7 +25,7 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch
 from trainables.device import memory_format, place
-from trainables.guide import Guide
+from trainables.guidance.guide import Guide
 from trainables.loop import Learner
 from trainables.models.build import build
 from trainables.teachers import freeze

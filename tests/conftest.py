@@ -18,9 +18,9 @@ install_import_hook(
         "trainables.evaluate",
         "trainables.state",
         "trainables.kept.checkpoint",
-        "trainables.teacher_cache",
-        "trainables.entries",
-        "trainables.guide",
+        "trainables.guidance.cache",
+        "trainables.guidance.entries",
+        "trainables.guidance.guide",
     ],
     "beartype.beartype",
 )

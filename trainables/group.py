@@ -19,13 +19,13 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch, feed
 from trainables.errors import HeteroakdError
-from trainables.guide import Guide
+from trainables.guidance.cache import Hits
+from trainables.guidance.guide import Guide
 from trainables.kept.store import Store
 from trainables.loop import Learner
 from trainables.losses.find import find_method
 from trainables.models.segmodel import SegModel
 from trainables.state import Report
-from trainables.teacher_cache import Hits
 
 
 class Member(NamedTuple):

@@ -11,13 +11,13 @@ from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
 from trainables.data.dataset import SegDataset
 from trainables.errors import ModelError
+from trainables.guidance.cache import describe
 from trainables.losses.find import find_method, make_criterion
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
 from trainables.models.latency import latency_ms
 from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
-from trainables.teacher_cache import describe
 from trainables.teachers import cached_path, load_teacher
 
 

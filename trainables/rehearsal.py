@@ -15,7 +15,7 @@ from trainables.config import TrialConfig
 from trainables.data.feed import Batch
 from trainables.data.transforms import normalize
 from trainables.device import memory_format, pick_device, place
-from trainables.guide import Guide
+from trainables.guidance.guide import Guide
 from trainables.loop import losses
 from trainables.losses.find import find_method
 from trainables.models.build import build

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainables.data.feed import Batch
-from trainables.guide import Guide
+from trainables.guidance.guide import Guide
 
 
 @pytest.fixture

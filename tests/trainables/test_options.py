@@ -15,7 +15,7 @@ from trainables.compiled import begin_step, compile_network
 from trainables.contracts import tiny
 from trainables.data.feed import Batch
 from trainables.errors import ConfigError
-from trainables.guide import Guide
+from trainables.guidance.guide import Guide
 from trainables.loop import train
 from trainables.models.segmodel import SegModel
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from trainables import entries as entries_module
-from trainables import teacher_cache
 from trainables.data.bank import bank_views
 from trainables.data.feed import Batch, feed
 from trainables.data.transforms import normalize
 from trainables.errors import ConfigError, Interrupted
-from trainables.guide import Guide
+from trainables.guidance import cache
+from trainables.guidance import entries as entries_module
+from trainables.guidance.cache import cache_folder, cache_size, describe
+from trainables.guidance.guide import Guide
 from trainables.loop import Learner
-from trainables.teacher_cache import cache_folder, cache_size, describe
 from trainables.teachers import freeze
 
 VIEWS = 3
@@ -250,7 +250,7 @@ def test_a_sweep_is_told_what_it_is_and_refused_where_there_is_no_room(
 ):
     def tell(free, **others):
         disk = SimpleNamespace(disk_usage=lambda _folder: SimpleNamespace(free=free))
-        monkeypatch.setattr(teacher_cache, "shutil", disk)
+        monkeypatch.setattr(cache, "shutil", disk)
         others = {Path(name): size for name, size in others.items()}
         named = config(teacher="fpn:resnet18")
         return describe(named, teacher=asked.model, dataset=dataset, others=others, cache=tmp_path)

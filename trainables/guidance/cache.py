@@ -24,8 +24,8 @@ from trainables.data.bank import bank_views
 from trainables.data.dataset import SegDataset
 from trainables.data.transforms import normalize
 from trainables.device import memory_format, pick_device
-from trainables.entries import Entries, Shape, entry_bytes, num_written
 from trainables.errors import ConfigError, Interrupted
+from trainables.guidance.entries import Entries, Shape, entry_bytes, num_written
 from trainables.kept.cache import default_cache
 from trainables.models.build import is_own
 from trainables.models.segmodel import Features, SegModel

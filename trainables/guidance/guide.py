@@ -14,9 +14,9 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch
 from trainables.device import autocast
+from trainables.guidance.cache import Hits, TeacherCache
 from trainables.models.fold import fold
 from trainables.models.segmodel import Features, SegModel
-from trainables.teacher_cache import Hits, TeacherCache
 
 
 class Guide:
