@@ -31,7 +31,7 @@ from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch, feed
 from trainables.device import pick_device
-from trainables.rehearsal import step_time
+from trainables.preflight.rehearsal import step_time
 
 PAIR = {"teacher": "fpn:resnet18", "student": "segformer:mit_b0"}  # of demo.yaml
 CROPS = {  # height, width, batch

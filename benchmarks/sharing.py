@@ -40,7 +40,7 @@ from trainables.data.dataset import SegDataset
 from trainables.device import place
 from trainables.group import Answer, Member, next_cohort, train_group
 from trainables.models.build import build
-from trainables.rehearsal import step_time
+from trainables.preflight.rehearsal import step_time
 from trainables.teachers import freeze
 
 CUDA = torch.cuda.is_available()

@@ -28,7 +28,7 @@ from explorer.study import StudySpec
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError
-from trainables.preflight import preflight
+from trainables.preflight.check import preflight
 
 USUAL = 5  # finalists, and seeds of each
 _NO_LIMITS: dict[str, Any] = {"total_steps": None, "gpu_hours": None, "plateau_trials": None}  # of a search

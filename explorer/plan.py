@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import device_name, pick_device
-from trainables.rehearsal import StepTime, step_time
+from trainables.preflight.rehearsal import StepTime, step_time
 from trainables.teachers import cached_path
 
 

@@ -34,7 +34,7 @@ from trainables.data.catalogue import absolute, open_dataset
 from trainables.errors import Interrupted, StudyError
 from trainables.kept import checkpoint, store
 from trainables.kept.cache import default_cache
-from trainables.preflight import Preflight, preflight
+from trainables.preflight.check import Preflight, preflight
 from trainables.tune import train_teacher, tune_group, tune_trial
 
 

@@ -24,7 +24,7 @@ from trainables.errors import HeteroakdError, Interrupted
 from trainables.group import Answer, Member, Outcome
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
-from trainables.rehearsal import footprint, students_that_fit
+from trainables.preflight.rehearsal import footprint, students_that_fit
 from trainables.run import run_group, run_trial
 from trainables.state import Report
 from trainables.teachers import ensure_teacher

@@ -18,7 +18,7 @@ from explorer.confirm_runs import score_key
 from explorer.groups import GroupBridge
 from explorer.results import load_frames, load_studies
 from trainables.errors import StudyError
-from trainables.preflight import Preflight
+from trainables.preflight.check import Preflight
 
 STEPS = 9
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from explorer import plan
 from explorer.cli import app
 from explorer.study import StudySpec
-from trainables.rehearsal import StepTime
+from trainables.preflight.rehearsal import StepTime
 
 SECONDS = {"task": 0.5, "kd": 1.0, "cwd": 2.0}
 

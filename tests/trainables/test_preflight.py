@@ -5,11 +5,11 @@ import shutil
 import pytest
 from PIL import Image
 
-from trainables import preflight as module
 from trainables.errors import DataError, ModelError, TeacherError
 from trainables.models.build import build
 from trainables.models.cost import cost
-from trainables.preflight import preflight
+from trainables.preflight.check import check as module
+from trainables.preflight.check import preflight
 
 FAST, OTHER = "fpn:tu-mobilenetv3_small_050", "fpn:resnet18"
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from trainables import rehearsal
 from trainables.models.build import build
+from trainables.preflight.check import rehearsal
 
 FAST = "fpn:tu-mobilenetv3_small_050"
 
