@@ -55,10 +55,10 @@ def settings(method: str, lr: float) -> list[Row]:
 def train(kind: tuple[str, str, Row, int]) -> Row:
     """Train one trial and score it on the validation and test splits."""
     from trainables.data.catalogue import open_dataset
-    from trainables.evaluate import evaluate_weights
     from trainables.kept import checkpoint
-    from trainables.metrics import miou
     from trainables.run import run
+    from trainables.scoring.evaluate import evaluate_weights
+    from trainables.scoring.metrics import miou
     from trainables.state import student_weights
 
     name, row, setting, seed = kind

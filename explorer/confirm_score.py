@@ -19,10 +19,10 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.errors import DataError, StudyError
-from trainables.evaluate import evaluate_weights
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
-from trainables.metrics import miou
+from trainables.scoring.evaluate import evaluate_weights
+from trainables.scoring.metrics import miou
 from trainables.state import peer_weights, student_weights
 
 

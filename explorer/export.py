@@ -19,9 +19,9 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
 from trainables.errors import StudyError
-from trainables.evaluate import evaluate_weights
 from trainables.kept import atomic, checkpoint
-from trainables.metrics import miou
+from trainables.scoring.evaluate import evaluate_weights
+from trainables.scoring.metrics import miou
 
 
 @atomic.outside_a_sweep()

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from trainables.config import TrialConfig
 from trainables.data.transforms import MEAN, STD
-from trainables.evaluate import predict
 from trainables.kept import atomic
 from trainables.models.segmodel import SegModel
+from trainables.scoring.evaluate import predict
 
 ONNX, PT2 = "student.onnx", "student.pt2"
 STEP = 32  # sides are multiples of every encoder's coarsest stride

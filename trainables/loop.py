@@ -15,14 +15,14 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch, feed
 from trainables.device import autocast, pick_device
-from trainables.evaluate import evaluate
 from trainables.guidance.cache import Hits
 from trainables.guidance.guide import Guide
 from trainables.kept import checkpoint
 from trainables.kept.store import Store, at
-from trainables.meter import Clock, Meter, check_finite
-from trainables.metrics import miou
 from trainables.models.segmodel import Features, SegModel
+from trainables.scoring.evaluate import evaluate
+from trainables.scoring.meter import Clock, Meter, check_finite
+from trainables.scoring.metrics import miou
 from trainables.state import Report, TrialState
 
 LOG_EVERY = 10  # steps between host syncs: loss sums are read and checked here

@@ -14,11 +14,11 @@ from trainables.config import TrialConfig
 from trainables.data.images import check_depth, opened
 from trainables.device import pick_device
 from trainables.errors import CheckpointError, ModelError
-from trainables.evaluate import predict
 from trainables.kept import atomic, checkpoint
 from trainables.models.segmodel import SegModel
 from trainables.palette import Colour, distinct
 from trainables.samples import here, network
+from trainables.scoring.evaluate import predict
 
 Ids = UInt8[np.ndarray, "height width"]
 

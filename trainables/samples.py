@@ -16,10 +16,10 @@ from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
 from trainables.device import pick_device, place
 from trainables.errors import DataError, unknown
-from trainables.evaluate import predict
-from trainables.metrics import ConfusionMatrix, miou
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
+from trainables.scoring.evaluate import predict
+from trainables.scoring.metrics import ConfusionMatrix, miou
 from trainables.teachers import cached_path, load_teacher
 
 Ids = UInt8[np.ndarray, "height width"]

@@ -17,9 +17,9 @@ from explorer.sweep import sole_driver, sweep
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError
-from trainables.evaluate import evaluate_weights
 from trainables.kept import checkpoint
-from trainables.metrics import miou
+from trainables.scoring.evaluate import evaluate_weights
+from trainables.scoring.metrics import miou
 from trainables.state import student_weights
 
 

@@ -13,9 +13,9 @@ from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches
 from trainables.data.transforms import MEAN, STD, normalize
 from trainables.errors import DataError
-from trainables.evaluate import evaluate, evaluate_weights, predict, window_starts
 from trainables.loop import train
 from trainables.models.segmodel import SegModel
+from trainables.scoring.evaluate import evaluate, evaluate_weights, predict, window_starts
 
 
 class Pixels(nn.Module):
@@ -152,7 +152,7 @@ def test_a_sliding_score_is_the_score_of_the_averaged_logits(reader, dataset, sm
 
 
 def test_a_split_too_large_for_one_forward_is_scored_in_parts(reader, dataset, small, monkeypatch):
-    monkeypatch.setattr("trainables.evaluate._MOST_LOGITS", 1)
+    monkeypatch.setattr("trainables.scoring.evaluate._MOST_LOGITS", 1)
     assert evaluate(reader(), dataset, "val", small(batch_size=8)) == [1, 1, 1, 1, None]
 
 

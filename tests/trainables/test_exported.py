@@ -7,7 +7,7 @@ from torch import nn
 from trainables import exported
 from trainables.config import TrialConfig
 from trainables.contracts import tiny
-from trainables.evaluate import predict
+from trainables.scoring.evaluate import predict
 
 CONFIG = TrialConfig(device="cpu")
 

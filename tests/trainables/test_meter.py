@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainables.errors import NonFiniteLoss
-from trainables.meter import Clock, Meter
+from trainables.scoring.meter import Clock, Meter
 
 
 @pytest.fixture

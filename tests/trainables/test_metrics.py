@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.metrics import ConfusionMatrix, miou
+from trainables.scoring.metrics import ConfusionMatrix, miou
 
 
 def matrix(num_classes, ignore_index=255):

@@ -15,9 +15,9 @@ from trainables.data.loader import eval_batches
 from trainables.data.transforms import normalize
 from trainables.device import autocast, memory_format, pick_device, place
 from trainables.losses.grids import to_grid
-from trainables.metrics import ConfusionMatrix
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
+from trainables.scoring.metrics import ConfusionMatrix
 
 _STRIDE = 32  # every encoder's coarsest; images are padded to a multiple
 _MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32

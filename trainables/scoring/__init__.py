@@ -1,0 +1,1 @@
+"""How good and how fast: mIoU, evaluation, the step's meter."""
