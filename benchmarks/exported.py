@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from search_spaces.pairs import NETWORKS
-from trainables import exported
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.models.build import build
+from trainables.serving import exported
 
 OUT = Path(__file__).with_suffix(".json")
 COMMAND = "python benchmarks/exported.py"

@@ -133,7 +133,7 @@ def predict(
     """Write a mask, and an overlay, for each image; exit with 2 if one cannot be read."""
     from explorer import predict as predicting
     from trainables.errors import ConfigError
-    from trainables.predict import Predictor
+    from trainables.serving.predict import Predictor
 
     if weights not in ("student", "peer"):
         raise ConfigError(f"--weights must be student or peer, got {weights!r}.")

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from explorer import reproduce
-from trainables import exported, own, samples
+from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.own import Own
 from trainables.errors import ConfigError
 from trainables.kept import atomic
 from trainables.models.build import build, is_own
+from trainables.serving import exported, samples
 
 CODE, MARK = "code", "provenance.json"
 _IMAGES, _SIDE = 3, 512  # on which graphs are tried, and the most of each side that is taken

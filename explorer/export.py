@@ -14,7 +14,6 @@ from explorer.chosen import By, Chosen, choose
 from explorer.provenance import provenance
 from explorer.reproduce import EXACT, NEAR
 from explorer.results import load_studies, trials
-from trainables import exported
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
@@ -22,6 +21,7 @@ from trainables.errors import StudyError
 from trainables.kept import atomic, checkpoint
 from trainables.scoring.evaluate import evaluate_weights
 from trainables.scoring.metrics import miou
+from trainables.serving import exported
 
 
 @atomic.outside_a_sweep()

@@ -14,7 +14,7 @@ from trainables.errors import DataError, Interrupted, ModelError
 from trainables.kept import atomic
 
 if TYPE_CHECKING:
-    from trainables.predict import Predictor
+    from trainables.serving.predict import Predictor
 
 MASKS, OVERLAYS = "masks", "overlays"
 _OPACITY = 0.5  # of the classes over the image
@@ -54,7 +54,7 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
         DataError: a mask would be written over an image that is to be read.
         Interrupted: the disk is full.
     """
-    from trainables.predict import read_upright, save_mask
+    from trainables.serving.predict import read_upright, save_mask
 
     for folder in (MASKS, OVERLAYS):
         atomic.check_folder(out / folder)

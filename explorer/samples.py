@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from explorer.arms import Role
     from explorer.trained import Trained
     from trainables.data.dataset import SegDataset
-    from trainables.samples import Seen
+    from trainables.serving.samples import Seen
 
 Picture = UInt8[np.ndarray, "height width 3"]
 WRONG = (213, 94, 0)  # vermilion of Okabe and Ito; on grey, whatever one's colour vision
@@ -92,7 +92,7 @@ def look(
     """As `of_trial`, with the trial in words and its data set before the pictures."""
     from explorer.results import load_studies
     from explorer.trained import load
-    from trainables import samples
+    from trainables.serving import samples
 
     spec, studies = load_studies(directory)
     every = studies[role].get_trials(deepcopy=False)

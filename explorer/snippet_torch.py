@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.errors import HeteroakdError
-from trainables.predict import Predictor, read_upright, save_mask
+from trainables.serving.predict import Predictor, read_upright, save_mask
 
 
 def main(arguments: Sequence[str]) -> str | None:

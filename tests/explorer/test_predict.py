@@ -19,8 +19,8 @@ from trainables.data.masks import mask_kind, read_mask
 from trainables.errors import CheckpointError, ConfigError, DataError, HeteroakdError
 from trainables.kept import checkpoint
 from trainables.palette import distinct
-from trainables.predict import Predictor
 from trainables.scoring.evaluate import predict
+from trainables.serving.predict import Predictor
 
 CLASSES = ["a", "b", "c", "d"]
 PALETTE = [[10, 20, 30], [200, 0, 0], [0, 200, 0], [0, 0, 200]]

@@ -15,7 +15,7 @@ from explorer import samples
 from explorer.cli import app
 from trainables.data.catalogue import open_dataset
 from trainables.errors import DataError, StudyError
-from trainables.samples import Seen
+from trainables.serving.samples import Seen
 
 COLOURS = {(200, 0, 0), (0, 200, 0), (0, 0, 200)}
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from trainables import exported
 from trainables.config import TrialConfig
 from trainables.contracts import tiny
 from trainables.scoring.evaluate import predict
+from trainables.serving import exported
 
 CONFIG = TrialConfig(device="cpu")
 

@@ -17,8 +17,8 @@ from trainables.errors import CheckpointError, ModelError
 from trainables.kept import atomic, checkpoint
 from trainables.models.segmodel import SegModel
 from trainables.palette import Colour, distinct
-from trainables.samples import here, network
 from trainables.scoring.evaluate import predict
+from trainables.serving.samples import here, network
 
 Ids = UInt8[np.ndarray, "height width"]
 

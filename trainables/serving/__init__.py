@@ -1,0 +1,1 @@
+"""After training: graphs, masks of new images, sample predictions."""
