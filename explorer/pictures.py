@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 
 from explorer import samples
 from explorer.samples import Sample
-from trainables import sheets
+from trainables.drawing import sheets
+from trainables.drawing.sheets import INK, LINE, MARGIN, PAPER, latin
 from trainables.kept import atomic
-from trainables.sheets import INK, LINE, MARGIN, PAPER, latin
 
 if TYPE_CHECKING:
     from trainables.data.dataset import SegDataset

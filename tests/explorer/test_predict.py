@@ -16,9 +16,9 @@ from explorer.predict import files
 from trainables.config import TrialConfig
 from trainables.contracts import tiny
 from trainables.data.masks import mask_kind, read_mask
+from trainables.drawing.palette import distinct
 from trainables.errors import CheckpointError, ConfigError, DataError, HeteroakdError
 from trainables.kept import checkpoint
-from trainables.palette import distinct
 from trainables.scoring.evaluate import predict
 from trainables.serving.predict import Predictor
 

@@ -16,8 +16,8 @@ from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
 from trainables.data.matching import pair_folders
+from trainables.drawing.palette import distinct
 from trainables.errors import ConfigError, DataError, from_validation
-from trainables.palette import distinct
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index

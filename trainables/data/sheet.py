@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from trainables import sheets
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
 from trainables.data.images import read_image
 from trainables.data.masks import read_mask
+from trainables.drawing import sheets
+from trainables.drawing.sheets import INK, LINE, MARGIN, PAPER
 from trainables.errors import DataError
-from trainables.sheets import INK, LINE, MARGIN, PAPER
 
 SAMPLES = 4  # of a split, two a row
 WIDTH = 240  # pixels of a picture

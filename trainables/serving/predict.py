@@ -13,10 +13,10 @@ from PIL import Image, ImageOps
 from trainables.config import TrialConfig
 from trainables.data.images import check_depth, opened
 from trainables.device import pick_device
+from trainables.drawing.palette import Colour, distinct
 from trainables.errors import CheckpointError, ModelError
 from trainables.kept import atomic, checkpoint
 from trainables.models.segmodel import SegModel
-from trainables.palette import Colour, distinct
 from trainables.scoring.evaluate import predict
 from trainables.serving.samples import here, network
 
