@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from explorer.confirm_stats import interval, paired, separate
-from explorer.effects import effects
-from explorer.gains import gains
-from explorer.interactions import interactions
-from explorer.noise import noise
-from explorer.response import surface
+from explorer.statistics.effects import effects
+from explorer.statistics.finalists import interval, paired, separate
+from explorer.statistics.gains import gains
+from explorer.statistics.interactions import interactions
+from explorer.statistics.noise import noise
+from explorer.statistics.response import surface
 
 OUT = Path(__file__).with_suffix(".json")
 DIMENSIONS = pd.DataFrame(

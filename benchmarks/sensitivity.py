@@ -35,7 +35,7 @@ import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from explorer.importance import importance
+from explorer.statistics.importance import importance
 
 OUT = Path(__file__).with_name("sensitivity.json")
 NUM_TRIALS, NUM_PROBES, STEPS = 100, 16, 8

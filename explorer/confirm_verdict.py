@@ -11,7 +11,7 @@ import optuna
 
 from explorer import confirm_runs
 from explorer.confirm_runs import Entry
-from explorer.confirm_stats import Interval, Separation, interval, paired, separate
+from explorer.statistics.finalists import Interval, Separation, interval, paired, separate
 from explorer.study import StudySpec
 
 _NAN = math.nan

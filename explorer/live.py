@@ -31,7 +31,7 @@ from explorer.arms import Role
 from explorer.jobs import Jobs, failure
 from explorer.redact import redact
 from explorer.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
-from explorer.sensitivity import analyse
+from explorer.statistics.sensitivity import analyse
 from explorer.study import StudySpec
 from trainables.errors import HeteroakdError, StudyError
 

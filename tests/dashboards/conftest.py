@@ -241,7 +241,7 @@ def study():
 
 
 def _analysed():
-    """Rows of the statistics, as from `explorer.sensitivity`."""
+    """Rows of the statistics, as from `explorer.statistics.sensitivity`."""
     gains = [
         (pair, teacher, student, "", statistic, 9, 2, gain + lead, gain + lead - 0.02, gain + lead + 0.02, sure, "Why.")
         for (pair, teacher, student, *_), gain in zip(PAIRS, (0.03, 0.01, -0.01), strict=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.conditions import find, share
+from explorer.statistics.conditions import find, share
 
 
 def test_a_condition_is_found_in_the_method_or_said_to_be_unknown():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from explorer.confirm_stats import ALPHA, holm, interval, p_above, paired, separate
+from explorer.statistics.finalists import ALPHA, holm, interval, p_above, paired, separate
 
 SEEDS = 5
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.effects import effects
-from explorer.interactions import interactions
-from explorer.local import local
+from explorer.statistics.effects import effects
+from explorer.statistics.interactions import interactions
+from explorer.statistics.local import local
 
 DIMENSIONS = pd.DataFrame(
     [

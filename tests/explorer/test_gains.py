@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.gains import gains
-from explorer.noise import noise
+from explorer.statistics.gains import gains
+from explorer.statistics.noise import noise
 
 
 def study(rng, *, num=16, seeds=2, config=0.01, trial=0.01, shared=0.01, means=(0.0, 0.03), probes=0):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from dashboards.frames import COLUMNS, NOISE
-from explorer.basis import Axis, design
-from explorer.importance import importance
-from explorer.rungs import at_rungs
+from explorer.statistics.basis import Axis, design
+from explorer.statistics.importance import importance
+from explorer.statistics.rungs import at_rungs
 
 CHAINS = 16
 

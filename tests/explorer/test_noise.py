@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2
 
-from explorer.noise import noise, noise_floor
+from explorer.statistics.noise import noise, noise_floor
 
 
 def repeats(*groups):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from explorer.ranks import MIN_TRIALS, ranks
+from explorer.statistics.ranks import MIN_TRIALS, ranks
 
 
 def study(early, final, *, probe=True, state="COMPLETE"):

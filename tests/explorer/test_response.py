@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboards.frames import COLUMNS
-from explorer.response import surface
+from explorer.statistics.response import surface
 
 
 def peak(kd, hakd):

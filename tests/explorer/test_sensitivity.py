@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dashboards.frames import COLUMNS, StudyFrames
-from explorer.sensitivity import analyse
+from explorer.statistics.sensitivity import analyse
 
 ANALYSED = ("noise", "importance", "interactions", "gains", "surface", "local", "ranks")
 DIMENSIONS = pd.DataFrame(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import COLUMNS, PARAM
-from explorer.effects import MIN_TRIALS, Effects, interval
+from explorer.statistics.effects import MIN_TRIALS, Effects, interval
 
 SURE = 0.95  # probability that an interaction is there, from which on it counts as identifiable
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 from threadpoolctl import threadpool_limits
 
 from dashboards.frames import StudyFrames, blank
-from explorer.effects import effects
-from explorer.gains import gains
-from explorer.importance import importance
-from explorer.interactions import interactions
-from explorer.local import local
-from explorer.noise import noise, noise_floor
-from explorer.ranks import ranks
-from explorer.response import surface
+from explorer.statistics.effects import effects
+from explorer.statistics.gains import gains
+from explorer.statistics.importance import importance
+from explorer.statistics.interactions import interactions
+from explorer.statistics.local import local
+from explorer.statistics.noise import noise, noise_floor
+from explorer.statistics.ranks import ranks
+from explorer.statistics.response import surface
 
 __all__ = [
     "analyse",

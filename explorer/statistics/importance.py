@@ -20,9 +20,9 @@ import pandas as pd
 from scipy.stats import qmc
 
 from dashboards.frames import COLUMNS, NOISE, PARAM, blank
-from explorer.basis import Axis
-from explorer.conditions import text_of
-from explorer.effects import NUM_CHAINS, Effects, conditions_of, ended, interval, model, share
+from explorer.statistics.basis import Axis
+from explorer.statistics.conditions import text_of
+from explorer.statistics.effects import NUM_CHAINS, Effects, conditions_of, ended, interval, model, share
 
 MIN_TRIALS = 8  # complete trials that have a dimension, before its importance is estimated
 QUESTIONS = ("variance", "top")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import COLUMNS, PARAM
-from explorer.effects import Effects
+from explorer.statistics.effects import Effects
 
 _DRAWS = 2000  # the second half mirrors the first, so that a mean is exact
 _FEW_PROBES = 4  # of a pair: below that, its typical gain is taken from all complete trials

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import NOISE, PARAM
-from explorer import basis, conditions, surrogate
-from explorer.basis import Axis, Key
-from explorer.conditions import Condition
-from explorer.rungs import at_rungs
-from explorer.surrogate import Block
+from explorer.statistics import basis, conditions, surrogate
+from explorer.statistics.basis import Axis, Key
+from explorer.statistics.conditions import Condition
+from explorer.statistics.rungs import at_rungs
+from explorer.statistics.surrogate import Block
 
 MIN_TRIALS = 12
 NUM_CHAINS = 64

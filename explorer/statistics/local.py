@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import COLUMNS, PARAM
-from explorer import basis
-from explorer.basis import Axis
-from explorer.effects import Effects
+from explorer.statistics import basis
+from explorer.statistics.basis import Axis
+from explorer.statistics.effects import Effects
 
 _POINTS = 17  # of a number's range
 
