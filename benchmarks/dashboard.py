@@ -28,9 +28,9 @@ from optuna.trial import TrialState
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import app
-from explorer import storages
 from explorer.arms import study_name
 from explorer.live import Studio
+from explorer.storage import storages
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 

@@ -111,7 +111,7 @@ def _opened(name: str) -> Iterator[str]:
 
 
 def _serve(folder: str, port: int) -> None:
-    from explorer.serve import serve
+    from explorer.storage.serve import serve
 
     serve(Path(folder), host="127.0.0.1", port=port, say=lambda _: None)
 

@@ -16,7 +16,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer import engines, storages, warm
+from explorer import engines, warm
+from explorer.storage import storages
 from explorer.study import StudySpec
 from explorer.views import dry, reborn
 from search_spaces.pairs import pair_name

@@ -30,9 +30,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from explorer import storages
 from explorer.arms import Arm, trial_directory
 from explorer.limits import OCCUPIED, reached
+from explorer.storage import storages
 
 METRIC, MODE = "miou", "max"
 _FACTS = ("iou", "seconds", "device", "peer_miou", "peer_iou", "teacher_hits")

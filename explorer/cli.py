@@ -199,7 +199,7 @@ def storage(
     port: Annotated[int, typer.Option(help="Where to listen.", min=1, max=65535)] = 13000,
 ) -> None:
     """Serve a study's storage to many workers and readers, who name it grpc://HOST:PORT."""
-    from explorer import serve
+    from explorer.storage import serve
 
     serve.serve(directory, host=host, port=port, say=typer.echo)
 

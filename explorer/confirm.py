@@ -10,10 +10,11 @@ import optuna
 import pandas as pd
 
 from dashboards.frames import COLUMNS, blank
-from explorer import confirm_runs, storages
+from explorer import confirm_runs
 from explorer.arms import Role, study_name, trial_directory
 from explorer.confirm_runs import Run
 from explorer.confirm_verdict import Verdict, seen, verdict
+from explorer.storage import storages
 from explorer.study import StudySpec
 
 _LONGEST = 200  # characters of a text that is shown

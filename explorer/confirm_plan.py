@@ -13,9 +13,10 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer import confirm_runs, storages, warm
+from explorer import confirm_runs, warm
 from explorer.arms import Arm, Plan, Role, study_name
 from explorer.confirm_verdict import seen
+from explorer.storage import storages
 from explorer.study import StudySpec
 from search_spaces.pairs import pair_name
 from search_spaces.space import SearchSpace

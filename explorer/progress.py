@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from explorer import storages
 from explorer.arms import Arm, Role
+from explorer.storage import storages
 
 _REFRESH_S = 0.5
 

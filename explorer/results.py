@@ -13,9 +13,10 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import confirm, storages, taught, warm
+from explorer import confirm, taught, warm
 from explorer.arms import ROLES, Role, study_name
 from explorer.statistics import sensitivity
+from explorer.storage import storages
 from explorer.study import Cost, StudySpec
 from search_spaces.pairs import family
 from trainables.errors import StudyError

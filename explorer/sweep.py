@@ -18,15 +18,16 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from explorer import constraints, engines, loggers, storages, warm
+from explorer import constraints, engines, loggers, warm
 from explorer.arms import Arm, Role, open_arms
 from explorer.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.cluster import connected
 from explorer.groups import GroupBridge, Post
-from explorer.lock import exclusive
 from explorer.mailbox import Mailbox
 from explorer.means import Means, fetched, means, with_group_size
 from explorer.progress import Progress
+from explorer.storage import storages
+from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import own
 from trainables.config import OWN_PREFIX, TrialConfig

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer import storages
+from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError
 

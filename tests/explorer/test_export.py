@@ -20,11 +20,12 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from dashboards.frames import blank
-from explorer import chosen, reproduce, storages, trial_table
+from explorer import chosen, reproduce, trial_table
 from explorer import export as exporting
 from explorer.arms import study_name, trial_directory
 from explorer.export import export
 from explorer.results import load_studies
+from explorer.storage import storages
 from trainables.errors import ConfigError, StudyError
 
 ROOT = Path(__file__).parents[2]

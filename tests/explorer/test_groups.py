@@ -14,11 +14,11 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from explorer import storages
 from explorer.arms import open_arms
 from explorer.groups import GroupBridge
 from explorer.mailbox import Mailbox
 from explorer.results import load_studies
+from explorer.storage import storages
 from explorer.study import StudySpec
 from explorer.sweep import fit, open_bridge, sweep
 from trainables.config import TrialConfig

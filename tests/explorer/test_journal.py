@@ -13,8 +13,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from explorer import journal, storages
-from explorer.journal import Journal, repair, unlock
+from explorer.storage import journal, storages
+from explorer.storage.journal import Journal, repair, unlock
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 
@@ -234,7 +234,7 @@ import sys
 from pathlib import Path
 import optuna
 from optuna.storages import JournalStorage
-from explorer.journal import Journal
+from explorer.storage.journal import Journal
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.load_study(storage=JournalStorage(Journal(Path(sys.argv[1]))), study_name="s")
 while True:

@@ -11,7 +11,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from explorer import cli, storages
+from explorer import cli
+from explorer.storage import storages
 from trainables.errors import StudyError
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from explorer import proxy, storages
+from explorer.storage import proxy, storages
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 

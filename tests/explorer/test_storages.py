@@ -13,8 +13,9 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from explorer import cli, storages
+from explorer import cli
 from explorer.redact import redact
+from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError
 

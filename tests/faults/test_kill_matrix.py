@@ -20,7 +20,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from explorer import storages
+from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 
 sys.path.insert(0, str(Path(__file__).parent))

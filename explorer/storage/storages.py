@@ -16,8 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from explorer import journal, proxy
 from explorer.redact import redact
+from explorer.storage import journal, proxy
 from explorer.study import StudySpec
 from trainables.errors import Interrupted, StudyError
 

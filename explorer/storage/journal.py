@@ -25,7 +25,7 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-from explorer.lock import exclusive
+from explorer.storage.lock import exclusive
 from trainables.errors import StudyError
 from trainables.kept import atomic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from explorer import proxy, storages
+from explorer.storage import proxy, storages
 from explorer.study import SPEC_FILE, StudySpec
 
 
