@@ -29,10 +29,10 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from explorer import engines
-from explorer.arms import Arm, plans
-from explorer.bridge import Bridge
-from explorer.simulator import Event, Search, simulate
+from explorer.search import engines
+from explorer.search.arms import Arm, plans
+from explorer.search.bridge import Bridge
+from explorer.search.simulator import Event, Search, simulate
 from explorer.study import StudySpec
 
 HERE = Path(__file__).parent

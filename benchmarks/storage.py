@@ -32,8 +32,8 @@ def measure(storage: str, num_trials: int) -> dict[str, Any]:
     """Drive one study from its first trial to its last."""
     import optuna
 
-    from explorer.arms import open_arms
-    from explorer.bridge import Bridge
+    from explorer.search.arms import open_arms
+    from explorer.search.bridge import Bridge
     from explorer.study import StudySpec
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

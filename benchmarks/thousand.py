@@ -21,8 +21,8 @@ import optuna
 import psutil
 from ray import tune
 
-from explorer.arms import open_arms
 from explorer.cluster import connected
+from explorer.search.arms import open_arms
 from explorer.study import StudySpec
 from explorer.sweep import fit, open_bridge
 

@@ -10,9 +10,9 @@ import optuna
 import pandas as pd
 
 from explorer import confirm
-from explorer.arms import Role
 from explorer.confirm import Choice
 from explorer.results import trials
+from explorer.search.arms import Role
 from explorer.study import StudySpec
 from explorer.trained import Trained, load
 from trainables.errors import ConfigError, StudyError

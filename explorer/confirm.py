@@ -11,9 +11,9 @@ import pandas as pd
 
 from dashboards.frames import COLUMNS, blank
 from explorer import confirm_runs
-from explorer.arms import Role, study_name, trial_directory
 from explorer.confirm_runs import Run
 from explorer.confirm_verdict import Verdict, seen, verdict
+from explorer.search.arms import Role, study_name, trial_directory
 from explorer.storage import storages
 from explorer.study import StudySpec
 

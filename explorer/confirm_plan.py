@@ -13,9 +13,10 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer import confirm_runs, warm
-from explorer.arms import Arm, Plan, Role, study_name
+from explorer import confirm_runs
 from explorer.confirm_verdict import seen
+from explorer.search import warm
+from explorer.search.arms import Arm, Plan, Role, study_name
 from explorer.storage import storages
 from explorer.study import StudySpec
 from search_spaces.pairs import pair_name

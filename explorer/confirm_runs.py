@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.arms import study_name
+from explorer.search.arms import study_name
 from explorer.study import StudySpec
 
 FINALISTS, ALONE, ASKED = "finalists", "alone", "asked"

@@ -10,9 +10,9 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.arms import trial_directory
 from explorer.confirm_runs import score_key
 from explorer.means import Means, fetched
+from explorer.search.arms import trial_directory
 from explorer.study import StudySpec
 from trainables import own
 from trainables.config import TrialConfig

@@ -27,10 +27,10 @@ from dashboards.live import guard
 from dashboards.live.source import Detail, Pictures, Snapshot
 from dashboards.trial import alone
 from explorer import results
-from explorer.arms import Role
 from explorer.jobs import Jobs, failure
 from explorer.redact import redact
 from explorer.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
+from explorer.search.arms import Role
 from explorer.statistics.sensitivity import analyse
 from explorer.storage import storages
 from explorer.study import StudySpec

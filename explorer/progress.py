@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from explorer.arms import Arm, Role
+from explorer.search.arms import Arm, Role
 from explorer.storage import storages
 
 _REFRESH_S = 0.5

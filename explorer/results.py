@@ -13,8 +13,9 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import confirm, taught, warm
-from explorer.arms import ROLES, Role, study_name
+from explorer import confirm, taught
+from explorer.search import warm
+from explorer.search.arms import ROLES, Role, study_name
 from explorer.statistics import sensitivity
 from explorer.storage import storages
 from explorer.study import Cost, StudySpec

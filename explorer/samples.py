@@ -15,7 +15,7 @@ from trainables import own
 from trainables.errors import HeteroakdError, StudyError
 
 if TYPE_CHECKING:
-    from explorer.arms import Role
+    from explorer.search.arms import Role
     from explorer.trained import Trained
     from trainables.data.dataset import SegDataset
     from trainables.serving.samples import Seen

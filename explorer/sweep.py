@@ -18,14 +18,15 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from explorer import constraints, engines, loggers, warm
-from explorer.arms import Arm, Role, open_arms
-from explorer.bridge import METRIC, MODE, Bridge, PruningFace
+from explorer import constraints, loggers
 from explorer.cluster import connected
-from explorer.groups import GroupBridge, Post
-from explorer.mailbox import Mailbox
 from explorer.means import Means, fetched, means, with_group_size
 from explorer.progress import Progress
+from explorer.search import engines, warm
+from explorer.search.arms import Arm, Role, open_arms
+from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace
+from explorer.search.groups import GroupBridge, Post
+from explorer.search.mailbox import Mailbox
 from explorer.storage import storages
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec

@@ -12,8 +12,8 @@ import optuna
 import pandas as pd
 
 from dashboards.frames import COLUMNS
-from explorer import warm
-from explorer.arms import Role, trial_directory
+from explorer.search import warm
+from explorer.search.arms import Role, trial_directory
 from trainables.kept.store import open_store
 
 Rows = tuple[tuple[int, float, float], ...]

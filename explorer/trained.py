@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import optuna
 
-from explorer.arms import Role, trial_directory
+from explorer.search.arms import Role, trial_directory
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset

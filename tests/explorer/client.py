@@ -12,8 +12,8 @@ from pathlib import Path
 
 import optuna
 
-from explorer.arms import open_arms
-from explorer.bridge import Bridge
+from explorer.search.arms import open_arms
+from explorer.search.bridge import Bridge
 from explorer.study import StudySpec
 
 STEPS = 9

@@ -12,8 +12,8 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from explorer.arms import open_arms
 from explorer.cluster import connected
+from explorer.search.arms import open_arms
 from explorer.study import StudySpec
 from explorer.sweep import fit, open_bridge
 

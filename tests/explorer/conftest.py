@@ -84,7 +84,7 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def make_study(home):
     """Makes a study of short trials, each really trained, but told by hand: no Ray. Returns its spec and its arms."""
-    from explorer.arms import open_arms, trial_directory
+    from explorer.search.arms import open_arms, trial_directory
     from trainables.data.catalogue import open_dataset
     from trainables.run import run
 

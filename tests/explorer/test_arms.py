@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from optuna.trial import TrialState
 
-from explorer.arms import open_arms
+from explorer.search.arms import open_arms
 from explorer.study import StudySpec
 
 STEPS = 9

@@ -7,7 +7,7 @@ from collections import Counter
 import optuna
 import pytest
 
-from explorer.arms import open_arms
+from explorer.search.arms import open_arms
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from explorer.arms import open_arms
-from explorer.bridge import Bridge
+from explorer.search.arms import open_arms
+from explorer.search.bridge import Bridge
 from explorer.sweep import fit
 
 STEPS = 9

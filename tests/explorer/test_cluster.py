@@ -25,9 +25,9 @@ import yaml
 from rich.console import Console
 
 from explorer import remote
-from explorer.arms import open_arms
 from explorer.cluster import connected
 from explorer.results import load_studies
+from explorer.search.arms import open_arms
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 

@@ -10,9 +10,9 @@ import yaml
 from optuna.trial import TrialState
 from safetensors import safe_open
 
-from explorer.arms import open_arms, trial_directory
 from explorer.export import export
 from explorer.results import load_frames
+from explorer.search.arms import open_arms, trial_directory
 from explorer.study import StudySpec
 from explorer.sweep import kinds
 from trainables.config import TrialConfig

@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 
 from dashboards.frames import COLUMNS
 from explorer import confirm, confirm_plan, confirm_run, confirm_runs
-from explorer.arms import open_arms, trial_directory
-from explorer.bridge import Bridge
 from explorer.confirm_runs import score_key
-from explorer.groups import GroupBridge
 from explorer.results import load_frames, load_studies
+from explorer.search.arms import open_arms, trial_directory
+from explorer.search.bridge import Bridge
+from explorer.search.groups import GroupBridge
 from trainables.errors import StudyError
 from trainables.preflight.check import Preflight
 

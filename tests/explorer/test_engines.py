@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from explorer import engines
+from explorer.search import engines
 from explorer.study import StudySpec
 
 LAMBDA = {"low": 0.01, "high": 10.0, "log": True}

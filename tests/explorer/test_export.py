@@ -22,9 +22,9 @@ from safetensors.numpy import load_file
 from dashboards.frames import blank
 from explorer import chosen, reproduce, trial_table
 from explorer import export as exporting
-from explorer.arms import study_name, trial_directory
 from explorer.export import export
 from explorer.results import load_studies
+from explorer.search.arms import study_name, trial_directory
 from explorer.storage import storages
 from trainables.errors import ConfigError, StudyError
 

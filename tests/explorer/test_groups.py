@@ -14,10 +14,10 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from explorer.arms import open_arms
-from explorer.groups import GroupBridge
-from explorer.mailbox import Mailbox
 from explorer.results import load_studies
+from explorer.search.arms import open_arms
+from explorer.search.groups import GroupBridge
+from explorer.search.mailbox import Mailbox
 from explorer.storage import storages
 from explorer.study import StudySpec
 from explorer.sweep import fit, open_bridge, sweep

@@ -17,10 +17,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from dashboards import report
-from explorer.arms import study_name
 from explorer.export import export
 from explorer.markdown import escape
 from explorer.results import load_frames, load_studies
+from explorer.search.arms import study_name
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError
 

@@ -6,9 +6,9 @@ import math
 
 from optuna.trial import TrialState
 
-from explorer.arms import open_arms
-from explorer.bridge import Bridge
-from explorer.simulator import simulate
+from explorer.search.arms import open_arms
+from explorer.search.bridge import Bridge
+from explorer.search.simulator import simulate
 from explorer.study import StudySpec
 
 STEPS = 5

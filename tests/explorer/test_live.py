@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from dashboards import app
 from explorer import live, samples
-from explorer.arms import study_name
 from explorer.cli import app as commands
 from explorer.jobs import Jobs
 from explorer.samples import Sample
+from explorer.search.arms import study_name
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError

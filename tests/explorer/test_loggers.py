@@ -6,12 +6,12 @@ import pytest
 from ray import tune
 
 from explorer import loggers_backends
-from explorer.arms import open_arms
-from explorer.bridge import Bridge
-from explorer.groups import GroupBridge
 from explorer.loggers import TrialLogs, absolute, logs, reach
 from explorer.loggers_backends import OWNER, TensorboardLog, events
-from explorer.mailbox import Mailbox
+from explorer.search.arms import open_arms
+from explorer.search.bridge import Bridge
+from explorer.search.groups import GroupBridge
+from explorer.search.mailbox import Mailbox
 from explorer.sweep import fit, open_bridge
 from trainables.errors import StudyError
 

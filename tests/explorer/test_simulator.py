@@ -11,10 +11,10 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from explorer import engines
-from explorer.arms import open_arms
-from explorer.bridge import Bridge
-from explorer.simulator import simulate
+from explorer.search import engines
+from explorer.search.arms import open_arms
+from explorer.search.bridge import Bridge
+from explorer.search.simulator import simulate
 from explorer.study import StudySpec
 
 STEPS = 9

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from optuna.trial import TrialState
 
-from explorer import warm
-from explorer.arms import open_arms
-from explorer.bridge import Bridge
 from explorer.results import load_studies, trials
-from explorer.simulator import simulate
+from explorer.search import warm
+from explorer.search.arms import open_arms
+from explorer.search.bridge import Bridge
+from explorer.search.simulator import simulate
 from explorer.study import StudySpec
 
 STEPS = 4

@@ -20,9 +20,9 @@ from optuna.storages import JournalStorage
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
 
-from explorer.arms import open_arms
 from explorer.cluster import connected
-from explorer.mailbox import Mailbox
+from explorer.search.arms import open_arms
+from explorer.search.mailbox import Mailbox
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from explorer.sweep import fit, open_bridge, sole_driver

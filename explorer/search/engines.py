@@ -13,9 +13,9 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
 from optuna.trial import TrialState
 
-from explorer.asha import AshaPruner
+from explorer.search.asha import AshaPruner
+from explorer.search.views import FrontSampler, PeerPruner
 from explorer.study import StudySpec
-from explorer.views import FrontSampler, PeerPruner
 from trainables.errors import StudyError, unknown
 
 _NOT_OFFERED = ("Base", "PartialFixed", "BruteForce")  # abstract, partial, and one that only `optimize` can end

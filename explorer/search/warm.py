@@ -14,7 +14,7 @@ from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError
 
 if TYPE_CHECKING:
-    from explorer.arms import Plan
+    from explorer.search.arms import Plan
 
 WARM, PROBES = "warm", "probes"  # attributes of the study
 _BEST = 5  # points taken over from a study whose mIoU cannot be compared

@@ -16,10 +16,10 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer import engines, warm
+from explorer.search import engines, warm
+from explorer.search.views import dry, reborn
 from explorer.storage import storages
 from explorer.study import StudySpec
-from explorer.views import dry, reborn
 from search_spaces.pairs import pair_name
 from search_spaces.space import SearchSpace
 from trainables.config import TrialConfig

@@ -13,8 +13,8 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from explorer.arms import Arm
-from explorer.bridge import NODE_DIED, Asked, Bridge, Live
+from explorer.search.arms import Arm
+from explorer.search.bridge import NODE_DIED, Asked, Bridge, Live
 from trainables.config import TrialConfig
 
 Post = Callable[[str, int, dict[str, Any]], None]

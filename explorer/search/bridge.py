@@ -30,8 +30,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from explorer.arms import Arm, trial_directory
-from explorer.limits import OCCUPIED, reached
+from explorer.search.arms import Arm, trial_directory
+from explorer.search.limits import OCCUPIED, reached
 from explorer.storage import storages
 
 METRIC, MODE = "miou", "max"

@@ -1,0 +1,1 @@
+"""Who proposes, who stops, and what they may see."""
