@@ -45,9 +45,9 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     from rich.console import Console
 
+    from explorer.launch.sweep import sweep
     from explorer.results import load_studies
     from explorer.study import StudySpec
-    from explorer.sweep import sweep
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HETEROAKD_CACHE"] = str(Path(folder) / "cache")

@@ -144,8 +144,8 @@ def swept(size: int, folder: Path) -> float:
     """Seconds of a whole sweep of 16 trials through Ray, in groups of a size."""
     from rich.console import Console
 
+    from explorer.launch.sweep import sweep
     from explorer.study import StudySpec
-    from explorer.sweep import sweep
 
     base = {
         "pair": "r18:mbv3s", "data": "earth", "batch_size": 4, **CROP, "steps": SWEEP_STEPS, "eval_every": SWEEP_STEPS,

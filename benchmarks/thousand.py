@@ -21,10 +21,10 @@ import optuna
 import psutil
 from ray import tune
 
-from explorer.cluster import connected
+from explorer.launch.cluster import connected
+from explorer.launch.sweep import fit, open_bridge
 from explorer.search.arms import open_arms
 from explorer.study import StudySpec
-from explorer.sweep import fit, open_bridge
 
 STEPS, EVERY = 9, 100
 OUT = Path(__file__).with_suffix(".json")

@@ -88,7 +88,7 @@ def sweep(
     base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
     study = _spec(spec, _without_none(given), _without_none(base))
     if dry_run:
-        from explorer import plan
+        from explorer.launch import dry_run as plan
 
         plan.show(plan.plan(study), study, _console())
         return
@@ -127,7 +127,7 @@ def submit(
     trust_storage: TrustStorage = False,
 ) -> None:
     """Hand a sweep to a Ray cluster as a job."""
-    from explorer import submit as submitting
+    from explorer.launch import submit as submitting
 
     study = _spec(spec, {}, {})
     code = submitting.submit(

@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from explorer import confirm_run, remote
+from explorer import confirm_run
 from explorer.confirm import open_study
 from explorer.confirm_runs import num_open
+from explorer.launch import remote
 from explorer.study import SPEC_FILE, StudySpec
 
 

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer import confirm_plan, confirm_runs, loggers, sweep
-from explorer.cluster import connected
+from explorer import confirm_plan, confirm_runs
 from explorer.confirm import frame, open_study
 from explorer.confirm_plan import Request, Reruns
 from explorer.confirm_score import score_runs, unscored
 from explorer.confirm_verdict import verdict
-from explorer.means import means, with_group_size
+from explorer.launch import loggers, sweep
+from explorer.launch.cluster import connected
+from explorer.launch.means import means, with_group_size
 from explorer.results import load_studies
 from explorer.search import warm
 from explorer.search.arms import Role

@@ -11,7 +11,7 @@ import ray
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.confirm_runs import score_key
-from explorer.means import Means, fetched
+from explorer.launch.means import Means, fetched
 from explorer.search.arms import trial_directory
 from explorer.study import StudySpec
 from trainables import own

@@ -12,10 +12,10 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from explorer.cluster import connected
+from explorer.launch.cluster import connected
+from explorer.launch.sweep import fit, open_bridge
 from explorer.search.arms import open_arms
 from explorer.study import StudySpec
-from explorer.sweep import fit, open_bridge
 
 STEPS = 9
 SPEC = {

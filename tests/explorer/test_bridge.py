@@ -10,9 +10,9 @@ from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from explorer.launch.sweep import fit
 from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge
-from explorer.sweep import fit
 
 STEPS = 9
 

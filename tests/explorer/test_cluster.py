@@ -24,8 +24,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from explorer import remote
-from explorer.cluster import connected
+from explorer.launch import remote
+from explorer.launch.cluster import connected
 from explorer.results import load_studies
 from explorer.search.arms import open_arms
 from explorer.study import StudySpec
@@ -128,7 +128,7 @@ def end(pid):
 
 LOCAL = """
 import os, psutil, ray
-from explorer.cluster import connected
+from explorer.launch.cluster import connected
 
 for _ in range(2):  # the second one has another token
     with connected(None):
@@ -234,7 +234,7 @@ def status(url, headers, body=None):
 
 JOIN = """
 import sys
-from explorer.cluster import connected
+from explorer.launch.cluster import connected
 with connected(sys.argv[1]):
     print("in")
 """

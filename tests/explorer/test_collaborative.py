@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 from safetensors import safe_open
 
 from explorer.export import export
+from explorer.launch.sweep import kinds
 from explorer.results import load_frames
 from explorer.search.arms import open_arms, trial_directory
 from explorer.study import StudySpec
-from explorer.sweep import kinds
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from explorer import confirm, confirm_plan, confirm_run
 from explorer.confirm_runs import score_key
+from explorer.launch.sweep import sole_driver, sweep
 from explorer.results import load_frames, load_studies
 from explorer.search.arms import trial_directory
 from explorer.search.bridge import Bridge
 from explorer.study import StudySpec
-from explorer.sweep import sole_driver, sweep
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.constraints import within
+from explorer.launch.constraints import within
 from explorer.study import StudySpec
 
 COSTS = {

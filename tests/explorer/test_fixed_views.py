@@ -6,9 +6,9 @@ import io
 
 from rich.console import Console
 
+from explorer.launch.sweep import sweep
 from explorer.results import load_frames, load_studies
 from explorer.study import StudySpec
-from explorer.sweep import sweep
 
 
 def test_a_sweep_says_its_protocol_and_asks_the_teacher_of_each_view_once(

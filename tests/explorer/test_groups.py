@@ -14,13 +14,13 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from explorer.launch.sweep import fit, open_bridge, sweep
 from explorer.results import load_studies
 from explorer.search.arms import open_arms
 from explorer.search.groups import GroupBridge
 from explorer.search.mailbox import Mailbox
 from explorer.storage import storages
 from explorer.study import StudySpec
-from explorer.sweep import fit, open_bridge, sweep
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.kept import checkpoint

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from ray import tune
 
-from explorer import loggers_backends
-from explorer.loggers import TrialLogs, absolute, logs, reach
-from explorer.loggers_backends import OWNER, TensorboardLog, events
+from explorer.launch import loggers_backends
+from explorer.launch.loggers import TrialLogs, absolute, logs, reach
+from explorer.launch.loggers_backends import OWNER, TensorboardLog, events
+from explorer.launch.sweep import fit, open_bridge
 from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge
 from explorer.search.groups import GroupBridge
 from explorer.search.mailbox import Mailbox
-from explorer.sweep import fit, open_bridge
 from trainables.errors import StudyError
 
 STEPS = 9

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from explorer import means
-from explorer.means import Means, with_group_size
+from explorer.launch import means
+from explorer.launch.means import Means, with_group_size
 
 
 @pytest.mark.parametrize(

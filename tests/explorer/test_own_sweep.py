@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dashboards import report
-from explorer import travel
+from explorer.launch import travel
 from explorer.results import load_frames, load_studies
 from explorer.study import StudySpec
 from trainables.config import TrialConfig

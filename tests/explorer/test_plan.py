@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from explorer import plan
 from explorer.cli import app
+from explorer.launch import dry_run
 from explorer.study import StudySpec
 from trainables.preflight.rehearsal import StepTime
 
@@ -35,12 +35,12 @@ def timed(monkeypatch, tmp_path):
         asked.append((config.method, config.student))
         return StepTime(SECONDS[config.method], 0.0, 1.0)
 
-    monkeypatch.setattr(plan, "step_time", answer)
+    monkeypatch.setattr(dry_run, "step_time", answer)
     return asked
 
 
 def test_the_hours_are_steps_times_seconds_of_every_training(asked, timed):
-    found = plan.plan(asked)
+    found = dry_run.plan(asked)
     assert found.trainings == {"teachers": 1, "students alone": 3, "search": 10}
     assert found.hours == pytest.approx({"teachers": 0.5, "students alone": 3 * 0.1, "search": 10 * (0.2 + 0.4) / 2})
     assert sorted(timed) == [
@@ -54,15 +54,15 @@ def test_the_hours_are_steps_times_seconds_of_every_training(asked, timed):
 def test_a_cached_teacher_costs_nothing(asked, timed, monkeypatch, tmp_path):
     cached = tmp_path / "teacher.safetensors"
     cached.touch()
-    monkeypatch.setattr(plan, "cached_path", lambda *_, **__: cached)
-    found = plan.plan(asked)
+    monkeypatch.setattr(dry_run, "cached_path", lambda *_, **__: cached)
+    found = dry_run.plan(asked)
     assert found.trainings["teachers"] == 0
     assert "teachers" not in found.hours
 
 
 def test_the_plan_is_shown_with_every_kind_and_the_sum(asked, timed):
     text = io.StringIO()
-    plan.show(plan.plan(asked), asked, Console(file=text, width=160))
+    dry_run.show(dry_run.plan(asked), asked, Console(file=text, width=160))
     for word in ("fpn_r18:mbv3s", "cwd", "2000", "0.40", "search: 10 trainings, 3.00 hours", "steps: 3.80 hours"):
         assert word in text.getvalue()
     assert "scaled" not in text.getvalue()
@@ -81,10 +81,10 @@ def test_a_dry_run_measures_and_writes_no_study(asked, tmp_path, monkeypatch):
 
 def test_a_group_shares_what_its_teacher_takes(asked, timed, monkeypatch):
     monkeypatch.setattr(
-        plan, "step_time", lambda config, **_: StepTime(2.0, 1.5 if config.method != "task" else 0, 1.0)
+        dry_run, "step_time", lambda config, **_: StepTime(2.0, 1.5 if config.method != "task" else 0, 1.0)
     )
-    found = plan.plan(asked.model_copy(update={"group_size": 3}))
+    found = dry_run.plan(asked.model_copy(update={"group_size": 3}))
     assert found.hours == pytest.approx({"teachers": 2.0, "students alone": 3 * 0.4, "search": 10 * 720 * 1.0 / 3600})
     console = Console(file=io.StringIO(), width=200)
-    plan.show(found, asked.model_copy(update={"group_size": 3}), console)
+    dry_run.show(found, asked.model_copy(update={"group_size": 3}), console)
     assert "Groups of 3, were they always full" in console.file.getvalue()

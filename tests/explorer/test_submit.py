@@ -14,10 +14,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from explorer import sweep, travel
+from explorer.launch import sweep, travel
+from explorer.launch.submit import entrypoint, merge, submit
 from explorer.results import load_studies
 from explorer.study import StudySpec
-from explorer.submit import entrypoint, merge, submit
 from trainables.errors import StudyError
 
 LAUNCHERS = Path(__file__).parents[2] / "cluster"

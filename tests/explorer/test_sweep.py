@@ -17,9 +17,9 @@ from rich.console import Console
 from safetensors import safe_open
 
 from explorer.export import export
+from explorer.launch.sweep import resume, sole_driver, sweep
 from explorer.results import load_frames, load_studies
 from explorer.study import StudySpec
-from explorer.sweep import resume, sole_driver, sweep
 from trainables.errors import StudyError
 
 HEAR = "from explorer.cli import main; main()"

@@ -20,12 +20,12 @@ from optuna.storages import JournalStorage
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
 
-from explorer.cluster import connected
+from explorer.launch.cluster import connected
+from explorer.launch.sweep import fit, open_bridge, sole_driver
 from explorer.search.arms import open_arms
 from explorer.search.mailbox import Mailbox
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
-from explorer.sweep import fit, open_bridge, sole_driver
 from trainables.errors import Interrupted
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store

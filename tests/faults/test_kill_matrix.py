@@ -32,7 +32,7 @@ TIMEOUT_S = 150
 
 
 SERVER = multiprocessing.get_context("forkserver")  # drivers fork from a process that has imported everything
-SERVER.set_forkserver_preload(["explorer.sweep", "ray.tune", "torch"])
+SERVER.set_forkserver_preload(["explorer.launch.sweep", "ray.tune", "torch"])
 
 
 def start(directory, case, *, dies_at=None, ray=None):
@@ -84,7 +84,7 @@ def recorded(directory):
 @pytest.fixture(scope="module")
 def ray_head(tmp_path_factory):
     """A Ray of two cores that outlives the drivers, on loopback and with a token."""
-    from explorer.cluster import connected
+    from explorer.launch.cluster import connected
 
     with connected(None):
         import ray

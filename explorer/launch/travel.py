@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from explorer import loggers
+from explorer.launch import loggers
 from explorer.redact import holds_password
 from explorer.study import StudySpec
 from trainables import own

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from explorer import travel
-from explorer.cluster import present_token, refused_in_words
+from explorer.launch import travel
+from explorer.launch.cluster import present_token, refused_in_words
+from explorer.launch.sweep import check
 from explorer.redact import redact
 from explorer.study import StudySpec
-from explorer.sweep import check
 from trainables.config import load_yaml
 from trainables.errors import StudyError
 

@@ -18,10 +18,10 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from explorer import constraints, loggers
-from explorer.cluster import connected
-from explorer.means import Means, fetched, means, with_group_size
-from explorer.progress import Progress
+from explorer.launch import constraints, loggers
+from explorer.launch.cluster import connected
+from explorer.launch.means import Means, fetched, means, with_group_size
+from explorer.launch.progress import Progress
 from explorer.search import engines, warm
 from explorer.search.arms import Arm, Role, open_arms
 from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace

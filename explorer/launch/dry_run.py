@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from explorer.launch.sweep import check, kinds
 from explorer.study import StudySpec
-from explorer.sweep import check, kinds
 from search_spaces.pairs import pair_name
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset

@@ -17,9 +17,9 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.util.queue import Queue
 from rich.console import Console
 
-from explorer import sweep as sweeping
-from explorer import travel
-from explorer.cluster import QUIET, knock, present_token, refused_in_words
+from explorer.launch import sweep as sweeping
+from explorer.launch import travel
+from explorer.launch.cluster import QUIET, knock, present_token, refused_in_words
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError, StudyError
 

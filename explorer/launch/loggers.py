@@ -20,7 +20,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from ray.tune import Callback
 
-from explorer.loggers_backends import Log, MlflowLog, StandIn, TensorboardLog, first_line, quiet, reach_mlflow
+from explorer.launch.loggers_backends import Log, MlflowLog, StandIn, TensorboardLog, first_line, quiet, reach_mlflow
 from explorer.search.arms import Arm, Role, trial_directory
 from explorer.storage import storages
 from explorer.study import StudySpec

@@ -1,0 +1,1 @@
+"""A sweep from its spec to its end: means, cluster, driver, progress, loggers."""
