@@ -46,7 +46,7 @@ def main() -> None:
     from rich.console import Console
 
     from explorer.launch.sweep import sweep
-    from explorer.results import load_studies
+    from explorer.results.trials import load_studies
     from explorer.study import StudySpec
 
     with tempfile.TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ def dashboard(
     if len(directories) > 1:
         raise ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
     from dashboards import report
-    from explorer.results import load_frames
+    from explorer.results.trials import load_frames
     from trainables.kept import atomic
 
     target = out or directories[0] / "dashboard.html"
@@ -157,7 +157,7 @@ def figures(
 ) -> None:
     """Write the dashboard's figures as files; needs a Chrome or Chromium, no network."""
     from dashboards import images
-    from explorer.results import load_frames
+    from explorer.results.trials import load_frames
     from trainables.kept import atomic
 
     chosen = {"formats": _names(format), "only": _names(only or "")}

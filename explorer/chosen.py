@@ -9,12 +9,12 @@ from typing import Any, Literal
 import optuna
 import pandas as pd
 
-from explorer import confirm
-from explorer.confirm import Choice
-from explorer.results import trials
+from explorer.results import confirmed as confirm
+from explorer.results.confirmed import Choice
+from explorer.results.trained import Trained, load
+from explorer.results.trials import trials
 from explorer.search.arms import Role
 from explorer.study import StudySpec
-from explorer.trained import Trained, load
 from trainables.errors import ConfigError, StudyError
 
 By = Literal["miou", "gain"]

@@ -13,8 +13,8 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer import confirm_runs
-from explorer.confirm_verdict import seen
+from explorer.results import confirmed_runs
+from explorer.results.verdict import seen
 from explorer.search import warm
 from explorer.search.arms import Arm, Plan, Role, study_name
 from explorer.storage import storages
@@ -117,7 +117,7 @@ def open_arm(spec: StudySpec, studies: dict[Role, optuna.Study], asked: Request,
     study.sampler, study.pruner = RandomSampler(seed=0), NopPruner()  # nothing is proposed, and nothing pruned
     if "identity" not in study.user_attrs:
         study.set_user_attr("identity", {"owner": spec.owner})
-    elif confirm_runs.owner_of(study) != spec.owner:
+    elif confirmed_runs.owner_of(study) != spec.owner:
         raise StudyError(f"The storage holds a study {name!r} of another sweep. Choose another name for one of them.")
     with storages.one_sync(storage):
         _note(study, asked, top=top, split=split)
@@ -130,8 +130,8 @@ def open_arm(spec: StudySpec, studies: dict[Role, optuna.Study], asked: Request,
 
 def asked_before(spec: StudySpec, studies: dict[Role, optuna.Study]) -> dict[str, Any]:
     """The last request: top, seeds and split; empty if there was none."""
-    study = confirm_runs.open_confirmed(spec, studies["search"]._storage)
-    known = study.user_attrs.get(confirm_runs.ASKED) if study is not None else None
+    study = confirmed_runs.open_confirmed(spec, studies["search"]._storage)
+    known = study.user_attrs.get(confirmed_runs.ASKED) if study is not None else None
     return known if isinstance(known, dict) else {}
 
 
@@ -163,15 +163,15 @@ def _note(study: optuna.Study, asked: Request, *, top: int, split: str) -> None:
     finalists = {one.key: one.sources for one in asked.finalists}
     alone = {student: one.key for student, one in asked.alone.items()}
     request = {"top": top, "seeds": len(asked.seeds), "split": split}
-    for name, values in ((confirm_runs.FINALISTS, finalists), (confirm_runs.ALONE, alone)):
+    for name, values in ((confirmed_runs.FINALISTS, finalists), (confirmed_runs.ALONE, alone)):
         study.set_user_attr(name, {**known.get(name, {}), **values})
-    study.set_user_attr(confirm_runs.ASKED, request)
+    study.set_user_attr(confirmed_runs.ASKED, request)
 
 
 def _enqueue(study: optuna.Study, asked: Request) -> None:
     """What is there stays; a run that failed is tried again."""
     kept = [trial.user_attrs for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
-    there = {(told.get(confirm_runs.KEY), told.get("seed")) for told in kept}
+    there = {(told.get(confirmed_runs.KEY), told.get("seed")) for told in kept}
     for wanted in asked.runs():
         if (wanted.candidate.key, wanted.seed) not in there:
             study.enqueue_trial({}, user_attrs=_attributes(wanted))
@@ -183,9 +183,9 @@ def _attributes(wanted: Wanted) -> dict[str, Any]:
     config = candidate.config.model_copy(update={"seed": wanted.seed})
     paired = {"teacher": config.teacher, "pair": pair_name(config.teacher, config.student)}
     return {
-        confirm_runs.KEY: candidate.key,
-        confirm_runs.PART: wanted.part,
-        confirm_runs.SOURCES: candidate.sources,
+        confirmed_runs.KEY: candidate.key,
+        confirmed_runs.PART: wanted.part,
+        confirmed_runs.SOURCES: candidate.sources,
         "source_role": candidate.role,
         "student": config.student,
         "method": config.method,

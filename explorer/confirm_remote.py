@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from explorer import confirm_run
-from explorer.confirm import open_study
-from explorer.confirm_runs import num_open
 from explorer.launch import remote
+from explorer.results.confirmed import open_study
+from explorer.results.confirmed_runs import num_open
 from explorer.study import SPEC_FILE, StudySpec
 
 

@@ -15,15 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer import confirm_plan, confirm_runs
-from explorer.confirm import frame, open_study
+from explorer import confirm_plan
 from explorer.confirm_plan import Request, Reruns
 from explorer.confirm_score import score_runs, unscored
-from explorer.confirm_verdict import verdict
 from explorer.launch import loggers, sweep
 from explorer.launch.cluster import connected
 from explorer.launch.means import means, with_group_size
-from explorer.results import load_studies
+from explorer.results import confirmed_runs
+from explorer.results.confirmed import frame, open_study
+from explorer.results.trials import load_studies
+from explorer.results.verdict import verdict
 from explorer.search import warm
 from explorer.search.arms import Role
 from explorer.storage import storages
@@ -80,7 +81,7 @@ def confirm(
             with connected(address):
                 _drive(arm, asked, scored_on, directory, console, may_grow=address is not None)
         show(spec, studies, arm.study, console)
-        return confirm_runs.num_open(arm.study)
+        return confirmed_runs.num_open(arm.study)
 
 
 def go_on(directory: Path, *, console: Console, address: str | None = None, time_budget_s: float | None = None) -> int:
@@ -92,7 +93,7 @@ def go_on(directory: Path, *, console: Console, address: str | None = None, time
     directory = directory.resolve()
     spec = StudySpec.of(directory)
     study = open_study(spec, directory)
-    if study is None or not confirm_runs.num_open(study):
+    if study is None or not confirmed_runs.num_open(study):
         return 0
     _say(console, "going on with the confirmation")
     return confirm(directory, console=console, address=address, time_budget_s=time_budget_s)
@@ -105,9 +106,7 @@ def show(spec: StudySpec, studies: dict[Role, optuna.Study], confirmed: optuna.S
         _say(console, "No finalist has been scored yet.")
         return
     seeds = " to ".join(dict.fromkeys(str(num) for num in (rows["num_seeds"].min(), rows["num_seeds"].max())))
-    title = (
-        f"finalists on {confirm_runs.split_of(confirmed)}: points of mIoU over {seeds} fresh seeds, ± the 90 % interval"
-    )
+    title = f"finalists on {confirmed_runs.split_of(confirmed)}: points of mIoU over {seeds} fresh seeds, ± the 90 % interval"
     table = Table(title=Text(title), title_justify="left", box=SIMPLE, pad_edge=False)
     for name in ("trial", "pair, method"):
         table.add_column(name, overflow="fold")

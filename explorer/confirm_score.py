@@ -10,8 +10,8 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.confirm_runs import score_key
 from explorer.launch.means import Means, fetched
+from explorer.results.confirmed_runs import score_key
 from explorer.search.arms import trial_directory
 from explorer.study import StudySpec
 from trainables import own

@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 
-from explorer import bundle, trial_table
+from explorer import bundle
 from explorer.card import card, percent, points
 from explorer.chosen import By, Chosen, choose
 from explorer.provenance import provenance
 from explorer.reproduce import EXACT, NEAR
-from explorer.results import load_studies, trials
+from explorer.results import trial_table
+from explorer.results.trials import load_studies, trials
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device

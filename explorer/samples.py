@@ -15,8 +15,8 @@ from trainables import own
 from trainables.errors import HeteroakdError, StudyError
 
 if TYPE_CHECKING:
+    from explorer.results.trained import Trained
     from explorer.search.arms import Role
-    from explorer.trained import Trained
     from trainables.data.dataset import SegDataset
     from trainables.serving.samples import Seen
 
@@ -90,8 +90,8 @@ def look(
     own_code: bool = True,
 ) -> tuple[str, SegDataset, list[Sample]]:
     """As `of_trial`, with the trial in words and its data set before the pictures."""
-    from explorer.results import load_studies
-    from explorer.trained import load
+    from explorer.results.trained import load
+    from explorer.results.trials import load_studies
     from trainables.serving import samples
 
     spec, studies = load_studies(directory)

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from explorer.launch import remote
 from explorer.launch.cluster import connected
-from explorer.results import load_studies
+from explorer.results.trials import load_studies
 from explorer.search.arms import open_arms
 from explorer.study import StudySpec
 from trainables.errors import StudyError

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from explorer.export import export
 from explorer.launch.sweep import kinds
-from explorer.results import load_frames
+from explorer.results.trials import load_frames
 from explorer.search.arms import open_arms, trial_directory
 from explorer.study import StudySpec
 from trainables.config import TrialConfig

@@ -11,9 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from dashboards.frames import COLUMNS
-from explorer import confirm, confirm_plan, confirm_run, confirm_runs
-from explorer.confirm_runs import score_key
-from explorer.results import load_frames, load_studies
+from explorer import confirm_plan, confirm_run
+from explorer.results import confirmed as confirm
+from explorer.results import confirmed_runs
+from explorer.results.confirmed_runs import score_key
+from explorer.results.trials import load_frames, load_studies
 from explorer.search.arms import open_arms, trial_directory
 from explorer.search.bridge import Bridge
 from explorer.search.groups import GroupBridge
@@ -309,7 +311,7 @@ def test_hostile_attributes_give_a_table_or_none(searched, tmp_path):
     study, studies = searched([0.5, 0.4])
     arm = begin(study, studies)
     run(arm, lambda told: 0.5)
-    for name in (confirm_runs.ALONE, confirm_runs.ASKED, confirm_runs.FINALISTS):
+    for name in (confirmed_runs.ALONE, confirmed_runs.ASKED, confirmed_runs.FINALISTS):
         for bad in ("<script>", [1], {"<b>": {"x": 1}, "split": ["<b>"]}, None, 3):
             arm.study.set_user_attr(name, bad)
             confirm.frame(study, studies)

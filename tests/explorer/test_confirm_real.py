@@ -7,10 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from explorer import confirm, confirm_plan, confirm_run
-from explorer.confirm_runs import score_key
+from explorer import confirm_plan, confirm_run
 from explorer.launch.sweep import sole_driver, sweep
-from explorer.results import load_frames, load_studies
+from explorer.results import confirmed
+from explorer.results.confirmed_runs import score_key
+from explorer.results.trials import load_frames, load_studies
 from explorer.search.arms import trial_directory
 from explorer.search.bridge import Bridge
 from explorer.study import StudySpec
@@ -60,7 +61,7 @@ def test_a_real_confirmation_runs_scores_and_goes_on(swept):
     assert confirm_run.go_on(swept, console=console) == 0
     assert "distinct configs" not in console.file.getvalue()
     assert confirm_run.confirm(swept, seeds=2, console=console) == 0  # top and split as asked before
-    study = confirm.open_study(spec, swept)
+    study = confirmed.open_study(spec, swept)
     trials = study.get_trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
     assert len({(trial.user_attrs["key"], trial.user_attrs["seed"]) for trial in trials}) == 6
@@ -75,7 +76,7 @@ def test_a_real_confirmation_runs_scores_and_goes_on(swept):
     assert rows["num_seeds"].tolist() == [2, 2]
     assert rows["split"].tolist() == ["test", "test"]
     assert "finalists on test" in console.file.getvalue()
-    assert confirm.choice(spec, swept).num_open == 0
+    assert confirmed.choice(spec, swept).num_open == 0
 
 
 def test_a_sweep_that_runs_is_not_confirmed(swept):

@@ -20,10 +20,11 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from dashboards.frames import blank
-from explorer import chosen, reproduce, trial_table
+from explorer import chosen, reproduce
 from explorer import export as exporting
 from explorer.export import export
-from explorer.results import load_studies
+from explorer.results import trial_table
+from explorer.results.trials import load_studies
 from explorer.search.arms import study_name, trial_directory
 from explorer.storage import storages
 from trainables.errors import ConfigError, StudyError

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from explorer.launch.sweep import sweep
-from explorer.results import load_frames, load_studies
+from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec
 
 

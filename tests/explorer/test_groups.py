@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from explorer.launch.sweep import fit, open_bridge, sweep
-from explorer.results import load_studies
+from explorer.results.trials import load_studies
 from explorer.search.arms import open_arms
 from explorer.search.groups import GroupBridge
 from explorer.search.mailbox import Mailbox

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from dashboards import report
 from explorer.export import export
 from explorer.markdown import escape
-from explorer.results import load_frames, load_studies
+from explorer.results.trials import load_frames, load_studies
 from explorer.search.arms import study_name
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError

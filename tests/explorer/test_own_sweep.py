@@ -11,7 +11,7 @@ import yaml
 
 from dashboards import report
 from explorer.launch import travel
-from explorer.results import load_frames, load_studies
+from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 

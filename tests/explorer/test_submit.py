@@ -16,7 +16,7 @@ from rich.console import Console
 
 from explorer.launch import sweep, travel
 from explorer.launch.submit import entrypoint, merge, submit
-from explorer.results import load_studies
+from explorer.results.trials import load_studies
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 

@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 from explorer.export import export
 from explorer.launch.sweep import resume, sole_driver, sweep
-from explorer.results import load_frames, load_studies
+from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.trial import TrialState
 
-from explorer.results import load_studies, trials
+from explorer.results.trials import load_studies, trials
 from explorer.search import warm
 from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge

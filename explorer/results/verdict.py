@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import optuna
 
-from explorer import confirm_runs
-from explorer.confirm_runs import Entry
+from explorer.results import confirmed_runs
+from explorer.results.confirmed_runs import Entry
 from explorer.statistics.finalists import Interval, Separation, interval, paired, separate
 from explorer.study import StudySpec
 
@@ -73,8 +73,8 @@ def seen(spec: StudySpec, search: optuna.Study) -> set[int]:
 
 def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> Verdict:
     """Compare the finalists on the seeds that are scored so far; while runs are open, none is told apart."""
-    used, split = seen(spec, search), confirm_runs.split_of(confirmed)
-    rows = [_row(entry, search, confirmed, used) for entry in confirm_runs.finalists(confirmed, used)]
+    used, split = seen(spec, search), confirmed_runs.split_of(confirmed)
+    rows = [_row(entry, search, confirmed, used) for entry in confirmed_runs.finalists(confirmed, used)]
     rows = [row for row in rows if row.entry.scores or row.entry.num_failed]
     rows.sort(key=lambda row: (row.entry.num_failed > 0, -np.nan_to_num(row.miou.mean, nan=-1.0), row.number))
     fair = [row for row in rows if row.entry.num_failed == 0]
@@ -82,7 +82,7 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
         return Verdict(rows, False, False, ["Every finalist has failed runs, so none is recommended."][: len(rows)],
                        [_failed(row) for row in rows])  # fmt: skip
     found = separate([row.entry.scores for row in fair])
-    left = confirm_runs.num_open(confirmed)
+    left = confirmed_runs.num_open(confirmed)
     separable = not left and len(fair[0].entry.scores) >= 2 and not found.near
     winner = separable and (not fair[0].distils or fair[0].gain.low > 0)
     others = [_behind(place, fair[0], found) for place in range(1, len(fair))]
@@ -96,7 +96,7 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
 def _row(entry: Entry, search: optuna.Study, confirmed: optuna.Study, used: set[int]) -> Row:
     trials = search.get_trials(deepcopy=False)
     known = [trials[number].values[0] for number in entry.sources if number < len(trials) and trials[number].values]
-    alone = confirm_runs.alone(confirmed, entry.about.get("student"), used)
+    alone = confirmed_runs.alone(confirmed, entry.about.get("student"), used)
     gain = interval(paired(entry.scores, alone.scores) if alone else [])
     return Row(
         entry,
@@ -138,7 +138,7 @@ def _peer(entry: Entry, confirmed: optuna.Study, used: set[int]) -> list[str]:
     scores = {run.seed: run.peer for run in entry.runs if run.peer is not None}
     if not scores:
         return []
-    alone = confirm_runs.alone(confirmed, entry.about.get("teacher"), used)
+    alone = confirmed_runs.alone(confirmed, entry.about.get("teacher"), used)
     gain = interval(paired(scores, alone.scores) if alone else [])
     told = "" if math.isnan(gain.mean) else f", {_points(gain)} over itself alone"
     return [f"The other student has mIoU {_percent(interval(list(scores.values())))}{told}."]

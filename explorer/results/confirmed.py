@@ -10,9 +10,9 @@ import optuna
 import pandas as pd
 
 from dashboards.frames import COLUMNS, blank
-from explorer import confirm_runs
-from explorer.confirm_runs import Run
-from explorer.confirm_verdict import Verdict, seen, verdict
+from explorer.results import confirmed_runs
+from explorer.results.confirmed_runs import Run
+from explorer.results.verdict import Verdict, seen, verdict
 from explorer.search.arms import Role, study_name, trial_directory
 from explorer.storage import storages
 from explorer.study import StudySpec
@@ -76,7 +76,7 @@ def choice(spec: StudySpec, directory: Path) -> Choice | None:
     if not storages.exists(spec, directory):
         return None
     storage = storages.open_storage(spec, directory)
-    confirmed = confirm_runs.open_confirmed(spec, storage)
+    confirmed = confirmed_runs.open_confirmed(spec, storage)
     if confirmed is None:
         return None
     search = optuna.load_study(study_name=study_name(spec, "search"), storage=storage)
@@ -85,8 +85,8 @@ def choice(spec: StudySpec, directory: Path) -> Choice | None:
         return None
     best = said.rows[0].entry
     run = _median(best.runs)
-    alone = confirm_runs.alone(confirmed, best.about.get("student"), seen(spec, search))
-    rows = _table(said, confirm_runs.split_of(confirmed))
+    alone = confirmed_runs.alone(confirmed, best.about.get("student"), seen(spec, search))
+    rows = _table(said, confirmed_runs.split_of(confirmed))
     return Choice(
         number=best.sources[0],
         run=run.number,
@@ -95,10 +95,10 @@ def choice(spec: StudySpec, directory: Path) -> Choice | None:
         seed=run.seed,
         val_miou=run.val,
         baseline_miou=next((other.val for other in alone.runs if other.seed == run.seed), None) if alone else None,
-        split=confirm_runs.split_of(confirmed),
+        split=confirmed_runs.split_of(confirmed),
         separable=said.separable,
         winner=said.winner,
-        num_open=confirm_runs.num_open(confirmed),
+        num_open=confirmed_runs.num_open(confirmed),
         sentences=said.sentences,
         row=rows.iloc[0],
         rows=rows,
@@ -109,7 +109,7 @@ def open_study(spec: StudySpec, directory: Path) -> optuna.Study | None:
     """The runs of a confirmation as a study; None where nothing was ever confirmed."""
     if not storages.exists(spec, directory):
         return None
-    return confirm_runs.open_confirmed(spec, storages.open_storage(spec, directory))
+    return confirmed_runs.open_confirmed(spec, storages.open_storage(spec, directory))
 
 
 def frame(spec: StudySpec, studies: dict[Role, optuna.Study]) -> pd.DataFrame:
@@ -118,10 +118,10 @@ def frame(spec: StudySpec, studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     Args:
         studies: with the search.
     """
-    confirmed = confirm_runs.open_confirmed(spec, studies["search"]._storage)
+    confirmed = confirmed_runs.open_confirmed(spec, studies["search"]._storage)
     if confirmed is None:
         return blank("confirmed")
-    return _table(verdict(spec, studies["search"], confirmed), confirm_runs.split_of(confirmed))
+    return _table(verdict(spec, studies["search"], confirmed), confirmed_runs.split_of(confirmed))
 
 
 def _median(runs: list[Run]) -> Run:

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer import confirm, taught
+from explorer.results import confirmed, taught
 from explorer.search import warm
 from explorer.search.arms import ROLES, Role, study_name
 from explorer.statistics import sensitivity
@@ -68,7 +68,7 @@ def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study
         curves=_curves(studies),
         taught=taught.frame(studies, spec.storage_path or directory),
         dimensions=_dimensions(spec),
-        confirmed=confirm.frame(spec, studies),
+        confirmed=confirmed.frame(spec, studies),
     )
 
 
