@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import TrialState
 
 from dashboards.frames import COLUMNS
-from explorer import confirm_plan, confirm_run
+from explorer.confirm import plan
+from explorer.confirm import run as confirm_run
 from explorer.results import confirmed as confirm
 from explorer.results import confirmed_runs
 from explorer.results.confirmed_runs import score_key
@@ -45,8 +46,8 @@ def searched(spec, tmp_path):
 
 def begin(study, studies, *, top=5, seeds=3, split="val"):
     """Ask for a confirmation; nothing is run."""
-    asked = confirm_plan.request(study, studies, top=top, num_seeds=seeds)
-    return confirm_plan.open_arm(study, studies, asked, top=top, split=split)
+    asked = plan.request(study, studies, top=top, num_seeds=seeds)
+    return plan.open_arm(study, studies, asked, top=top, split=split)
 
 
 def run(arm, score, bridge=None):
@@ -86,14 +87,14 @@ def test_two_seeds_of_one_config_are_one_finalist_with_their_mean(searched):
     """Trials take the seeds in turn: each of these points runs on both, and the luckiest trial is not of the best."""
     points = [{"lambda_kd": value} for value in (0.1, 0.1, 1.0, 1.0)]
     study, studies = searched([0.9, 0.1, 0.6, 0.7], seeds=[0, 1], enqueue=points)
-    found = confirm_plan.request(study, studies, top=5, num_seeds=1).finalists
+    found = plan.request(study, studies, top=5, num_seeds=1).finalists
     assert [one.sources for one in found] == [[3, 2], [0, 1]]
     assert [one.miou for one in found] == pytest.approx([0.65, 0.5])
 
 
 def test_the_matched_student_alone_is_the_best_of_its_own(searched):
     study, studies = searched([0.5], alone=(0.2, 0.45, 0.4), space={"lr": {"low": 1e-4, "high": 1e-2, "log": True}})
-    alone = confirm_plan.request(study, studies, top=1, num_seeds=1).alone
+    alone = plan.request(study, studies, top=1, num_seeds=1).alone
     tuned = studies["baseline"].get_trials()[1]
     (found,) = alone.values()
     assert (found.sources, found.config.lr) == ([1], tuned.params["lr"])
@@ -320,7 +321,7 @@ def test_hostile_attributes_give_a_table_or_none(searched, tmp_path):
 
 def test_a_changed_data_set_is_not_confirmed_on(searched, monkeypatch):
     study, studies = searched([0.5])
-    asked = confirm_plan.request(study, studies, top=1, num_seeds=1)
+    asked = plan.request(study, studies, top=1, num_seeds=1)
     monkeypatch.setattr(confirm_run, "preflight", lambda _: Preflight("another", {}, []))
     with pytest.raises(StudyError, match="has changed since the sweep"):
         confirm_run._checked(asked, studies["search"], None)
@@ -333,7 +334,7 @@ def test_a_set_without_a_test_split_is_scored_on_val_unless_test_is_asked_for(
     for kind in ("images", "labels"):
         shutil.rmtree(data / kind / "test")
     study, studies = searched([0.5], base={"steps": STEPS, "eval_every": 1, "data": str(data)})
-    asked = confirm_plan.request(study, studies, top=1, num_seeds=1)
+    asked = plan.request(study, studies, top=1, num_seeds=1)
     monkeypatch.setattr(confirm_run, "preflight", lambda _: Preflight("d", {}, []))
     assert confirm_run._checked(asked, studies["search"], None) == "val"
     with pytest.raises(ValueError, match="split 'test' is missing"):

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from explorer import confirm_plan, confirm_run
+from explorer.confirm import plan, run
 from explorer.launch.sweep import sole_driver, sweep
 from explorer.results import confirmed
 from explorer.results.confirmed_runs import score_key
@@ -54,13 +54,13 @@ def quiet():
 def test_a_real_confirmation_runs_scores_and_goes_on(swept):
     """Through Ray, from a driver that died in mid-run; the scores are those of the weights, computed again here."""
     spec, studies = load_studies(swept)
-    asked = confirm_plan.request(spec, studies, top=2, num_seeds=1)
-    dead = Bridge([confirm_plan.open_arm(spec, studies, asked, top=2, split="test")], grace=1)
+    asked = plan.request(spec, studies, top=2, num_seeds=1)
+    dead = Bridge([plan.open_arm(spec, studies, asked, top=2, split="test")], grace=1)
     dead.suggest("x")
     console = quiet()
-    assert confirm_run.go_on(swept, console=console) == 0
+    assert run.go_on(swept, console=console) == 0
     assert "distinct configs" not in console.file.getvalue()
-    assert confirm_run.confirm(swept, seeds=2, console=console) == 0  # top and split as asked before
+    assert run.confirm(swept, seeds=2, console=console) == 0  # top and split as asked before
     study = confirmed.open_study(spec, swept)
     trials = study.get_trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 6
@@ -71,7 +71,7 @@ def test_a_real_confirmation_runs_scores_and_goes_on(swept):
     dataset = open_dataset(config.data)
     again = evaluate_weights(config, student_weights(tensors), dataset, "test")
     assert study.user_attrs[score_key("test", last.number)] == {"miou": miou(again), "iou": again}
-    assert confirm_run.go_on(swept, console=console) == 0
+    assert run.go_on(swept, console=console) == 0
     rows = load_frames(swept, analyse=False).confirmed
     assert rows["num_seeds"].tolist() == [2, 2]
     assert rows["split"].tolist() == ["test", "test"]
@@ -81,4 +81,4 @@ def test_a_real_confirmation_runs_scores_and_goes_on(swept):
 
 def test_a_sweep_that_runs_is_not_confirmed(swept):
     with sole_driver(swept), pytest.raises(StudyError, match="Another process is running"):
-        confirm_run.confirm(swept, console=quiet())
+        run.confirm(swept, console=quiet())

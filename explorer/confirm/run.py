@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer import confirm_plan
-from explorer.confirm_plan import Request, Reruns
-from explorer.confirm_score import score_runs, unscored
+from explorer.confirm import plan
+from explorer.confirm.plan import Request, Reruns
+from explorer.confirm.score import score_runs, unscored
 from explorer.launch import loggers, sweep
 from explorer.launch.cluster import connected
 from explorer.launch.means import means, with_group_size
@@ -71,12 +71,12 @@ def confirm(
     say = partial(_say, console)
     with storages.in_words(), sweep.sole_driver(directory), storages.owned(spec, directory):
         _, studies = load_studies(directory)
-        before = confirm_plan.asked_before(spec, studies)
+        before = plan.asked_before(spec, studies)
         top, seeds = top or before.get("top", USUAL), seeds or before.get("seeds", USUAL)
-        asked = confirm_plan.request(spec, studies, top=top, num_seeds=seeds)
+        asked = plan.request(spec, studies, top=top, num_seeds=seeds)
         scored_on = _checked(asked, studies["search"], split or before.get("split"))
         _tell(asked, spec, studies, top=top, split=scored_on, say=say)
-        arm = confirm_plan.open_arm(spec, studies, asked, top=top, split=scored_on)
+        arm = plan.open_arm(spec, studies, asked, top=top, split=scored_on)
         if arm.num_open() or unscored(arm.study, scored_on):
             with connected(address):
                 _drive(arm, asked, scored_on, directory, console, may_grow=address is not None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from explorer import confirm_run
+from explorer.confirm import run
 from explorer.launch import remote
 from explorer.results.confirmed import open_study
 from explorer.results.confirmed_runs import num_open
@@ -33,8 +33,8 @@ def go_on(directory: Path, *, console: Console, address: str, **options: Any) ->
 
 
 def _confirm_there(console: Console, directory: str, options: dict[str, Any]) -> int:
-    return confirm_run.confirm(Path(directory), console=console, address="auto", **options)
+    return run.confirm(Path(directory), console=console, address="auto", **options)
 
 
 def _go_on_there(console: Console, directory: str, options: dict[str, Any]) -> int:
-    return confirm_run.go_on(Path(directory), console=console, address="auto", **options)
+    return run.go_on(Path(directory), console=console, address="auto", **options)

@@ -1,0 +1,1 @@
+"""The finalists again on fresh seeds, scored once on the test split."""
