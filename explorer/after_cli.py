@@ -89,7 +89,7 @@ def export(
     onnx: Annotated[bool, typer.Option(help="Also the network as ONNX and torch.export files.")] = True,
 ) -> None:
     """Write a bundle: config, weights, graphs, model card, metrics, all trials, and scripts to use and to repeat it."""
-    from explorer import export as exporting
+    from explorer.bundle import export as exporting
     from trainables.errors import ConfigError
 
     if by not in ("miou", "gain", None):
@@ -131,7 +131,7 @@ def predict(
     ] = "student",
 ) -> None:
     """Write a mask, and an overlay, for each image; exit with 2 if one cannot be read."""
-    from explorer import predict as predicting
+    from explorer.bundle import predict as predicting
     from trainables.errors import ConfigError
     from trainables.serving.predict import Predictor
 

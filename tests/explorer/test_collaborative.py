@@ -10,7 +10,7 @@ import yaml
 from optuna.trial import TrialState
 from safetensors import safe_open
 
-from explorer.export import export
+from explorer.bundle.export import export
 from explorer.launch.sweep import kinds
 from explorer.results.trials import load_frames
 from explorer.search.arms import open_arms, trial_directory
@@ -173,7 +173,7 @@ def test_the_bundle_holds_both_students_scored_on_both_splits(finished, tmp_path
 
 
 def test_an_other_student_that_scores_otherwise_is_not_exported(finished, tmp_path, monkeypatch):
-    from explorer import export as module
+    from explorer.bundle import export as module
 
     good = module.evaluate_weights
 

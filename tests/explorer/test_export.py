@@ -20,9 +20,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from dashboards.frames import blank
-from explorer import chosen, reproduce
-from explorer import export as exporting
-from explorer.export import export
+from explorer.bundle import chosen, reproduce
+from explorer.bundle import export as exporting
+from explorer.bundle.export import export
 from explorer.results import trial_table
 from explorer.results.trials import load_studies
 from explorer.search.arms import study_name, trial_directory

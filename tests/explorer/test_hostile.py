@@ -17,8 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from dashboards import report
-from explorer.export import export
-from explorer.markdown import escape
+from explorer.bundle.export import export
+from explorer.bundle.markdown import escape
 from explorer.results.trials import load_frames, load_studies
 from explorer.search.arms import study_name
 from explorer.study import SPEC_FILE, StudySpec

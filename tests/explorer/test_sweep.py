@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from safetensors import safe_open
 
-from explorer.export import export
+from explorer.bundle.export import export
 from explorer.launch.sweep import resume, sole_driver, sweep
 from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec

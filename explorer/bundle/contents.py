@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from explorer import reproduce
+from explorer.bundle import reproduce
 from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from explorer import bundle
-from explorer.card import card, percent, points
-from explorer.chosen import By, Chosen, choose
-from explorer.provenance import provenance
-from explorer.reproduce import EXACT, NEAR
+from explorer.bundle import contents
+from explorer.bundle.card import card, percent, points
+from explorer.bundle.chosen import By, Chosen, choose
+from explorer.bundle.provenance import provenance
+from explorer.bundle.reproduce import EXACT, NEAR
 from explorer.results import trial_table
 from explorer.results.trials import load_studies, trials
 from trainables.config import TrialConfig
@@ -48,7 +48,7 @@ def export(
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
         Interrupted: the disk is full.
     """
-    bundle.check(out)
+    contents.check(out)
     spec, studies = load_studies(directory)
     chosen = choose(spec, directory, studies, by=by, trial=trial)
     config, dataset = chosen.trained.config, chosen.trained.dataset
@@ -58,10 +58,10 @@ def export(
         "study": spec.name,
         "device": chosen.trained.trial.user_attrs.get("device"),
     }
-    atomic.write_text(out / bundle.MARK, json.dumps(made_by, indent=2) + "\n")
-    bundle.copy_code(metrics["own_code"], out)
+    atomic.write_text(out / contents.MARK, json.dumps(made_by, indent=2) + "\n")
+    contents.copy_code(metrics["own_code"], out)
     _write_weights(chosen, out)
-    told = bundle.graphs(config, chosen.trained.student, dataset, out) if graphs else bundle.without_graphs(out)
+    told = contents.graphs(config, chosen.trained.student, dataset, out) if graphs else contents.without_graphs(out)
     metrics["files"] = told
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     atomic.write_text(
@@ -69,7 +69,7 @@ def export(
     )
     atomic.write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     atomic.write_text(out / "README.md", card(metrics, config, dataset, made_by))
-    bundle.scripts(made_by, out, onnx="size" in told.get(exported.ONNX, {}))
+    contents.scripts(made_by, out, onnx="size" in told.get(exported.ONNX, {}))
     trial_table.write(trials(studies), out)
     return metrics
 
@@ -98,8 +98,8 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
             "width": config.crop_width,
             "stride": config.eval_stride,
         },
-        "parameters_millions": bundle.num_parameters(config, dataset) / 1e6,
-        "own_code": bundle.own_code(config),
+        "parameters_millions": contents.num_parameters(config, dataset) / 1e6,
+        "own_code": contents.own_code(config),
     }
     if peer:
         as_student = config.model_copy(update={"student": config.teacher})

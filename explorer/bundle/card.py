@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.markdown import escape, table
+from explorer.bundle.markdown import escape, table
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 
