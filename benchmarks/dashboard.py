@@ -28,8 +28,8 @@ from optuna.trial import TrialState
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import app
-from explorer.live import Studio
 from explorer.search.arms import study_name
+from explorer.show.live import Studio
 from explorer.storage import storages
 from explorer.study import StudySpec
 from trainables.config import TrialConfig

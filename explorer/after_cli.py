@@ -29,7 +29,7 @@ def dashboard(
     from trainables.errors import ConfigError
 
     if live:
-        from explorer import live as following
+        from explorer.show import live as following
 
         following.serve(directories, host=host, port=port, own_code=own_code, say=typer.echo)
         return
@@ -176,7 +176,7 @@ def pictures(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
 ) -> None:
     """Draw a sheet: image, label, teacher, student and difference, for chosen trials."""
-    from explorer import pictures as drawing
+    from explorer.show import pictures as drawing
 
     drawing.write(directory, trial, out, num=images, names=name or (), split=split)
     typer.echo(f"sheet: {out}")

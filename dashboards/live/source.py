@@ -1,4 +1,4 @@
-"""What the live dashboard asks of whoever knows the studies; `explorer.live` answers."""
+"""What the live dashboard asks of whoever knows the studies; `explorer.show.live` answers."""
 
 from __future__ import annotations
 

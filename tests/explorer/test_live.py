@@ -19,11 +19,11 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from dashboards import app
-from explorer import live, samples
 from explorer.cli import app as commands
-from explorer.jobs import Jobs
-from explorer.samples import Sample
 from explorer.search.arms import study_name
+from explorer.show import live, samples
+from explorer.show.jobs import Jobs
+from explorer.show.samples import Sample
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError

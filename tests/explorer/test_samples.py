@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 from PIL import Image
 from typer.testing import CliRunner
 
-from explorer import samples
 from explorer.cli import app
+from explorer.show import samples
 from trainables.data.catalogue import open_dataset
 from trainables.errors import DataError, StudyError
 from trainables.serving.samples import Seen

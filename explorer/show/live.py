@@ -26,11 +26,11 @@ from dashboards.frames import StudyFrames
 from dashboards.live import guard
 from dashboards.live.source import Detail, Pictures, Snapshot
 from dashboards.trial import alone
-from explorer.jobs import Jobs, failure
 from explorer.redact import redact
 from explorer.results import trials as results
-from explorer.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
 from explorer.search.arms import Role
+from explorer.show.jobs import Jobs, failure
+from explorer.show.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
 from explorer.statistics.sensitivity import analyse
 from explorer.storage import storages
 from explorer.study import StudySpec

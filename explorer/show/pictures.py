@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from explorer import samples
-from explorer.samples import Sample
+from explorer.show import samples
+from explorer.show.samples import Sample
 from trainables.drawing import sheets
 from trainables.drawing.sheets import INK, LINE, MARGIN, PAPER, latin
 from trainables.kept import atomic
