@@ -54,7 +54,7 @@ class Memory(tune.Callback):
 def dashboard_seconds(directory: Path) -> float:
     """From the command to the written page, in a process of its own."""
     started = time.perf_counter()
-    command = [sys.executable, "-c", "from explorer.cli import main; main()", "dashboard", str(directory)]
+    command = [sys.executable, "-c", "from explorer.cli.app import main; main()", "dashboard", str(directory)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return round(time.perf_counter() - started, 1)
 

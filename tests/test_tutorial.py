@@ -36,7 +36,7 @@ def reader(tmp_path_factory):
     shutil.copyfile(EARTH / "dataset.yaml", home / "my-photos/dataset.yaml")
     commands = home / "bin"
     commands.mkdir()
-    for name, text in {"python": "", "heteroakd": '-c "from explorer.cli import main; main()" '}.items():
+    for name, text in {"python": "", "heteroakd": '-c "from explorer.cli.app import main; main()" '}.items():
         (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {text}"$@"\n')
         (commands / name).chmod(0o755)
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"

@@ -25,7 +25,7 @@ from trainables.errors import StudyError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-HETEROAKD = 'python -c "from explorer.cli import main; main()"'  # the cluster has our packages, not our command
+HETEROAKD = 'python -c "from explorer.cli.app import main; main()"'  # the cluster has our packages, not our command
 SPEC = "spec.yaml"
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from explorer import cli
+from explorer.cli import app
 
 BASE = {"steps": 2, "eval_every": 1, "crop_height": 32, "crop_width": 32}
 
@@ -34,7 +34,7 @@ def heteroakd(monkeypatch, capsys, no_ray, tmp_path):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["heteroakd", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         return end.value.code, capsys.readouterr().err
 
     return run

@@ -32,7 +32,7 @@ from explorer.study import StudySpec
 from trainables.errors import StudyError
 
 HERE = Path(__file__).parent
-HETEROAKD = [sys.executable, "-c", "from explorer.cli import main; main()"]
+HETEROAKD = [sys.executable, "-c", "from explorer.cli.app import main; main()"]
 TOKEN = "c" * 40
 FAST_DEATH = {  # a lost node is noticed in seconds
     "RAY_health_check_initial_delay_ms": "0",

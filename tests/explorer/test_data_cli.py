@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from explorer.cli import app
+from explorer.cli.app import app
 
 
 def check(*arguments):

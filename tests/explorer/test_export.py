@@ -205,7 +205,7 @@ def test_own_code_goes_along_and_is_all_that_prediction_needs(bundle, home, tiny
     assert metrics["own_code"] == [NET]
     assert (out / "code/mine_tiny.py").read_bytes() == (home / "mine_tiny.py").read_bytes()
     environment = {**os.environ, "HETEROAKD_PATH": str(out / "code"), "PYTHONPATH": str(ROOT)}
-    hear = "from explorer.cli import main; main()"
+    hear = "from explorer.cli.app import main; main()"
     picture = tiny_data / "images/val/0.png"
     said = run_python("-c", hear, "predict", out, picture, "--out", tmp_path, env=environment, cwd=tmp_path)
     assert said.returncode == 0, said.stderr
@@ -221,7 +221,7 @@ def command(tmp_path):
     folder.mkdir()
     texts = {
         "python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
-        "heteroakd": f'#!/bin/sh\nexec "{sys.executable}" -c "from explorer.cli import main; main()" "$@"\n',
+        "heteroakd": f'#!/bin/sh\nexec "{sys.executable}" -c "from explorer.cli.app import main; main()" "$@"\n',
     }
     for name, text in texts.items():
         (folder / name).write_text(text)

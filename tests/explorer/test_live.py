@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from dashboards import app
-from explorer.cli import app as commands
+from explorer.cli.app import app as commands
 from explorer.search.arms import study_name
 from explorer.show import live, samples
 from explorer.show.jobs import Jobs

@@ -15,7 +15,7 @@ from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 
-HEAR = "import sys; sys.path.pop(0); from explorer.cli import main; main()"  # as the installed command: no folder on it
+HEAR = "import sys; sys.path.pop(0); from explorer.cli.app import main; main()"  # as the installed command: no folder on it
 MINE = """
 from pathlib import Path
 from trainables.contracts import tiny

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from explorer.cli import app
+from explorer.cli.app import app
 from explorer.launch import dry_run
 from explorer.study import StudySpec
 from trainables.preflight.rehearsal import StepTime

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from explorer import cli
+from explorer.cli import app
 from explorer.storage import storages
 from trainables.errors import StudyError
 
@@ -118,7 +118,7 @@ def test_the_dashboard_of_a_study_in_postgres_shows_no_password(url, server, tmp
     client.spec(url, "s").save(tmp_path)
     monkeypatch.setattr(sys, "argv", ["heteroakd", "dashboard", str(tmp_path)])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     assert not end.value.code
     page = (tmp_path / "dashboard.html").read_text()
     assert "10 of 10" in page

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from explorer.bundle.predict import files
-from explorer.cli import app
+from explorer.cli.app import app
 from trainables.config import TrialConfig
 from trainables.contracts import tiny
 from trainables.data.masks import mask_kind, read_mask

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from PIL import Image
 from typer.testing import CliRunner
 
-from explorer.cli import app
+from explorer.cli.app import app
 from explorer.show import samples
 from trainables.data.catalogue import open_dataset
 from trainables.errors import DataError, StudyError

@@ -20,7 +20,7 @@ from trainables.errors import StudyError
 
 pytest.importorskip("grpc", reason="No gRPC here (pip install 'heteroakd-explorer[grpc]').")
 CLIENT = Path(__file__).with_name("client.py")
-HETEROAKD = [sys.executable, "-c", "from explorer.cli import main; main()"]
+HETEROAKD = [sys.executable, "-c", "from explorer.cli.app import main; main()"]
 
 
 def free_port():

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from explorer import cli
+from explorer.cli import app as cli
 from explorer.redact import redact
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec

@@ -22,7 +22,7 @@ from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 
-HEAR = "from explorer.cli import main; main()"
+HEAR = "from explorer.cli.app import main; main()"
 
 
 @pytest.fixture(scope="session")

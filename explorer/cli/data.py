@@ -23,7 +23,7 @@ def check(
     out: Annotated[Path | None, typer.Option(help="Write a PNG of samples, labels and legend.")] = None,
 ) -> None:
     """Count, measure and check a data set; exit with 1 if anything is wrong with it."""
-    from explorer import doctor
+    from explorer.cli import doctor
     from trainables.data.doctor import diagnose
     from trainables.data.sheet import write_sheet
 

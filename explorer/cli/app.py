@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explorer import after_cli
-from explorer.data_cli import app as data_app
+from explorer.cli import inspect
+from explorer.cli.data import app as data_app
 from explorer.redact import redact
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def resume(
     logs = _without_none({"mlflow": mlflow, "tensorboard": tensorboard})
     left = _driver(address).resume(directory, **options, trust_storage=trust_storage, **logs)
     if not left:
-        left = after_cli.confirmer(address).go_on(directory, **options)
+        left = inspect.confirmer(address).go_on(directory, **options)
     _close(directory, left)
 
 
@@ -143,7 +143,7 @@ def submit(
     raise typer.Exit(code)
 
 
-after_cli.register(app)
+inspect.register(app)
 
 
 @app.command()
@@ -170,7 +170,7 @@ def pairs(
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 19,
 ) -> None:
     """List the known pairs with family, parameters, GMAC and logit stride."""
-    from explorer.listing import pair_table
+    from explorer.cli.pair_table import pair_table
 
     _console().print(pair_table(height=height, width=width, num_classes=classes))
 
@@ -185,7 +185,7 @@ def check(
     ] = None,
 ) -> None:
     """Hold a loss, network or data set to the claims that ours are tested with."""
-    from explorer.contract_check import check as holds
+    from explorer.cli.contract_check import check as holds
 
     raise typer.Exit(0 if holds(name, console=_console(), fields=_fields(fix or [])) else 1)
 

@@ -1,0 +1,1 @@
+"""The command `heteroakd`: it parses and delegates."""
