@@ -9,8 +9,7 @@ from typing import Any, Literal
 import optuna
 import pandas as pd
 
-from explorer.results import confirmed as confirm
-from explorer.results.confirmed import Choice
+from explorer.results.confirmed import Choice, choice, open_study
 from explorer.results.trained import Trained, load
 from explorer.results.trials import trials
 from explorer.search.arms import Role
@@ -67,7 +66,7 @@ def choose(
     table = trials(studies)
     search = table[table["role"] == "search"]
     complete = search[search["state"] == "COMPLETE"]
-    confirmed = None if by or trial is not None else confirm.choice(spec, directory)
+    confirmed = None if by or trial is not None else choice(spec, directory)
     if confirmed is not None:
         return _confirmed(spec, directory, studies, complete, confirmed)
     if trial is not None and trial not in set(search["number"]):
@@ -90,7 +89,7 @@ def choose(
 def _confirmed(
     spec: StudySpec, directory: Path, studies: dict[Role, optuna.Study], complete: pd.DataFrame, choice: Choice
 ) -> Chosen:
-    runs = confirm.open_study(spec, directory)
+    runs = open_study(spec, directory)
     assert runs is not None  # a choice is made of it
     trained = load(spec, directory, {**studies, "confirmed": runs}, choice.run, role="confirmed")
     told: dict[str, Any] = trained.trial.user_attrs

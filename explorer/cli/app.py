@@ -88,9 +88,9 @@ def sweep(
     base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
     study = _spec(spec, _without_none(given), _without_none(base))
     if dry_run:
-        from explorer.launch import dry_run as plan
+        from explorer.launch.dry_run import plan, show
 
-        plan.show(plan.plan(study), study, _console())
+        show(plan(study), study, _console())
         return
     directory = out or Path("sweeps") / study.folder_name
 

@@ -106,7 +106,8 @@ def show(spec: StudySpec, studies: dict[Role, optuna.Study], confirmed: optuna.S
         _say(console, "No finalist has been scored yet.")
         return
     seeds = " to ".join(dict.fromkeys(str(num) for num in (rows["num_seeds"].min(), rows["num_seeds"].max())))
-    title = f"finalists on {confirmed_runs.split_of(confirmed)}: points of mIoU over {seeds} fresh seeds, ± the 90 % interval"
+    split = confirmed_runs.split_of(confirmed)
+    title = f"finalists on {split}: points of mIoU over {seeds} fresh seeds, ± the 90 % interval"
     table = Table(title=Text(title), title_justify="left", box=SIMPLE, pad_edge=False)
     for name in ("trial", "pair, method"):
         table.add_column(name, overflow="fold")

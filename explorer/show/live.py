@@ -27,7 +27,7 @@ from dashboards.live import guard
 from dashboards.live.source import Detail, Pictures, Snapshot
 from dashboards.trial import alone
 from explorer.redact import redact
-from explorer.results import trials as results
+from explorer.results.trials import frames_of, load_studies
 from explorer.search.arms import Role
 from explorer.show.jobs import Jobs, failure
 from explorer.show.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
@@ -92,7 +92,7 @@ class Studio:
             pool: what runs the slow things; none: two processes.
 
         Raises:
-            StudyError: a folder holds no study; see `results.load_studies`.
+            StudyError: a folder holds no study; see `load_studies`.
         """
         self._jobs = Jobs(pool)
         self._followed = {
@@ -145,11 +145,11 @@ class Followed:
 
     def __init__(self, directory: Path, jobs: Jobs, *, every_s: float, own_code: bool) -> None:
         """Raises:
-        StudyError: see `results.load_studies`.
+        StudyError: see `load_studies`.
         """
         self._directory, self._jobs, self._every_s, self._own_code = directory, jobs, every_s, own_code
         self.snapshot = Snapshot()
-        self._spec, self._studies = results.load_studies(directory)
+        self._spec, self._studies = load_studies(directory)
         self._seen: Any = None
         self._told: dict[tuple[str, int], dict[str, Any]] = {}
         self._statistics: Future[StudyFrames] | None = None
@@ -191,7 +191,7 @@ class Followed:
         """
         stamp = _stamp(self._spec, self._directory)
         if stamp is None or stamp != self._seen:
-            frames = results.frames_of(self._directory, self._spec, self._studies)
+            frames = frames_of(self._directory, self._spec, self._studies)
             self._told = _attributes(self._studies)
             self._seen = stamp
             if _differ(frames, self.snapshot.frames):

@@ -15,7 +15,8 @@ from explorer.results.trials import load_frames, load_studies
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 
-HEAR = "import sys; sys.path.pop(0); from explorer.cli.app import main; main()"  # as the installed command: no folder on it
+# as the installed command: no folder on the path
+HEAR = "import sys; sys.path.pop(0); from explorer.cli.app import main; main()"
 MINE = """
 from pathlib import Path
 from trainables.contracts import tiny
