@@ -30,8 +30,9 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from ray.tune.search.optuna import OptunaSearch
 
 from explorer.search import engines
-from explorer.search.arms import Arm, plans
+from explorer.search.arms import Arm
 from explorer.search.bridge import Bridge
+from explorer.search.plan import plans
 from explorer.search.simulator import Event, Search, simulate
 from explorer.study import StudySpec
 

@@ -12,7 +12,7 @@ import pandas as pd
 from explorer.results.confirmed import Choice, choice, open_study
 from explorer.results.trained import Trained, load
 from explorer.results.trials import trials
-from explorer.search.arms import Role
+from explorer.search.plan import Role
 from explorer.study import StudySpec
 from trainables.errors import ConfigError, StudyError
 

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.results import confirmed_runs
 from explorer.results.verdict import seen
 from explorer.search import warm
-from explorer.search.arms import Arm, Plan, Role, study_name
+from explorer.search.arms import Arm, study_name
+from explorer.search.plan import Plan, Role
 from explorer.storage import storages
 from explorer.study import StudySpec
 from search_spaces.pairs import pair_name

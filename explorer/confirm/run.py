@@ -26,7 +26,7 @@ from explorer.results.confirmed import frame, open_study
 from explorer.results.trials import load_studies
 from explorer.results.verdict import verdict
 from explorer.search import warm
-from explorer.search.arms import Role
+from explorer.search.plan import Role
 from explorer.storage import storages
 from explorer.study import StudySpec
 from trainables.config import TrialConfig

@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial
 from ray.tune import Callback
 
 from explorer.launch.loggers_backends import Log, MlflowLog, StandIn, TensorboardLog, first_line, quiet, reach_mlflow
-from explorer.search.arms import Arm, Role, trial_directory
+from explorer.search.arms import Arm, trial_directory
+from explorer.search.plan import Role
 from explorer.storage import storages
 from explorer.study import StudySpec
 from trainables.errors import StudyError

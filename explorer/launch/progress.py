@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from explorer.search.arms import Arm, Role
+from explorer.search.arms import Arm
+from explorer.search.plan import Role
 from explorer.storage import storages
 
 _REFRESH_S = 0.5

@@ -23,10 +23,11 @@ from explorer.launch.cluster import connected
 from explorer.launch.means import Means, fetched, means, with_group_size
 from explorer.launch.progress import Progress
 from explorer.search import engines, warm
-from explorer.search.arms import Arm, Role, open_arms
+from explorer.search.arms import Arm, open_arms
 from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.search.groups import GroupBridge, Post
 from explorer.search.mailbox import Mailbox
+from explorer.search.plan import Role
 from explorer.storage import storages
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec

@@ -13,7 +13,8 @@ from dashboards.frames import COLUMNS, blank
 from explorer.results import confirmed_runs
 from explorer.results.confirmed_runs import Run
 from explorer.results.verdict import Verdict, seen, verdict
-from explorer.search.arms import Role, study_name, trial_directory
+from explorer.search.arms import study_name, trial_directory
+from explorer.search.plan import Role
 from explorer.storage import storages
 from explorer.study import StudySpec
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from dashboards.frames import COLUMNS
 from explorer.search import warm
-from explorer.search.arms import Role, trial_directory
+from explorer.search.arms import trial_directory
+from explorer.search.plan import Role
 from trainables.kept.store import open_store
 
 Rows = tuple[tuple[int, float, float], ...]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import optuna
 
-from explorer.search.arms import Role, trial_directory
+from explorer.search.arms import trial_directory
+from explorer.search.plan import Role
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial
 from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
 from explorer.results import confirmed, taught
 from explorer.search import warm
-from explorer.search.arms import ROLES, Role, study_name
+from explorer.search.arms import study_name
+from explorer.search.plan import ROLES, Role
 from explorer.statistics import sensitivity
 from explorer.storage import storages
 from explorer.study import Cost, StudySpec

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.pruners import NopPruner
@@ -17,6 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.search import engines, warm
+from explorer.search.plan import ROLES, Plan, Role, plans
 from explorer.search.views import dry, reborn
 from explorer.storage import storages
 from explorer.study import StudySpec
@@ -25,28 +26,7 @@ from search_spaces.space import SearchSpace
 from trainables.config import TrialConfig
 from trainables.errors import StudyError
 
-Role = Literal["baseline", "search", "confirmed"]
-ROLES: tuple[Role, ...] = ("baseline", "search")
-"""A sweep's, in this order: gains can be shown as soon as trials finish."""
 _ATTEMPTS = 8  # to propose what was not tried: so many by the sampler, then as many at random
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an arm is to try: `points` (partial params) first, `num_probes` at random, the rest as the sampler says."""
-
-    role: Role
-    space: SearchSpace
-    base: dict[str, Any]
-    num_trials: int
-    points: list[dict[str, Any]]
-    num_probes: int = 0
-
-    def probes(self, num_points: int) -> list[int]:
-        """Which trials, in the order they are asked for, are probes: spread evenly behind the points."""
-        free = self.num_trials - num_points
-        quota = min(self.num_probes, max(free, 0))
-        return [num_points + place for place in range(free) if (place + 1) * quota // free > place * quota // free]
 
 
 @dataclass(frozen=True)
@@ -197,19 +177,6 @@ class Arm:
         if self.role == "search":
             return self.spec.seed_of(index)
         return self.spec.seeds[index // len(self.space.students(self.plan.base)) % len(self.spec.seeds)]
-
-
-def plans(spec: StudySpec) -> dict[Role, Plan]:
-    """Both arms' plans; the students alone in turn, so that each gets as many trials."""
-    alone, alone_base, num_baselines = spec.baseline()
-    students = alone.students(alone_base)
-    points = [{"student": students[n % len(students)]} for n in range(num_baselines)]
-    return {
-        "baseline": Plan("baseline", alone, alone_base, num_baselines, points),
-        "search": Plan(
-            "search", spec.search_space, spec.trial_base, spec.num_trials, spec.points, num_probes=spec.num_probes
-        ),
-    }
 
 
 def open_arms(spec: StudySpec, directory: Path, *, data_digest: str, new: bool = False) -> dict[Role, Arm]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.search.plan import Plan
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError
-
-if TYPE_CHECKING:
-    from explorer.search.arms import Plan
 
 WARM, PROBES = "warm", "probes"  # attributes of the study
 _BEST = 5  # points taken over from a study whose mIoU cannot be compared

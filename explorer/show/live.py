@@ -28,7 +28,7 @@ from dashboards.live.source import Detail, Pictures, Snapshot
 from dashboards.trial import alone
 from explorer.redact import redact
 from explorer.results.trials import frames_of, load_studies
-from explorer.search.arms import Role
+from explorer.search.plan import Role
 from explorer.show.jobs import Jobs, failure
 from explorer.show.samples import NO_CODE, Sample, code_of, of_trial, refuse_code
 from explorer.statistics.sensitivity import analyse

@@ -16,7 +16,7 @@ from trainables.errors import HeteroakdError, StudyError
 
 if TYPE_CHECKING:
     from explorer.results.trained import Trained
-    from explorer.search.arms import Role
+    from explorer.search.plan import Role
     from trainables.data.dataset import SegDataset
     from trainables.serving.samples import Seen
 
