@@ -29,7 +29,7 @@ from explorer.search.arms import study_name, trial_directory
 from explorer.storage import storages
 from trainables.errors import ConfigError, StudyError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NET = "mine_tiny:net"
 MOODY = """
 import torch

@@ -27,7 +27,7 @@ def _load(path):
 
 
 client = _load(CLIENT)
-postgres = _load(HERE.parents[1] / "benchmarks" / "postgres.py")
+postgres = _load(HERE.parents[2] / "benchmarks" / "postgres.py")
 pytestmark = pytest.mark.skipif(
     postgres.binaries() is None, reason="No PostgreSQL server here (Debian: apt-get install postgresql)."
 )

@@ -20,7 +20,7 @@ from explorer.results.trials import load_studies
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 
-LAUNCHERS = Path(__file__).parents[2] / "cluster"
+LAUNCHERS = Path(__file__).parents[3] / "cluster"
 SPEC = {"space": {"lambda_kd": {"low": 0.1, "high": 1}}, "base": {"steps": 2, "pair": "fpn_r18:mbv3s"}}
 
 
