@@ -227,7 +227,7 @@ def _is_ours(error: ValueError) -> bool:
 def _driver(address: str | None) -> Any:
     """The module whose `sweep` and `resume` drive: on the cluster through Ray Client, else in this process."""
     name = "remote" if address is not None and address.startswith("ray://") else "sweep"
-    return importlib.import_module(f"explorer.{name}")
+    return importlib.import_module(f"explorer.launch.{name}")
 
 
 def _close(directory: Path, left: int) -> None:

@@ -75,8 +75,8 @@ def confirm(
 
 def confirmer(address: str | None) -> Any:
     """The module whose `confirm` and `go_on` drive: on the cluster through Ray Client, else in this process."""
-    name = "confirm_remote" if address is not None and address.startswith("ray://") else "confirm_run"
-    return importlib.import_module(f"explorer.{name}")
+    name = "remote" if address is not None and address.startswith("ray://") else "run"
+    return importlib.import_module(f"explorer.confirm.{name}")
 
 
 def export(

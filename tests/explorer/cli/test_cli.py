@@ -81,8 +81,8 @@ def refused(result, *parts):
 def test_help_imports_neither_torch_nor_ray():
     script = (
         "import sys; sys.argv = ['heteroakd', '--help']\n"
-        "from explorer import cli\n"
-        "try: cli.main()\n"
+        "from explorer.cli import app\n"
+        "try: app.main()\n"
         "except SystemExit: pass\n"
         "print([name for name in ('torch', 'ray', 'optuna', 'pandas', 'plotly', 'numpy') if name in sys.modules])"
     )

@@ -8,7 +8,7 @@ from PIL import Image
 from trainables.errors import DataError, ModelError, TeacherError
 from trainables.models.build import build
 from trainables.models.cost import cost
-from trainables.preflight.check import check as module
+from trainables.preflight import check as module
 from trainables.preflight.check import preflight
 
 FAST, OTHER = "fpn:tu-mobilenetv3_small_050", "fpn:resnet18"

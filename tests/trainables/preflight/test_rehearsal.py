@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainables.models.build import build
-from trainables.preflight.check import rehearsal
+from trainables.preflight import rehearsal
 
 FAST = "fpn:tu-mobilenetv3_small_050"
 
