@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import optuna
-import ray
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.launch.means import Means, fetched
+from explorer.launch import tasks
+from explorer.launch.means import Means
 from explorer.results.confirmed_runs import score_key
 from explorer.search.arms import trial_directory
 from explorer.study import StudySpec
@@ -45,19 +45,17 @@ def score_runs(
     Raises:
         StudyError: a checkpoint is gone. DataError: an image cannot be read, or none of the split is labelled.
     """
-    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=there.resources["gpu"])(scores)  # type: ignore[arg-type]
-    left = unscored(study, split)
+    left = {trial.number: trial for trial in unscored(study, split)}
     if left:
         say(f"scoring {len(left)} runs on {split}")
-    waiting: dict[Any, FrozenTrial] = {}
-    while left or waiting:
-        while left and len(waiting) < there.slots:
-            trial = left.pop(0)
-            place = {"root": root, "directory": trial_directory("confirmed", trial.number)}
-            waiting[task.remote(trial.user_attrs["config"], **place, split=split, code=own.folders())] = trial
-        (done,), _ = ray.wait(list(waiting), num_returns=1)
-        trial = waiting.pop(done)
-        study.set_user_attr(score_key(split, trial.number), fetched(done))
+    shared = {"root": root, "split": split, "code": own.folders()}
+    calls = (
+        (number, {"config": run.user_attrs["config"], "directory": trial_directory("confirmed", number), **shared})
+        for number, run in left.items()
+    )
+    options = {**there._asdict(), "max_failures": spec.max_failures, "what": "the score of run"}
+    for number, found in tasks.results(scores, calls, **options):
+        study.set_user_attr(score_key(split, number), found)
 
 
 def scores(config: dict[str, Any], *, root: str, directory: str, split: str, code: Iterable[str]) -> dict[str, Any]:

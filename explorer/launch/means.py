@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ray
-from ray.exceptions import RayTaskError
 
+from explorer.launch import tasks
 from explorer.study import StudySpec
 from trainables import own
 from trainables.config import TrialConfig
-from trainables.errors import HeteroakdError, StudyError
+from trainables.errors import StudyError
 from trainables.tune import group_that_fits
 
 MOST = 8  # students of a group that is sized automatically: beyond it, the teacher's share is small
@@ -59,27 +59,16 @@ def with_group_size(
     return spec.model_copy(update={"group_size": size})
 
 
-def fetched(reference: Any) -> Any:
-    """What a task gave.
-
-    Raises:
-        HeteroakdError: as the task did, without Ray's traceback.
-    """
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, HeteroakdError):
-            raise error.cause from None
-        raise
-
-
 def _measured(spec: StudySpec, found: Means, kinds: Iterable[TrialConfig]) -> int:
     gpus = found.resources["gpu"]
-    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=gpus)(group_that_fits)  # type: ignore[arg-type]
     each = {(config.teacher, config.student, config.method): config for config in kinds}
     values = [config.model_dump(mode="json") for config in each.values()]
     share = gpus if gpus else 1 / found.slots
-    fits: int = fetched(task.remote(values, share=share, most=min(MOST, spec.num_trials), code=own.folders()))
+    call = {"configs": values, "share": share, "most": min(MOST, spec.num_trials), "code": own.folders()}
+    fits: int
+    ((_, fits),) = tasks.results(
+        group_that_fits, [("size", call)], **found._asdict(), max_failures=spec.max_failures, what="the group's"
+    )
     return fits
 
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import ray
 from ray import tune
 from rich.console import Console
 
-from explorer.launch import constraints, loggers
+from explorer.launch import constraints, loggers, tasks
 from explorer.launch.cluster import connected
-from explorer.launch.means import Means, fetched, means, with_group_size
+from explorer.launch.means import Means, means, with_group_size
 from explorer.launch.progress import Progress
 from explorer.search import engines, warm
 from explorer.search.arms import Arm, open_arms
@@ -28,6 +27,7 @@ from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.search.groups import GroupBridge, Post
 from explorer.search.mailbox import Mailbox
 from explorer.search.plan import Role
+from explorer.search.tune_errors import every_error_taken
 from explorer.storage import storages
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec
@@ -279,6 +279,7 @@ def _discard(root: str, folder: str) -> None:
         checkpoint.discard(store.open_store(root, folder))
 
 
+@every_error_taken()
 def fit(
     bridge: Bridge,
     trainable: Any,
@@ -331,29 +332,22 @@ def _train_teachers(
         Validation mIoU by model name; a user's own checkpoint has none.
     """
     teachers = {config.teacher: config for config in configs if config.reads("teacher_checkpoint")}
-    task: Any = ray.remote(num_cpus=spec.cpus_per_trial, num_gpus=there.resources["gpu"])(train_teacher)  # type: ignore[arg-type]
+
+    def calls() -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, config in teachers.items():
+            if config.teacher_checkpoint is not None:
+                _say(console, f"teacher {name}: {config.teacher_checkpoint}")
+                continue
+            _say(console, f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
+            values = config.model_dump(mode="json")
+            yield name, {"config": values, "cache": str(default_cache()), "code": own.folders()}
+
     scores: dict[str, float] = {}
-    waiting: dict[Any, str] = {}
-    for name, config in teachers.items():
-        if config.teacher_checkpoint is not None:
-            _say(console, f"teacher {name}: {config.teacher_checkpoint}")
-            continue
-        _say(console, f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
-        if len(waiting) == there.slots:
-            scores |= _await_teacher(waiting, console)
-        values = config.model_dump(mode="json")
-        waiting[task.remote(values, cache=str(default_cache()), code=own.folders())] = name
-    while waiting:
-        scores |= _await_teacher(waiting, console)
+    options = {**there._asdict(), "max_failures": spec.max_failures, "what": "teacher"}
+    for name, score in tasks.results(train_teacher, calls(), **options):
+        scores[name] = float(score)
+        _say(console, f"teacher {name}: mIoU {100 * scores[name]:.2f} %")
     return scores
-
-
-def _await_teacher(waiting: dict[Any, str], console: Console) -> dict[str, float]:
-    (done,), _ = ray.wait(list(waiting), num_returns=1)
-    name = waiting.pop(done)
-    score = float(fetched(done))
-    _say(console, f"teacher {name}: mIoU {100 * score:.2f} %")
-    return {name: score}
 
 
 def sole_driver(directory: Path) -> AbstractContextManager[None]:

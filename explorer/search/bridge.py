@@ -5,8 +5,8 @@ Tune sees two faces, `Bridge` (a Searcher) and `PruningFace` (a TrialScheduler).
     suggest            study.ask, described as a whole before Tune hears of it
     a result arrives   the value is recorded, then the pruner is asked; the scheduler is the only hook that Tune shows
                        every result, the last and the stopping one included
-    a worker dies      the trial goes back in line, as often as it makes progress, else `max_failures` times; a lost
-                       node is nobody's fault and not counted
+    a worker dies      the trial goes back in line, as often as it makes progress, else `max_failures` times; what is
+                       no fault of its own, such as a lost node, is not counted (`deaths.py`)
     a trial's end      told once: PRUNED, COMPLETE, or FAIL with its reason; a trial that was only interrupted stays
                        RUNNING in the storage and is adopted by the next driver
 
@@ -21,7 +21,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
@@ -30,13 +29,16 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from explorer.search import deaths
 from explorer.search.arms import Arm, trial_directory
+from explorer.search.deaths import UNTOLD, Death, Fault
 from explorer.search.limits import OCCUPIED, reached
+from explorer.search.ray_state import RayState, State
+from explorer.search.tune_errors import death_of
 from explorer.storage import storages
 
 METRIC, MODE = "miou", "max"
 _FACTS = ("iou", "seconds", "device", "peer_miou", "peer_iou", "teacher_hits")
-NODE_DIED = "node has died"  # how Ray's ActorDiedError tells a lost machine from a lost process
 
 
 class Asked(NamedTuple):
@@ -63,7 +65,7 @@ class Live:
     occupied: float
     skipped: dict[str, None] = field(default_factory=dict)
     told: TrialState | None = None
-    error: str = "the worker died"
+    death: Death = UNTOLD
 
     @property
     def step(self) -> int:
@@ -95,6 +97,7 @@ class Bridge(Searcher):
         max_failures: int = 0,
         gpus: float = 0.0,
         discard: Callable[[str], None] = lambda _: None,
+        state: State | None = None,
     ) -> None:
         """Args:
         arms: in the order in which they are served.
@@ -102,6 +105,7 @@ class Bridge(Searcher):
         max_failures: restarts of a trial whose worker dies again and again without a step of progress.
         gpus: what a trial holds, for `gpu_hours`.
         discard: removes the checkpoints of a trial's folder, which a pruned trial no longer needs.
+        state: what Ray knows of an actor that is lost; none: that of the Ray that this process has joined.
         """
         super().__init__(metric=METRIC, mode=MODE)
         self._arms = tuple(arms)
@@ -109,6 +113,8 @@ class Bridge(Searcher):
         self._max_failures = max_failures
         self._gpus = gpus
         self._discard = discard
+        self._state = state or RayState()
+        self._losses: dict[str, tuple[int, int]] = {}
         self._waiting = [Asked(arm, trial) for arm in self._arms for trial in arm.orphans()]
         self.live: dict[str, Live] = {}
         self.interrupted: str | None = None
@@ -190,9 +196,9 @@ class Bridge(Searcher):
             return TrialScheduler.STOP
         return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE
 
-    def note_error(self, trial_id: str, error: str) -> None:
+    def note_death(self, trial_id: str, death: Death) -> None:
         """Remember why a worker died; judged when Tune gives the trial up."""
-        self.live[trial_id].error = error
+        self.live[trial_id].death = death
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tune's last word on a trial. Without an error and not yet told: interrupted, so it stays resumable."""
@@ -211,15 +217,38 @@ class Bridge(Searcher):
 
     def _died(self, live: Live) -> None:
         """Back in line, unless it keeps dying at the same step."""
-        if NODE_DIED not in live.error:
-            count, step = live.trial.user_attrs.get("crashes", (0, 0))
-            count = count + 1 if step == live.step else 1
+        fault = deaths.judge(live.death, self._state)
+        if fault is not Fault.NODE and self._count(live, fault) > self._allowed(fault):
+            fault = deaths.settle(live.death, self._state)
+        if fault is Fault.TRIAL:
+            count = self._count(live, fault)
             live.trial.set_user_attr("crashes", (count, live.step))
             if count > self._max_failures:
                 again = f"crashed {count} times at step {live.step}: " if count > 1 else ""
-                self._tell(live, TrialState.FAIL, reason=again + live.error)
+                self._tell(live, TrialState.FAIL, reason=again + live.death.reason)
                 return
+        if fault is Fault.NOBODY:
+            self._lost(live)
         self._again(live)
+
+    def _count(self, live: Live, fault: Fault) -> int:
+        """How often it has died so, this time included, without a step of progress."""
+        crashes = live.trial.user_attrs.get("crashes", (0, 0))
+        count, step = crashes if fault is Fault.TRIAL else self._losses.get(live.directory, (0, 0))
+        return count + 1 if step == live.step else 1
+
+    def _allowed(self, fault: Fault) -> int:
+        return self._max_failures if fault is Fault.TRIAL else deaths.MOST
+
+    def _lost(self, live: Live) -> None:
+        """Not its fault. Again and again, something is out of order that the sweep cannot help: it ends, resumable."""
+        count = self._count(live, Fault.NOBODY)
+        self._losses[live.directory] = (count, live.step)
+        if count > deaths.MOST:
+            self.interrupted = (
+                f"{live.directory} was lost {count} times at step {live.step} by no fault of its own "
+                f"({live.death.reason.rstrip('.')}). Look at Ray and its machines, then resume."
+            )
 
     def _again(self, live: Live) -> None:
         self._waiting.append(Asked(live.arm, optuna.Trial(live.arm.study, live.trial._trial_id)))
@@ -276,7 +305,7 @@ class PruningFace(FIFOScheduler):
         return _bridge(tune_controller).report(trial.trial_id, result)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        _bridge(tune_controller).note_error(trial.trial_id, _why(trial))
+        _bridge(tune_controller).note_death(trial.trial_id, death_of(trial))
 
 
 def _bridge(tune_controller: Any) -> Bridge:
@@ -285,11 +314,3 @@ def _bridge(tune_controller: Any) -> Bridge:
     while not isinstance(searcher, Bridge):
         searcher = searcher.searcher
     return searcher
-
-
-def _why(trial: Trial) -> str:
-    """The exception's own line of the text that Tune keeps of a failure; Ray's, when it is about a lost node."""
-    path = trial.error_file
-    lines = Path(path).read_text().strip().splitlines() if path and Path(path).exists() else []
-    lost = [line for line in lines if NODE_DIED in line]
-    return (lost or lines or ["the worker died"])[-1]

@@ -13,16 +13,16 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from explorer.search import deaths
 from explorer.search.arms import Arm
-from explorer.search.bridge import NODE_DIED, Asked, Bridge, Live
+from explorer.search.bridge import Asked, Bridge, Live
+from explorer.search.deaths import Death, Fault
 from trainables.config import TrialConfig
 
 Post = Callable[[str, int, dict[str, Any]], None]
 """Sends an answer to a host: its id, the result's number, {"stop": ..., "join": [params, ...]}."""
 _SUSPECT = "suspect"
 """Trial attribute: the step at which it was in a group that died; until it is past that, it runs alone."""
-_OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "running low on memory")
-"""Not what Ray says of every dead worker, that it may have been the OOM killer."""
 
 
 @dataclass
@@ -112,9 +112,9 @@ class GroupBridge(Bridge):
         cleared = live.trial.user_attrs.get(_SUSPECT, live.step) < live.step
         return cleared and any(map(_is_suspect, self._waiting))
 
-    def note_error(self, trial_id: str, error: str) -> None:
+    def note_death(self, trial_id: str, death: Death) -> None:
         for name in self.hosts[trial_id].members:
-            self.live[name].error = error
+            self.live[name].death = death
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:  # noqa: ARG002
         """Tune's last word on a host. Without an error its members were interrupted, so they stay resumable."""
@@ -123,16 +123,24 @@ class GroupBridge(Bridge):
         if not error:
             return
         with self._interruptible():
-            for live in lives:
-                self._died(live) if len(lives) == 1 else self._died_in_company(live, len(lives))
+            if len(lives) == 1:
+                self._died(lives[0])
+            elif lives:
+                self._died_together(lives)
 
-    def _died_in_company(self, live: Live, size: int) -> None:
+    def _died_together(self, lives: list[Live]) -> None:
         """Nobody's fault until it happens to one alone. Out of memory, later groups are smaller too."""
-        if NODE_DIED not in live.error:
-            live.trial.set_user_attr(_SUSPECT, live.step)
-            if any(sign in live.error for sign in _OUT_OF_MEMORY):
-                self._size = max(1, min(self._size, size // 2))
-        self._again(live)
+        death = lives[0].death
+        fault = deaths.judge(death, self._state)
+        crowded = deaths.out_of_memory(death.error)
+        if crowded:
+            self._size = max(1, min(self._size, len(lives) // 2))
+        for live in lives:
+            if crowded or fault is Fault.TRIAL:
+                live.trial.set_user_attr(_SUSPECT, live.step)
+            elif fault is Fault.NOBODY:
+                self._lost(live)
+            self._again(live)
 
 
 def _key(asked: Asked) -> str:

@@ -123,7 +123,7 @@ def test_after_a_group_has_died_each_runs_alone_until_it_is_past_that_step(asked
     members = bridge.suggest("h")["members"]
     for member in members:
         bridge.report("h", said(member, 1))
-    bridge.note_error("h", "Segmentation fault")
+    bridge.note_death("h", CRASH)
     bridge.on_trial_complete("h", error=True)
     assert states(arm) == ["RUNNING"] * 3
 
@@ -183,7 +183,7 @@ def test_out_of_memory_makes_later_groups_smaller(asked):
 def test_a_suspect_is_one_to_the_next_driver_too(asked, spec, tmp_path):
     bridge, _, _ = asked()
     members = bridge.suggest("h")["members"]
-    bridge.note_error("h", "Segmentation fault")
+    bridge.note_death("h", CRASH)
     bridge.on_trial_complete("h", error=True)
     arms = open_arms(spec(group_size=3, pruner="nop", num_trials=6), tmp_path, data_digest="d")
     again = GroupBridge(arms.values(), size=3, post=lambda *_: None, grace=1)
