@@ -1,8 +1,9 @@
 # demo: set-up, a real sweep on the embedded data, its dashboard and its best config.   test: set-up and every check.
 PYTHON ?= python3
 BIN := .venv/bin
+MINUTES ?= 60
 
-.PHONY: demo test bench bench-search bench-after chromium postgresql
+.PHONY: demo test soak bench bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -17,6 +18,10 @@ test: .venv/installed-test chromium postgresql
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/explorer --ignore=tests/faults
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/explorer tests/faults
+
+# Drivers, workers, nodes and disks that die at ever new moments: `make soak MINUTES=60`, or with SEED=7 the same again.
+soak: .venv/installed-test
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # How fast: the loop, sharing a teacher, the loss kernel, data, scaling. Each prints a table and writes its JSON.
 bench: .venv/installed

@@ -1,39 +1,52 @@
 """The driver that the kill matrix kills: the product's own sweep over a trainable of milliseconds.
 
-The trainable obeys `FOLDER/kill.json`, a list of trials and steps at which its worker dies.
+The trainable obeys `FOLDER/kill.json`, a list of trials and steps at which its worker dies or its disk is full. Whoever
+is about to die so leaves a mark in the folder, `killed-*` a worker, `ended-*` a driver.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
 import os
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from optuna.storages import JournalStorage
 from ray import tune
 from ray.cloudpickle import register_pickle_by_value
+from safetensors import SafetensorError
+from sqlalchemy.engine.default import DefaultDialect
 
 from explorer.launch.cluster import connected
-from explorer.launch.sweep import fit, open_bridge, sole_driver
 from explorer.search.arms import open_arms
 from explorer.search.mailbox import Mailbox
-from explorer.storage import storages
+from explorer.storage import journal, storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import Interrupted
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
 
 STEPS = 9
-CASES = {
+FULL = os.EX_IOERR
+"""A driver's exit code where the storage's disk is full before the sweep has begun."""
+CASES: dict[str, dict[str, Any]] = {
     # One trial at a time: what is proposed and pruned depends on what came before, so a slip shows in all that follows.
-    "tpe": {"sampler": "tpe", "pruner": "successivehalving", "num_trials": 10, "max_concurrent": 1},
+    "tpe": {
+        "sampler": "tpe",
+        "sampler_options": {"n_startup_trials": 3},
+        "pruner": "successivehalving",
+        "num_trials": 10,
+        "max_concurrent": 1,
+    },
     # Two at a time: the order of results is the machine's, so proposals must not depend on it.
     "random": {"sampler": "random", "pruner": "threshold", "pruner_options": {"lower": 0.2}, "num_trials": 12},
 }
@@ -41,7 +54,7 @@ CASES = {
 CASES["groups"] = CASES["random"] | {"group_size": 3}
 
 
-def spec(case: str) -> StudySpec:
+def spec(case: str, **changes: Any) -> StudySpec:
     shared = {
         "name": case,
         "space": {
@@ -57,7 +70,7 @@ def spec(case: str) -> StudySpec:
         "reduction_factor": 2,
         "max_failures": 1,
     }
-    return StudySpec.parse(shared | CASES[case])
+    return StudySpec.parse(shared | CASES[case] | changes)
 
 
 def miou(config: dict, step: int) -> float:
@@ -106,48 +119,85 @@ def train(params: dict, root: str) -> Iterator[dict]:
             history.append(miou(config, step))
             with (folder / "ran.txt").open("a") as ran:
                 ran.write(f"{step}\n")
-            die(root, params["directory"], step, "before the checkpoint")
+            obey(root, params["directory"], step, "before the checkpoint")
             weights = {"w": torch.full((64,), float(step))}
             checkpoint.save(store, step=step, tensors=weights, meta={"digest": "fault", "history": history})
-            die(root, params["directory"], step, "after the checkpoint")
+            obey(root, params["directory"], step, "after the checkpoint")
         yield {"step": step, "miou": history[step - 1], "seconds": float(step), "iou": [history[step - 1]]}
 
 
-def die(root: str, directory: str, step: int, when: str) -> None:
+def obey(root: str, directory: str, step: int, when: str) -> None:
     """Kill this worker, once, if the matrix says so; `torn` cuts the newest checkpoint first, `full` fills the disk."""
     for order in json.loads(Path(root, "kill.json").read_text() or "[]"):
         mark = Path(root, f"killed-{order['id']}")
         if (directory, step, when) == (order["trial"], order["step"], order["when"]) and not mark.exists():
             mark.touch()
             if order.get("full"):
-                raise Interrupted("The disk is full.")
+                checkpoint.save_file, write = fill_disk, checkpoint.save_file
+                try:
+                    checkpoint.save(Path(root, directory), step=step, tensors={"w": torch.zeros(64)}, meta={})
+                finally:
+                    checkpoint.save_file = write
             if order.get("torn"):
                 newest = max(Path(root, directory).glob("step-*.safetensors"))
                 os.truncate(newest, newest.stat().st_size // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
 
 
-def die_at_write(last: int, side: str) -> None:
-    """SIGKILL this process at its n-th write to a journal, before or after it."""
-    count, write = itertools.count(1), JournalStorage._write_log
-
-    def counted(self, *arguments):
-        this = next(count)
-        if this == last and side == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        write(self, *arguments)
-        if this == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    JournalStorage._write_log = counted
+def fill_disk(tensors: dict, path: Path, metadata: dict) -> None:
+    """What safetensors does on a full disk: half a file, and an error that says so."""
+    path.write_bytes(bytes(100))
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-def drive(directory: Path, case: str, address: str | None) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    study = StudySpec.load(directory / SPEC_FILE) if (directory / SPEC_FILE).exists() else spec(case)
-    study.save(directory)
-    if not (directory / "kill.json").exists():
-        (directory / "kill.json").write_text("[]")
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_at_write(directory: Path, number: int, how: str) -> None:
+    """End this process at its n-th write to its storage.
+
+    Args:
+        how: SIGKILL `before` it, `within` it (half a journal's line is written, and the lock held) or `after` it; or
+            `full`: the disk is, in mid-line.
+    """
+    count = itertools.count(1)
+
+    def counted(write: Callable[..., Any], *arguments: Any, full: Callable[[], None]) -> Any:
+        if next(count) != number:
+            return write(*arguments)
+        (directory / f"ended-{os.getpid()}-{how}").touch()
+        if how in ("full", "within"):
+            full()
+        if how == "after":
+            write(*arguments)
+        return die()
+
+    def half_a_line(file: Any, data: bytes) -> None:
+        file.write(data[: len(data) // 2])
+        if how == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def no_commit() -> None:
+        if how == "full":
+            raise sqlite3.OperationalError("database or disk is full")
+
+    append, commit = JournalStorage._write_log, DefaultDialect.do_commit
+    if how in ("full", "within"):
+        line = journal._write
+        journal._write = lambda file, data: counted(line, file, data, full=lambda: half_a_line(file, data))
+    else:
+        JournalStorage._write_log = lambda self, *told: counted(append, self, *told, full=die)
+
+    def changed(self: Any, connection: Any) -> None:
+        counted(commit, self, connection, full=no_commit) if connection.in_transaction else commit(self, connection)
+
+    DefaultDialect.do_commit = changed
+
+
+def drive(directory: Path, address: str | None) -> None:
+    """Go on with the study whose spec is in the folder; `left` then says how many trials are open."""
+    study = StudySpec.load(directory / SPEC_FILE)
     with sole_driver(directory), storages.owned(study, directory):
         arms = open_arms(study, directory, data_digest="fault")
         with connected(address):
@@ -161,19 +211,25 @@ def drive(directory: Path, case: str, address: str | None) -> None:
         (directory / "left").write_text(str(bridge.num_open()))
 
 
-def main(directory: Path, case: str, dies_at: tuple[int, str] | None, address: str | None) -> None:
-    """What the test starts as a process: drive the study in the folder to its end, or until it kills itself.
+def main(directory: Path, ends: tuple[int, str] | None, address: str | None, token: str | None) -> None:
+    """What the matrix starts as a process: drive the study in the folder to its end, or until it kills itself.
 
     Args:
-        dies_at: at which of its writes to the storage, and whether before or after it.
+        ends: at which of its writes to the storage, and how (`end_at_write`).
         address: of the Ray to join; none: one of its own.
+        token: of that Ray.
     """
     with directory.with_suffix(".log").open("a") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    if dies_at:
-        die_at_write(*dies_at)
-    drive(directory, case, address)
+    os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+    os.environ |= {"RAY_AUTH_TOKEN": token} if token else {}
+    if ends:
+        end_at_write(directory, *ends)
+    try:
+        drive(directory, address)
+    except storages.failures():
+        if ends and ends[1] == "full":
+            sys.exit(FULL)
+        raise

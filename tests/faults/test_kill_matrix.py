@@ -1,88 +1,35 @@
 """The flagship: a sweep that is killed again and again must leave the storage that an undisturbed one leaves.
 
-Every kill is a real SIGKILL of a real process, at a seeded point: the driver at one of its writes to the storage, a
-worker before or after a checkpoint (which may be torn by it), a raylet, or everything at once.
+Here each kind of death happens to a real sweep once; `make soak` goes on for as long as one likes, at random moments.
 """
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import signal
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import optuna
-import psutil
 import pytest
-from ray.cluster_utils import Cluster
-
-from explorer.storage import storages
-from explorer.study import SPEC_FILE, StudySpec
 
 sys.path.insert(0, str(Path(__file__).parent))
 import driver
+import matrix
+from matrix import EVERYTHING, Life, Round
 
-STEPS = 9
-NOT_COMPARED = {"ray_trial_id", "occupied_s", "crashes", "suspect"}  # who ran it, how long, and after which deaths
-TIMEOUT_S = 150
-
-
-SERVER = multiprocessing.get_context("forkserver")  # drivers fork from a process that has imported everything
-SERVER.set_forkserver_preload(["explorer.launch.sweep", "ray.tune", "torch"])
+pytestmark = pytest.mark.xdist_group("faults")  # they share a Ray and the process that drivers fork from
 
 
-def start(directory, case, *, dies_at=None, ray=None):
-    process = SERVER.Process(target=driver.main, args=(directory, case, dies_at, ray))
-    process.start()
-    return process
-
-
-def ended(process, directory):
-    """The exit code; what the driver said, if it does not end."""
-    process.join(TIMEOUT_S)
-    assert process.exitcode is not None, said(directory)
-    code = process.exitcode
-    process.close()
-    return code
-
-
-def said(directory):
-    return directory.with_suffix(".log").read_text()[-3000:]
-
-
-def finish(directory, case, *, ray=None):
-    """Resume until the study is whole; it must become so in one go, since nobody kills it now."""
-    assert ended(start(directory, case, ray=ray), directory) == 0, said(directory)
-    assert (directory / "left").read_text() == "0"
-
-
-def recorded(directory):
-    """Everything the storage says of every trial, save the times."""
-    spec = StudySpec.load(directory / SPEC_FILE)
-    storage = storages.open_storage(spec, directory)
-    found = {}
-    for name in (spec.name, f"{spec.name} (students alone)"):
-        study = optuna.load_study(study_name=name, storage=storage)
-        found[name] = [
-            {
-                "state": trial.state.name,
-                "params": trial.params,
-                "values": trial.values,
-                "curve": trial.intermediate_values,
-                "system": trial.system_attrs,
-                "attributes": {key: told for key, told in trial.user_attrs.items() if key not in NOT_COMPARED},
-            }
-            for trial in study.get_trials()
-        ]
-    return found
+@pytest.fixture(autouse=True)
+def quiet_optuna():
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="module")
-def ray_head(tmp_path_factory):
+def ray_head():
     """A Ray of two cores that outlives the drivers, on loopback and with a token."""
     from explorer.launch.cluster import connected
 
@@ -92,130 +39,65 @@ def ray_head(tmp_path_factory):
         yield ray.get_runtime_context().gcs_address
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, ray_head):
-    found = {}
-    for case in driver.CASES:
-        directory = tmp_path_factory.mktemp("undisturbed") / case
-        finish(directory, case, ray=ray_head)
-        found[case] = recorded(directory)
-        found[f"{case} writes"] = len((directory / "study.journal").read_text().splitlines())
-    return found
+def study(case, **changes):
+    """Of few trials, pruned and complete ones among them."""
+    few = {"tpe": {"num_trials": 8, "sampler_seed": 3}, "random": {"num_trials": 7}, "groups": {"num_trials": 7}}
+    return driver.spec(case, **few[case], **changes)
 
 
-def test_the_undisturbed_sweep_prunes_some_and_completes_some(undisturbed):
-    for case in driver.CASES:
-        states = Counter(trial["state"] for trial in undisturbed[case][case])
-        assert set(states) == {"COMPLETE", "PRUNED"}
-        assert min(states.values()) >= 2
+def order(number, trial, step, when, **harm):
+    return {"id": number, "trial": f"trials/{trial}", "step": step, "when": f"{when} the checkpoint", **harm}
 
 
-@pytest.mark.parametrize(("case", "seed"), [("tpe", 0), ("tpe", 1), ("random", 2), ("groups", 7)])
-def test_a_driver_killed_at_any_write_loses_and_falsifies_nothing(undisturbed, ray_head, tmp_path, case, seed):
-    rng = np.random.default_rng(seed)
-    directory = tmp_path / case
-    writes = undisturbed[f"{case} writes"]
-    kills = 0
-    while kills < 5:
-        last = int(rng.integers(1, max(2, writes // 5)))  # counted by each driver anew
-        process = start(directory, case, dies_at=(last, str(rng.choice(["before", "after"]))), ray=ray_head)
-        assert ended(process, directory) == -signal.SIGKILL, said(directory)
-        kills += 1
-    finish(directory, case, ray=ray_head)
-    assert recorded(directory) == undisturbed[case]
-
-
-@pytest.mark.parametrize(("case", "seed"), [("tpe", 3), ("random", 4), ("groups", 8)])
-def test_workers_killed_around_checkpoints_lose_and_falsify_nothing(undisturbed, ray_head, tmp_path, case, seed):
-    rng = np.random.default_rng(seed)
-    directory = tmp_path / case
-    directory.mkdir()
-    trials = [("search", number) for number in range(10)] + [("baseline", 0), ("baseline", 1)]
-    orders = []
-    for order, place in enumerate(rng.permutation(len(trials))[:5]):
-        role, number = trials[place]
-        when = str(rng.choice(["before the checkpoint", "after the checkpoint"]))
-        step = int(rng.integers(1, 3))  # every trial gets there, pruned or not
-        torn = when.startswith("after") and step > 1
-        orders.append({"id": order, "trial": f"trials/{role}-{number:05d}", "step": step, "when": when, "torn": torn})
-    (directory / "kill.json").write_text(json.dumps(orders))
-    finish(directory, case, ray=ray_head)
-    assert len(list(directory.glob("killed-*"))) == 5
-    assert recorded(directory) == undisturbed[case]
-    for order in orders:
-        times = Counter(Path(directory, order["trial"], "ran.txt").read_text().split())
-        again = [int(step) for step, count in times.items() if count == 2]
-        lost = [] if order["when"].startswith("after") and not order["torn"] else [order["step"]]
-        assert again == lost
-        assert max(times.values()) <= 2
+def steps_repeated(directory, trial):
+    times = Counter(Path(directory, trial, "ran.txt").read_text().split())
+    assert max(times.values()) <= 2
+    return [int(step) for step, count in times.items() if count == 2]
 
 
 @pytest.mark.parametrize("case", driver.CASES)
-def test_a_disk_that_fills_up_twice_loses_and_falsifies_nothing(undisturbed, ray_head, tmp_path, case):
-    directory = tmp_path / case
-    directory.mkdir()
-    shared = {"when": "before the checkpoint", "full": True}
+def test_the_undisturbed_sweep_prunes_some_and_completes_some(case):
+    expected, _ = matrix.undisturbed(study(case))
+    states = Counter(trial["state"] for trial in expected["search"])
+    assert set(states) == {"COMPLETE", "PRUNED"}
+    assert min(states.values()) >= 2
+    assert [trial["state"] for trial in expected["baseline"]] == ["COMPLETE", "COMPLETE"]
+
+
+def test_workers_killed_around_checkpoints_and_full_disks_lose_and_falsify_nothing(ray_head, tmp_path):
     orders = [
-        {"id": 0, "trial": "trials/baseline-00001", "step": 4, **shared},
-        {"id": 1, "trial": "trials/search-00003", "step": 2, **shared},
+        order(0, "baseline-00000", 2, "after"),
+        order(1, "baseline-00001", 4, "before", full=True),
+        order(2, "search-00001", 1, "before"),
+        order(3, "search-00004", 2, "after", torn=True),
     ]
-    (directory / "kill.json").write_text(json.dumps(orders))
-    for left in (1, 2):
-        assert ended(start(directory, case, ray=ray_head), directory) == 0, said(directory)
-        assert len(list(directory.glob("killed-*"))) == left
-        assert int((directory / "left").read_text()) > 0
-    finish(directory, case, ray=ray_head)
-    assert recorded(directory) == undisturbed[case]
+    directory = tmp_path / "tpe"
+    left = matrix.survive(Round(study("tpe"), orders=orders), directory, ray=ray_head)
+    assert left.found == left.expected
+    assert left.counts["workers killed"] == 3
+    assert left.counts["disks full under a checkpoint"] == 1
+    assert [steps_repeated(directory, each["trial"]) for each in orders] == [[], [4], [1], [2]]
 
 
-def test_raylets_killed_in_mid_sweep_lose_and_falsify_nothing(undisturbed, tmp_path):
-    """Two nodes die, one after the other; `max_failures` does not count them."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        directory = tmp_path / "random"
-        process = start(directory, "random", ray=cluster.address)
-        for kill in range(2):
-            wait_for(lambda kill=kill: steps_run(directory) >= 5 + 25 * kill, process)
-            cluster.add_node(num_cpus=1)
-            cluster.remove_node(nodes[kill], allow_graceful=False)
-        assert ended(process, directory) == 0, said(directory)
-    finally:
-        cluster.shutdown()
-    assert (directory / "left").read_text() == "0"
-    assert recorded(directory) == undisturbed["random"]
+def test_drivers_killed_at_a_write_or_with_everything_lose_and_falsify_nothing(ray_head, tmp_path):
+    lives = [Life("before", 31), Life(EVERYTHING, 5), Life("within", 40), Life("full", 25), Life("after", 12)]
+    left = matrix.survive(Round(study("tpe"), lives=lives), tmp_path / "tpe", ray=ray_head)
+    assert left.found == left.expected
+    assert left.counts["drivers killed"] == 3
+    assert left.counts["everything killed"] == 1
+    assert left.counts["disks full under the storage"] == 1
 
 
-@pytest.mark.parametrize(("case", "seed"), [("tpe", 5), ("random", 6)])
-def test_everything_killed_at_once_loses_and_falsifies_nothing(undisturbed, tmp_path, case, seed):
-    rng = np.random.default_rng(seed)
-    directory = tmp_path / case
-    for kill in range(2):
-        process = start(directory, case)
-        wanted = int(rng.integers(3, 12)) * (kill + 1)
-        wait_for(lambda wanted=wanted: steps_run(directory) >= wanted, process)
-        kill_tree(process.pid)
-        assert ended(process, directory) == -signal.SIGKILL
-    finish(directory, case)
-    assert recorded(directory) == undisturbed[case]
+def test_what_kills_a_group_loses_and_falsifies_none_of_its_trials(ray_head, tmp_path):
+    orders = [order(0, "search-00001", 2, "after"), order(1, "search-00004", 2, "before", full=True)]
+    round_ = Round(study("groups", max_concurrent=1), lives=[Life("after", 90)], orders=orders)
+    left = matrix.survive(round_, tmp_path / "groups", ray=ray_head)
+    assert left.found == left.expected
+    assert left.counts["drivers killed"] == left.counts["workers killed"] == 1
+    assert left.counts["disks full under a checkpoint"] == 1
 
 
-def steps_run(directory):
-    return sum(len(path.read_text().split()) for path in directory.glob("trials/*/ran.txt"))
-
-
-def wait_for(condition, process):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert process.is_alive(), "the driver ended by itself"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def kill_tree(pid):
-    """SIGKILL a driver and its whole Ray: GCS, raylet, workers."""
-    root = psutil.Process(pid)
-    everything = [root, *root.children(recursive=True)]
-    for process in everything:
-        process.kill()
-    psutil.wait_procs(everything[1:], timeout=20)
+def test_a_raylet_killed_in_mid_sweep_loses_and_falsifies_nothing(tmp_path):
+    """Nobody's fault: the same death of a process would fail its trial, since none is restarted here."""
+    left = matrix.survive(Round(study("random", max_failures=0), raylets=[10]), tmp_path / "random", ray=None)
+    assert left.found == left.expected
