@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-search bench-after chromium postgresql
+.PHONY: demo test docs pages bench bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -15,8 +15,17 @@ test: .venv/installed-test chromium postgresql
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zensical build --strict --clean
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/explorer --ignore=tests/faults
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/explorer tests/faults
+
+# The site of docs/, in site/; open site/index.html. Broken links and anchors fail. `make test` builds it too.
+docs: .venv/installed-test
+	$(BIN)/zensical build --strict --clean
+
+# The parts of the pages that are made from the code and from benchmarks/*.json; a test fails where they are older.
+pages: .venv/installed
+	$(BIN)/python docs/generate.py
 
 # How fast: the loop, sharing a teacher, the loss kernel, data, scaling. Each prints a table and writes its JSON.
 bench: .venv/installed
@@ -49,7 +58,7 @@ bench-search: .venv/installed
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,docs]"
 	touch $@
 
 # The browser tests need Chromium; where it cannot be installed they are skipped and say so.
