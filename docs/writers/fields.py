@@ -34,7 +34,9 @@ def type_of(annotation: Any) -> str:
     if origin is list:
         return f"list of: {type_of(inner[0])}"
     if origin is dict:
-        return f"mapping to: {type_of(inner[1])}" if inner[0] is str else f"mapping from {type_of(inner[0])} to a number"
+        return (
+            f"mapping to: {type_of(inner[1])}" if inner[0] is str else f"mapping from {type_of(inner[0])} to a number"
+        )
     assert issubclass(annotation, BaseModel), annotation
     return f"the fields of {annotation.__name__}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from writers import markers
 from writers.markers import PageError
 from writers.table import BLOCKS, Block
+
+WIDTH = 120
 
 
 def every(root: Path) -> list[Path]:
@@ -30,7 +33,7 @@ def filled(page: Path, root: Path) -> str:
             raise PageError(f"nothing is called {name!r}. Take a name of docs/writers/table.py.")
         if source != block.label:
             raise PageError(f"{name} is not from {source}. Write `<!-- from {block.label}: {name} -->`.")
-        return block.render(*_loaded(block, root))
+        return _wrapped(block.render(*_loaded(block, root)))
 
     return markers.fill(page.read_text(), render, where=str(page.relative_to(root)))
 
@@ -50,6 +53,11 @@ def unused(root: Path) -> Iterator[str]:
             yield f"benchmarks/{path.name} is on no page."
     for name in sorted(BLOCKS.keys() - placed):
         yield f"`<!-- from {BLOCKS[name].label}: {name} -->` is on no page."
+
+
+def _wrapped(text: str) -> str:
+    """A paragraph in lines of a page's width; tables and sections as they are."""
+    return text if "\n" in text else textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _loaded(block: Block, root: Path) -> Iterator[Any]:

@@ -10,8 +10,10 @@ from writers.words import NONE, escaped, listed, table
 SECTIONS = {
     "asked": ("name", "preset", "space", "base", "enqueue", "objectives", "constraints", "warm_start"),
     "size": ("num_trials", "seeds", "balance", "probes", "baseline_trials"),
-    "engines": ("sampler", "sampler_options", "sampler_seed", "pruner", "pruner_options", "grace_period")
-    + ("reduction_factor",),
+    "engines": (
+        *("sampler", "sampler_options", "sampler_seed"),
+        *("pruner", "pruner_options", "grace_period", "reduction_factor"),
+    ),
     "stop": ("time_budget_s", "total_steps", "gpu_hours", "plateau_trials", "plateau_gain"),
     "resources": ("group_size", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures"),
     "kept": ("storage", "owner", "storage_path", "mlflow", "tensorboard"),

@@ -40,6 +40,11 @@ def short(number: float) -> str:
     return f"{number:.2g}" if number < 100 else count(number)
 
 
+def threads(number: int) -> str:
+    """1 thread, 2 threads."""
+    return f"{number} thread{'s' * (number > 1)}"
+
+
 def spread(values: Sequence[float], *, sign: bool = False) -> str:
     """Mean and sample standard deviation of shares, in points: 39.80 ± 1.49."""
     points = [100 * value for value in values]
