@@ -39,7 +39,7 @@ class Block:
     @property
     def label(self) -> str:
         """The source as markers write it."""
-        return self.code or f"benchmarks/{self.sources[0] if len(self.sources) == 1 else '*.json'}"
+        return self.code or (f"benchmarks/{self.sources[0]}" if len(self.sources) == 1 else "benchmarks")
 
 
 _CLI, _CONFIG, _STUDY = "explorer/cli/app.py", "trainables/config.py", "explorer/study.py"

@@ -54,9 +54,9 @@ def reading(found: Any) -> str:
         for row in rows_of(found)
     ]
     return (
-        f"Seeds of one config differ by {between(deviations, '.1f')} points (standard deviation). "
+        f"Seeds of one config differ by {between(deviations, '.2f')} points (standard deviation). "
         f"The largest gain is {in_errors(most):.1f} of its standard errors, with {len(most)} seeds. The lowest gains "
-        f"at `{pairs(found)[0]}` are {listed(f'{low[row]:+.1f} (`{row}`)' for row in worst)} points. "
+        f"at `{pairs(found)[0]}` are {listed(f'{low[row]:+.2f} (`{row}`)' for row in worst)} points. "
         f"All of it took {count(found['wall_seconds'] / 60)} minutes."
     )
 
