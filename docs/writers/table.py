@@ -62,6 +62,7 @@ BLOCKS: dict[str, Block] = {
     "interactions": Block(intervals.interactions, ("intervals.json",)),
     "intervals_coverage": Block(intervals.coverage, ("intervals.json",)),
     "intervals_luck": Block(intervals.luck, ("intervals.json",)),
+    "intervals_setting": Block(intervals.setting, ("intervals.json",)),
     "intervals_winners": Block(intervals.winners, ("intervals.json",)),
     "kernel_forms": Block(kernel.forms, ("kernel.json",)),
     "loop_options": Block(loop.options, ("loop.json",)),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import generate
 import pytest
 from writers import markers, pages
 from writers.markers import PageError
@@ -111,20 +111,26 @@ def test_a_measurement_on_no_page_is_said(tree):
     assert "`<!-- from benchmarks/loop.json: loop_speeds -->` is on no page." in said
 
 
-def test_the_script_checks_and_writes(tree):
-    """As `make pages` calls it, on a copy of this tree."""
-    shutil.copytree(ROOT / "docs/writers", tree / "docs/writers", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(ROOT / "docs/generate.py", tree / "docs/generate.py")
+def test_the_script_checks_and_writes(tree, monkeypatch, capsys):
+    monkeypatch.setattr(generate, "ROOT", tree)
 
     def run(*options):
-        command = [sys.executable, str(tree / "docs/generate.py"), *options]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+        monkeypatch.setattr(sys, "argv", ["generate.py", *options])
+        return generate.main(), capsys.readouterr().out
 
-    first = run("--check")
-    assert first.returncode == 1
-    assert "README.md: older than what it shows; run make pages" in first.stdout
-    assert "README.md: written" in run().stdout
-    assert run("--check").returncode == 0
+    code, said = run("--check")
+    assert code == 1
+    assert "README.md: older than what it shows; run make pages" in said
+    code, said = run()
+    assert code == 0
+    assert "README.md: written" in said
+    code, said = run("--check")
+    assert code == 0
+    assert "README.md" not in said
+    (tree / "README.md").write_text("<!-- end -->\n")
+    code, said = run()
+    assert code == 1
+    assert said.startswith("Error: README.md:1: `<!-- end -->` closes nothing.")
 
 
 def test_every_source_of_a_block_is_measured_or_still_to_come():

@@ -7,6 +7,11 @@ from typing import Any
 from writers.words import between, listed, percent, table
 
 
+def setting(found: Any) -> str:
+    """How many studies."""
+    return f"{found['repeats']} studies of each kind. The intervals are meant to hold the truth in 90 % of them."
+
+
 def coverage(found: Any) -> str:
     """How much of the truth the 90 % intervals hold."""
     gains, surfaces, interactions = found["gains"], found["surface"], found["interactions"]
