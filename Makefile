@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
 
-.PHONY: demo test soak bench bench-search bench-after chromium postgresql
+.PHONY: demo test docs pages soak bench bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -16,12 +16,21 @@ test: .venv/installed-test chromium postgresql
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zensical build --strict --clean
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/explorer --ignore=tests/faults
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/explorer tests/faults
 
 # Drivers, workers, nodes and disks that die at ever new moments: `make soak MINUTES=60`, or with SEED=7 the same again.
 soak: .venv/installed-test
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# The site of docs/, in site/; open site/index.html. Broken links and anchors fail. `make test` builds it too.
+docs: .venv/installed-test
+	$(BIN)/zensical build --strict --clean
+
+# The parts of the pages that are made from the code and from benchmarks/*.json; a test fails where they are older.
+pages: .venv/installed
+	$(BIN)/python docs/generate.py
 
 # How fast: the loop, sharing a teacher, the loss kernel, data, scaling. Each prints a table and writes its JSON.
 bench: .venv/installed
@@ -54,7 +63,7 @@ bench-search: .venv/installed
 	touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,docs]"
 	touch $@
 
 # The browser tests need Chromium; where it cannot be installed they are skipped and say so.

@@ -64,10 +64,10 @@ class StudySpec(BaseModel):
     )  # fmt: skip
 
     sampler: str = Field(
-        "tpe", description="tpe, gp, cmaes (which draws categories at random), nsgaii, qmc, random, grid."
+        "tpe", description="tpe, gp, cmaes (which draws categories at random), nsgaii, nsgaiii, qmc, random, grid."
     )
     sampler_options: dict[str, Any] = Field({}, description="Its arguments; `seed` is `sampler_seed`.")
-    sampler_seed: int = Field(0, ge=0)
+    sampler_seed: int = Field(0, description="Seed of what is proposed.", ge=0)
     pruner: str = Field(
         "hyperband",
         description="hyperband, successivehalving, median, percentile, patient, threshold, wilcoxon, asha, none.",

@@ -44,9 +44,12 @@ _STREAM = (
 _GUIDE = ("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_cache", "fold_teacher", "compile")
 
 
-def _read(default: Any, doc: str, /, *, when: dict[str, Any] | None = None, **limits: Any) -> Any:
-    """A field with its description and `when`: the values of other fields under which a trial reads it."""
-    return Field(default, description=doc, json_schema_extra={"when": when or {}}, **limits)
+def _read(default: Any, doc: str, /, *, unit: str = "", when: dict[str, Any] | None = None, **limits: Any) -> Any:
+    """A field with its description; `when`: the values of other fields under which a trial reads it.
+
+    `unit` is a number's, "1" if it has none; the reference (docs/reference/trial.md) shows both.
+    """
+    return Field(default, description=doc, json_schema_extra={"when": when or {}, "unit": unit}, **limits)
 
 
 def _method(*names: str) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def _known_method(name: str) -> str:
 
 def _weight(default: float, doc: str, /, *methods: str) -> Any:
     """The weight of a term, under the methods that have it."""
-    return _read(default, f"Weight of {doc}.", ge=0, le=1e6, when=_method(*methods))
+    return _read(default, f"Weight of {doc}.", unit="1", ge=0, le=1e6, when=_method(*methods))
 
 
 class Recipe(BaseModel):
@@ -83,28 +86,32 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = _read(400, "Budget: optimiser steps.", ge=1)
-    batch_size: int = _read(8, "Images a step; BatchNorm after global pooling needs 2.", ge=2)
-    crop_height: int = _read(128, "Training crop, pixels.", ge=32, multiple_of=32)
-    crop_width: int = _read(128, "Training crop, pixels.", ge=32, multiple_of=32)
-    scale_min: float = _read(0.5, "Smallest random scale of a training image.", gt=0, le=8)
-    scale_max: float = _read(2.0, "Largest random scale of a training image.", gt=0, le=8)
-    flip_horizontal: float = _read(0.5, "Probability of a left-right flip.", ge=0, le=1)
-    flip_vertical: float = _read(0.0, "Probability of a top-bottom flip.", ge=0, le=1)
-    color_jitter: float = _read(0.0, "Strength of brightness, contrast and saturation jitter.", ge=0, lt=1)
+    steps: int = _read(400, "Budget: optimiser steps.", unit="steps", ge=1)
+    batch_size: int = _read(8, "Images a step; BatchNorm after global pooling needs 2.", unit="images", ge=2)
+    crop_height: int = _read(128, "Training crop, pixels.", unit="pixels", ge=32, multiple_of=32)
+    crop_width: int = _read(128, "Training crop, pixels.", unit="pixels", ge=32, multiple_of=32)
+    scale_min: float = _read(0.5, "Smallest random scale of a training image.", unit="image sides", gt=0, le=8)
+    scale_max: float = _read(2.0, "Largest random scale of a training image.", unit="image sides", gt=0, le=8)
+    flip_horizontal: float = _read(0.5, "Probability of a left-right flip.", unit="probability", ge=0, le=1)
+    flip_vertical: float = _read(0.0, "Probability of a top-bottom flip.", unit="probability", ge=0, le=1)
+    color_jitter: float = _read(0.0, "Strength of brightness, contrast and saturation jitter.", unit="1", ge=0, lt=1)
     optimizer: Literal["adamw", "sgd"] = _read("adamw", "AdamW for Transformers, SGD with momentum as in CNN recipes.")
-    lr: float = _read(1e-3, "Learning rate at step 0; decays by the poly schedule.", gt=0, le=10)
-    momentum: float = _read(0.9, "Momentum of SGD.", ge=0, lt=1, when={"optimizer": ("sgd",)})
-    weight_decay: float = _read(1e-2, "Weight decay.", ge=0, le=1)
-    poly_power: float = _read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", ge=0)
-    clip_norm: float | None = _read(None, "Largest gradient norm; none: not clipped.", gt=0)
-    lambda_aux: float = _read(0.0, "Weight of an auxiliary FCN head on stage3, 0.4 in CNN recipes; 0: none.", ge=0)
+    lr: float = _read(1e-3, "Learning rate at step 0; decays by the poly schedule.", unit="1", gt=0, le=10)
+    momentum: float = _read(0.9, "Momentum of SGD.", unit="1", ge=0, lt=1, when={"optimizer": ("sgd",)})
+    weight_decay: float = _read(1e-2, "Weight decay.", unit="1", ge=0, le=1)
+    poly_power: float = _read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", unit="1", ge=0)
+    clip_norm: float | None = _read(None, "Largest gradient norm; none: not clipped.", unit="1", gt=0)
+    lambda_aux: float = _read(
+        0.0, "Weight of an auxiliary FCN head on stage3, 0.4 in CNN recipes; 0: none.", unit="1", ge=0
+    )
     pretrained: bool = _read(False, "ImageNet weights for the encoder, fetched by timm; needs a network once.")
     encoder_weights: str | None = _read(
         None, "Local weights of the encoder: a file, or a folder with <encoder>.safetensors or .pth."
     )
-    seed: int = _read(0, "Seed of weights, data order, crops and dropout.", ge=0, lt=2**31)
-    num_threads: int = _read(1, "CPU threads; part of the recipe because float sums depend on it.", ge=1)
+    seed: int = _read(0, "Seed of weights, data order, crops and dropout.", unit="1", ge=0, lt=2**31)
+    num_threads: int = _read(
+        1, "CPU threads; part of the recipe because float sums depend on it.", unit="threads", ge=1
+    )
 
     @model_validator(mode="after")
     def _scales_are_ordered(self) -> Recipe:
@@ -144,7 +151,7 @@ class TrialConfig(Recipe):
     own: dict[str, float | int | bool | str] = _read({}, "What your own method reads.", when=_method(OWN))
 
     projector_tap: Tap = _read("stage4", "Feature that is distilled; stage4: last backbone stage.", when=_TAPPED)
-    temperature: float = _read(1.0, "Softens both softmaxes (tau).", gt=0, le=100, when=_SOFTENED)
+    temperature: float = _read(1.0, "Softens both softmaxes (tau).", unit="1", gt=0, le=100, when=_SOFTENED)
     lambda_kd: float = _weight(0.1, "loss_kd (lambda_1)", "kd", "heteroakd")
 
     lambda_hakd: float = _weight(1.0, "loss_hakd (lambda_2)", "heteroakd")
@@ -152,15 +159,17 @@ class TrialConfig(Recipe):
     kmm: bool = _read(True, "Knowledge mixing; false: the target is Z_T.", when=_HAKD)
     kem: bool = _read(True, "Knowledge evaluation; false: uniform weights.", when=_HAKD)
     kem_axis: Literal["class", "space"] = _read("class", "Axis of KEM's softmax.", when=_HAKD | {"kem": (True,)})
-    projector_depth: int = _read(1, "Convolutions in a projector.", ge=1, le=3, when=_HAKD)
-    projector_width: int = _read(64, "Hidden channels.", ge=8, le=2048, when=_DEEP)
-    projector_kernel: Literal[1, 3] = _read(1, "Side of the hidden convolutions.", when=_DEEP)
+    projector_depth: int = _read(1, "Convolutions in a projector.", unit="convolutions", ge=1, le=3, when=_HAKD)
+    projector_width: int = _read(64, "Hidden channels.", unit="channels", ge=8, le=2048, when=_DEEP)
+    projector_kernel: Literal[1, 3] = _read(1, "Side of the hidden convolutions.", unit="cells", when=_DEEP)
 
     lambda_cwd: float = _weight(3.0, "cwd on the logits", "cwd")
     lambda_cwd_feature: float = _weight(0.0, "cwd on the tap, 50 in the paper's variant", "cwd")
-    cwd_temperature: float = _read(4.0, "Of the softmax over space.", gt=0, le=100, when=_method("cwd"))
+    cwd_temperature: float = _read(4.0, "Of the softmax over space.", unit="1", gt=0, le=100, when=_method("cwd"))
     lambda_skd: float = _weight(10.0, "the pair-wise part of skd", "skd")
-    skd_pool: int = _read(2, "Cells a side that are max-pooled to a node.", ge=1, le=64, when=_method("skd"))
+    skd_pool: int = _read(
+        2, "Cells a side that are max-pooled to a node.", unit="cells", ge=1, le=64, when=_method("skd")
+    )
     lambda_ifvd: float = _weight(20.0, "ifvd", "ifvd")
     lambda_at: float = _weight(1e4, "attention transfer", "at")
     lambda_fitnet: float = _weight(10.0, "the hint of fitnet", "fitnet")
@@ -169,19 +178,19 @@ class TrialConfig(Recipe):
     lambda_cirkd_batch: float = _weight(1.0, "cirkd within the mini-batch", "cirkd")
     lambda_cirkd_pixel: float = _weight(0.1, "cirkd's memory of pixels", "cirkd")
     lambda_cirkd_region: float = _weight(0.1, "cirkd's memory of regions", "cirkd")
-    cirkd_temperature: float = _read(0.1, "Of cirkd's similarities.", gt=0, le=100, when=_method("cirkd"))
+    cirkd_temperature: float = _read(0.1, "Of cirkd's similarities.", unit="1", gt=0, le=100, when=_method("cirkd"))
     lambda_afdcd_feature: float = _weight(33.6, "af-dcd's masked feature reconstruction", "afdcd")
     lambda_afdcd_contrast: float = _weight(0.08, "af-dcd's contrast", "afdcd")
-    afdcd_temperature: float = _read(0.07, "Of af-dcd's contrast.", gt=0, le=100, when=_method("afdcd"))
+    afdcd_temperature: float = _read(0.07, "Of af-dcd's contrast.", unit="1", gt=0, le=100, when=_method("afdcd"))
     lambda_ofa: float = _weight(4.0, "ofa's stage exits", "ofa")
-    ofa_eps: float = _read(1.0, "Exponent of ofa's target.", gt=0, le=10, when=_method("ofa"))
+    ofa_eps: float = _read(1.0, "Exponent of ofa's target.", unit="1", gt=0, le=10, when=_method("ofa"))
 
     lambda_hfd: float = _weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
     lambda_region: float = _weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
     lambda_pixel: float = _weight(1.0, "pixel-wise selective distillation (c); 0: off", "collaborative")
-    region_size: Literal[8, 16, 32, 64] = _read(16, "Side of a region, pixels.", when=_ONLINE)
+    region_size: Literal[8, 16, 32, 64] = _read(16, "Side of a region, pixels.", unit="pixels", when=_ONLINE)
     peer_lr: float | None = _read(
-        None, "lr of the other student (alone it has lr); none: lr.", gt=0, le=10, when=_ONLINE
+        None, "lr of the other student (alone it has lr); none: lr.", unit="1", gt=0, le=10, when=_ONLINE
     )
 
     teacher_recipe: Recipe = _read(
@@ -190,11 +199,14 @@ class TrialConfig(Recipe):
     teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_TAUGHT)
 
     eval_every: int | None = _read(
-        None, "Steps between evaluations (and reports and checkpoints); none: a fifth of the budget.", ge=1
+        None,
+        "Steps between evaluations (and reports and checkpoints); none: a fifth of the budget.",
+        unit="steps",
+        ge=1,
     )
     eval_mode: Literal["whole", "slide"] = _read("whole", "One forward an image, or windows of the crop's size.")
     eval_stride: float = _read(
-        2 / 3, "Step of the windows, in crops; scores are averaged where they overlap.", gt=0, le=1,
+        2 / 3, "Step of the windows, in crops; scores are averaged where they overlap.", unit="crops", gt=0, le=1,
         when={"eval_mode": ("slide",)},
     )  # fmt: skip
     on_corrupt: Literal["fail", "skip"] = _read(
@@ -204,14 +216,14 @@ class TrialConfig(Recipe):
     amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")
     views: int | None = _read(
         None, "Another protocol: crops from a fixed bank of so many views an image, one bank for all seeds; none: "
-        "fresh crops.", ge=1, le=10_000,
+        "fresh crops.", unit="crops an image", ge=1, le=10_000,
     )  # fmt: skip
     teacher_cache: bool = _read(
         False, "With `views`: what the teacher says of each view is computed once, kept on disk in fp16 and shared.",
         when=_TAUGHT,
     )  # fmt: skip
 
-    num_workers: int = _read(0, "Data-loading processes; 0: in the training process.", ge=0)
+    num_workers: int = _read(0, "Data-loading processes; 0: in the training process.", unit="processes", ge=0)
     channels_last: bool | None = _read(None, "Memory format of networks and images; none: on CUDA.")
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = _read(
         "off", "torch.compile's mode for the networks; reduce-overhead records CUDA graphs."

@@ -1,0 +1,1 @@
+"""What was measured, in Markdown: one file for each JSON of benchmarks/, and the front page's table."""

@@ -1,0 +1,97 @@
+"""Every block that a page may show: its name in a marker, where it comes from, and the function that writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from writers import study, trial, verbs
+from writers.figures import (
+    dashboard,
+    data,
+    exported,
+    front,
+    intervals,
+    kernel,
+    loop,
+    losses,
+    methods,
+    overhead,
+    scaling,
+    search,
+    sensitivity,
+    sharing,
+    soak,
+    storage,
+    thousand,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a marker names: files of benchmarks/ whose contents `render` takes, in this order; or code that it reads."""
+
+    render: Callable[..., str]
+    sources: tuple[str, ...] = ()
+    code: str = ""
+
+    @property
+    def label(self) -> str:
+        """The source as markers write it."""
+        return self.code or (f"benchmarks/{self.sources[0]}" if len(self.sources) == 1 else "benchmarks")
+
+
+_CLI, _CONFIG, _STUDY = "explorer/cli/app.py", "trainables/config.py", "explorer/study.py"
+
+BLOCKS: dict[str, Block] = {
+    "verbs": Block(verbs.verbs, code=_CLI),
+    "verbs_index": Block(verbs.index, code=_CLI),
+    "trial_recipe": Block(trial.recipe, code=_CONFIG),
+    "trial_what": Block(trial.what, code=_CONFIG),
+    "trial_methods": Block(trial.methods, code=_CONFIG),
+    "trial_speed": Block(trial.speed, code=_CONFIG),
+    "dashboard_setting": Block(dashboard.setting, ("dashboard.json",)),
+    "dashboard_times": Block(dashboard.times, ("dashboard.json",)),
+    "data_rates": Block(data.rates, ("data.json",)),
+    "data_setting": Block(data.setting, ("data.json",)),
+    "exported_networks": Block(exported.networks, ("exported.json",)),
+    "exported_summary": Block(exported.summary, ("exported.json",)),
+    "front_page": Block(partial(front.claims, folder="docs/"), front.SOURCES),
+    "front_page_in_docs": Block(partial(front.claims, folder=""), front.SOURCES),
+    "interactions": Block(intervals.interactions, ("intervals.json",)),
+    "intervals_coverage": Block(intervals.coverage, ("intervals.json",)),
+    "intervals_luck": Block(intervals.luck, ("intervals.json",)),
+    "intervals_setting": Block(intervals.setting, ("intervals.json",)),
+    "intervals_winners": Block(intervals.winners, ("intervals.json",)),
+    "kernel_forms": Block(kernel.forms, ("kernel.json",)),
+    "loop_options": Block(loop.options, ("loop.json",)),
+    "loop_setting": Block(loop.setting, ("loop.json",)),
+    "loop_speeds": Block(loop.speeds, ("loop.json",)),
+    "losses_costs": Block(losses.costs, ("losses.json",)),
+    "losses_setting": Block(losses.setting, ("losses.json",)),
+    "methods_reading": Block(methods.reading, ("methods.json",)),
+    "methods_recipe": Block(methods.recipe, ("methods.json",)),
+    "methods_scores": Block(methods.scores, ("methods.json",)),
+    "overhead_ratio": Block(overhead.ratio, ("overhead.json",)),
+    "overhead_times": Block(overhead.times, ("overhead.json",)),
+    "scaling_setting": Block(scaling.setting, ("scaling.json",)),
+    "scaling_steps": Block(scaling.steps, ("scaling.json",)),
+    "search_reading": Block(search.reading, ("search.json",)),
+    "search_setting": Block(search.setting, ("search.json",)),
+    "search_table": Block(search.table_of_steps, ("search.json",)),
+    "sensitivity_claims": Block(sensitivity.claims, ("sensitivity.json",)),
+    "sensitivity_coverage": Block(sensitivity.coverage, ("sensitivity.json",)),
+    "sensitivity_setting": Block(sensitivity.setting, ("sensitivity.json",)),
+    "sensitivity_table": Block(sensitivity.against_stock, ("sensitivity.json",)),
+    "sharing_memory": Block(sharing.memory, ("sharing.json",)),
+    "sharing_pruned": Block(sharing.pruned, ("sharing.json",)),
+    "sharing_setting": Block(sharing.setting, ("sharing.json",)),
+    "sharing_sweeps": Block(sharing.sweeps, ("sharing.json",)),
+    "sharing_table": Block(sharing.gains, ("sharing.json",)),
+    "soak": Block(soak.facts, ("soak.json",)),
+    "soak_cases": Block(soak.cases, ("soak.json",)),
+    "storage_costs": Block(storage.costs, ("storage.json",)),
+    "thousand": Block(thousand.facts, ("thousand.json",)),
+    **{f"study_{name}": Block(partial(study.section, name), code=_STUDY) for name in study.SECTIONS},
+}

@@ -1,0 +1,116 @@
+"""The figures on the pages are those of the JSON: read by hand here, or recomputed in NumPy."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from writers import pages
+from writers.figures import front, intervals, kernel, losses, methods, search, soak, thousand
+from writers.table import BLOCKS
+
+ROOT = Path(__file__).parents[2]
+MEASURED = (ROOT / "docs/measured.md").read_text()
+
+
+def load(name):
+    return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+
+
+def rows(table):
+    """The cells of a Markdown table, without head and rule."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+def test_losses_are_told_to_two_digits_in_kds():
+    found = load("losses")
+    told = {row[0].strip("`"): row for row in rows(losses.costs(found))}
+    step = {own["method"]: own["step_ms"] for own in found["losses"]}
+    assert set(told) == set(step)
+    assert told["afdcd"][1] == f"{step['afdcd'] / step['kd']:.0f}" == "33"
+    assert told["heteroakd"][1] == f"{step['heteroakd'] / step['kd']:.1f}" == "1.7"
+    assert told["afdcd"][3] == "10,117"
+
+
+def test_gains_are_paired_by_seed_and_the_tuned_student_is_the_best_on_validation():
+    found = load("methods")
+    pair = "mit_b0:mbv3s"
+
+    def scores(row, key, lr):
+        mine = [t for t in found["trials"] if (t["pair"], t["row"], t["setting"]["lr"]) == (pair, row, lr)]
+        return np.array([t[key] for t in sorted(mine, key=lambda t: t["seed"])])
+
+    lrs = sorted({t["setting"]["lr"] for t in found["trials"] if (t["pair"], t["row"]) == (pair, "student alone")})
+    best = max(lrs, key=lambda lr: scores("student alone", "val", lr).mean())
+    alone, cirkd = scores("student alone", "test", best), scores("cirkd", "test", best)
+    gain = 100 * (cirkd - alone)
+    told = {row[0].strip("`"): row for row in rows(methods.scores(found))}
+    assert told["cirkd"][3] == f"{100 * cirkd.mean():.2f} ± {100 * cirkd.std(ddof=1):.2f}"
+    assert told["cirkd"][4] == f"{gain.mean():+.2f} ± {gain.std(ddof=1):.2f}"
+    assert told["student alone, tuned"][3] == f"{100 * alone.mean():.2f} ± {100 * alone.std(ddof=1):.2f}"
+
+
+def test_a_search_that_never_arrives_is_said_so():
+    found = load("search")
+    told = {row[0].strip("*"): row for row in rows(search.table_of_steps(found))}
+    own = found["steps_to_target"]["ours (default)"]["within_5_percent"]
+    assert told["ours (default)"][1] == f"{own['median']:,} ({own['quartiles'][0]:,} to {own['quartiles'][1]:,})"
+    assert told["ours (default)"][2] == f"{50 - own['not_reached']} of 50"
+    assert told["OptunaSearch + ASHA (stock)"][1] == "not reached (792 to not reached)"
+    assert told["OptunaSearch + ASHA (stock)"][3:] == ["not reached", "0 of 50"]
+
+
+def test_the_kernels_ratios_are_over_the_plain_form_of_the_same_shape():
+    times = {(own["shape"][1], own["form"]): own["step_ms"] for own in load("kernel")["kernels"]}
+    told = [row[3] for row in rows(kernel.forms(load("kernel")))]
+    ratios = [times[classes, "lean"] / times[classes, "plain"] for classes in (19, 150)]
+    assert told == ["1.00", f"{ratios[0]:.2f}", "1.00", f"{ratios[1]:.2f}"]
+
+
+def test_a_thousand_trials_in_a_sentence():
+    told = thousand.facts({
+        "trials": 1000, "wall_s": 66.54, "seconds_a_trial": 0.0665, "states": {"PRUNED": 700, "FAIL": 2},
+        "driver_mib": {"100": 600.0, "200": 610.0, "1000": 690.0}, "dashboard_s": 9.6, "page_mib": 5.82,
+    })  # fmt: skip
+    assert told == (
+        "1,000 trials that train nothing take 66.5 s under Ray Tune, 66 ms a trial. 700 of them were pruned, 2 failed. "
+        "The driver holds 600 MiB at 100 trials and 690 MiB at 1,000: 102 KiB a trial. "
+        "The dashboard of all of them takes 10 s to write and has 5.8 MiB."
+    )
+
+
+def test_winners_of_equal_finalists_are_shares_in_percent():
+    found = {"confirm": {"2 equal": {"wrong_winner": 0.0946}, "5 equal": {"wrong_winner": 0.0044}, "gain": {}}}
+    assert intervals.equal(found) == "9.5 % of 2 and 0.4 % of 5"
+
+
+def test_a_soak_tells_kills_and_what_came_of_them():
+    counts = {"lost": 0, "duplicated": 0, "falsified": 0, "broken": 0, "trials": 1800, "drivers killed": 412}
+    counts |= {"disks full under a checkpoint": 31, "steps trained": 99}
+    told = soak.facts({"rounds": 60, "minutes": 60.2, "totals": counts})
+    assert told == (
+        "60 sweeps in 60 minutes lived through this: 412 drivers killed and 31 disks full under a checkpoint. "
+        "Of their 1,800 trials, 0 lost, 0 duplicated and 0 falsified."
+    )
+
+
+@pytest.mark.parametrize(("name", "start"), [("front_page", "docs/"), ("front_page_in_docs", "")])
+def test_the_front_page_has_ten_rows_that_lead_to_sections_of_measured(name, start):
+    told = rows(BLOCKS[name].render(*(load(source.removesuffix(".json")) for source in front.SOURCES)))
+    headings = re.findall(r"^## (.*)$", MEASURED, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert len(told) == 10
+    for claim, figure, link in told:
+        assert claim
+        assert re.search(r"\d", figure)
+        page, _, anchor = re.fullmatch(r"\[[^]]+\]\(([^)]+)\)", link)[1].partition("#")
+        assert page == f"{start}measured.md"
+        assert anchor in anchors
+
+
+def test_every_measurement_is_on_a_page():
+    unshown = [said for said in pages.unused(ROOT) if said.startswith("benchmarks/")]
+    assert [said for said in unshown if not said.startswith(("benchmarks/soak", "benchmarks/gpu"))] == []
