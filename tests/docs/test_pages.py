@@ -143,9 +143,3 @@ def test_measured_has_no_number_that_was_typed():
     text = (ROOT / "docs/measured.md").read_text()
     typed = re.sub(r"<!-- from .*?<!-- end -->|```.*?```|`[^`]*`|\([^)]*\)", "", text, flags=re.DOTALL)
     assert re.findall(r".*\d.*", typed) == []
-
-
-def test_readme_is_a_front_page():
-    text = (ROOT / "README.md").read_text()
-    assert len(text.splitlines()) <= 150
-    assert len(text.encode()) <= 9 * 1024
