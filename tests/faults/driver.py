@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from sqlalchemy.engine.default import DefaultDialect
 
 from explorer.launch.cluster import connected
+from explorer.launch.sweep import fit, open_bridge, sole_driver
 from explorer.search.arms import open_arms
 from explorer.search.mailbox import Mailbox
 from explorer.storage import journal, storages
