@@ -119,9 +119,8 @@ def test_the_bundle_is_of_the_confirmed_config(folder, printed):
     metrics = json.loads((folder / "best/metrics.json").read_text())
     assert metrics["chosen"] == "confirmed"
     assert (metrics["confirmed"]["num_seeds"], metrics["confirmed"]["split"]) == (1, "test")
-    assert {"best.yaml", "README.md", "student.safetensors", "predict.py", "reproduce.sh"} <= set(
-        os.listdir(folder / "best")
-    )
+    wanted = {"best.yaml", "README.md", "student.safetensors", "predict.py", "reproduce.sh"}
+    assert wanted <= {path.name for path in (folder / "best").iterdir()}
 
 
 def test_every_test_image_has_a_mask_of_class_ids_and_an_overlay(folder, printed):
