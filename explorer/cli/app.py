@@ -45,7 +45,7 @@ def sweep(
     spec: Annotated[
         Path | None, typer.Argument(help="A study spec (YAML); or use --preset.", show_default=False)
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Such as heteroakd, lambdas or methods; see the README.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Such as heteroakd or lambdas; docs/search.md lists all.")] = None,
     data: Annotated[str | None, typer.Option(help="earth, or the path of a folder with dataset.yaml.")] = None,
     pair: Annotated[str | None, typer.Option(help="Teacher and student; `heteroakd pairs` lists them.")] = None,
     trials: Annotated[int | None, typer.Option(help="Trials of the search; baselines come on top.")] = None,

@@ -1,4 +1,4 @@
-"""A confirmation through Ray Client, as `remote.py` has a sweep: all of it runs on the cluster."""
+"""A confirmation through Ray Client, as `launch/remote.py` has a sweep: all of it runs on the cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from explorer.study import SPEC_FILE, StudySpec
 
 
 def confirm(directory: Path, *, console: Console, address: str, **options: Any) -> int:
-    """`confirm_run.confirm` on the cluster.
+    """`run.confirm` on the cluster.
 
     Raises:
         HeteroakdError: as there; or a path that the cluster cannot see, or no cluster.
@@ -24,7 +24,7 @@ def confirm(directory: Path, *, console: Console, address: str, **options: Any) 
 
 
 def go_on(directory: Path, *, console: Console, address: str, **options: Any) -> int:
-    """`confirm_run.go_on` on the cluster; it is not asked where the folder, seen from here, has nothing open."""
+    """`run.go_on` on the cluster; it is not asked where the folder, seen from here, has nothing open."""
     if (directory / SPEC_FILE).exists():
         study = open_study(StudySpec.of(directory), directory)
         if study is None or not num_open(study):

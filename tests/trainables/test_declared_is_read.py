@@ -44,7 +44,7 @@ OTHER = {
 }
 NEEDED = {("projector_tap", "cwd"): {"lambda_cwd_feature": 1.0}}  # else the tap is only checked
 TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.py shows that these change the teacher
-COMPUTED = {"hakd_kernel", "fold_teacher", "teacher_cache"}  # test_lean.py, test_fold.py, test_teacher_cache.py
+COMPUTED = {"hakd_kernel", "fold_teacher", "teacher_cache"}  # test_lean.py, test_fold.py, guidance/test_cache.py
 ELSEWHERE = TEACHERS | COMPUTED | {"peer_lr", "own"}  # test_state.py and test_own.py
 
 
