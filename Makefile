@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-search bench-after chromium postgresql
+.PHONY: demo test bench bench-gpu bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -26,6 +26,11 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/operators.py
+
+# On a GPU, in at most eight minutes: its tests, the loop, sharing, kernels, memory, torch.compile. No Ray. Ends with 1
+# if a part failed. `benchmarks/gpu.py --smoke` tries the command itself on a CPU.
+bench-gpu: .venv/installed-test
+	$(BIN)/python benchmarks/gpu.py
 
 # Whether the statistics hold, whether every network leaves as a graph, and how fast the live dashboard is.
 bench-after: .venv/installed-test
