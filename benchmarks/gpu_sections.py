@@ -155,7 +155,7 @@ def auto(smoke: bool) -> Iterator[Case]:
     pair = "R101->MBV2" if CUDA else "R18->MiT-B0"
     fields = {"steps": 4, "eval_every": 2}
     if smoke:
-        fields = {"steps": 1, "eval_every": 1, "crop_height": 64, "crop_width": 64, "batch_size": 2}
+        fields = {"steps": 2, "eval_every": 1, "crop_height": 64, "crop_width": 64, "batch_size": 2}
     total = torch.cuda.mem_get_info()[1] if CUDA else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     @functools.cache
