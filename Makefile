@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
 
-.PHONY: demo test docs pages soak bench bench-search bench-after chromium postgresql
+.PHONY: demo test docs pages soak bench bench-gpu bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -40,6 +40,11 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/operators.py
+
+# On a GPU, in at most eight minutes: its tests, the loop, sharing, kernels, memory, torch.compile. No Ray. Ends with 1
+# if a part failed. `benchmarks/gpu.py --smoke` tries the command itself on a CPU.
+bench-gpu: .venv/installed-test
+	$(BIN)/python benchmarks/gpu.py
 
 # Whether the statistics hold, whether every network leaves as a graph, and how fast the live dashboard is.
 bench-after: .venv/installed-test

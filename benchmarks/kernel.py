@@ -27,6 +27,7 @@ import torch
 from losses import MIB, peak, start_peak
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from trainables.losses.heteroakd import plain_terms
 from trainables.losses.kernel import has_triton
@@ -50,16 +51,16 @@ def floor_bytes(shape: Shape) -> int:
     return batch * height * width * (6 * 4 * classes + 2 * 8)
 
 
-def bandwidth(device: str) -> float:
-    """Bytes read and written a second by a large copy."""
-    source = torch.ones(COPIED[device] // 4, device=device)
+def bandwidth(device: str, *, copied: int | None = None) -> float:
+    """Bytes read and written a second by a large copy, of so many bytes."""
+    source = torch.ones((copied or COPIED[device]) // 4, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / median_seconds(lambda: target.copy_(source), device)
 
 
-def median_seconds(step: Callable[[], object], device: str) -> float:
+def median_seconds(step: Callable[[], object], device: str, *, steps: int | None = None) -> float:
     seconds = []
-    for _ in range(WARM_UP + STEPS[device]):
+    for _ in range(WARM_UP + (steps or STEPS[device])):
         synchronize(device)
         started = time.perf_counter()
         step()
@@ -73,35 +74,56 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def prepare(form: str, shape: Shape, device: str) -> Callable[[], object]:
-    """One forward and backward pass; gradients are freed with its result."""
+def prepare(
+    form: str, shape: Shape, device: str, *, layout: torch.memory_format = torch.contiguous_format, exact: bool = False
+) -> Callable[[], tuple[Tensor, ...]]:
+    """One forward and backward pass, which gives the two gradients; they are freed with its result.
+
+    Args:
+        exact: in fp64.
+    """
     if form == "triton":
         from trainables.losses.triton_hakd import triton_terms as terms
     else:
         terms = {"plain": plain_terms, "lean": lean_terms}[form]
     batch, classes, height, width = shape
+    kind = torch.float64 if exact else torch.float32
     rng = torch.Generator().manual_seed(0)
-    maps = [torch.randn(shape, generator=rng).to(device).requires_grad_() for _ in range(2)]
+    drawn = [torch.randn(shape, generator=rng).to(device, kind, memory_format=layout) for _ in range(2)]
+    maps = [each.requires_grad_() for each in drawn]
     labels = torch.randint(0, classes, (batch, height, width), generator=rng)
     labels[torch.rand(labels.shape, generator=rng) < 0.2] = 255
     labels = labels.to(device)
 
-    def step() -> object:
+    def step() -> tuple[Tensor, ...]:
         proj, hakd = terms(*maps, labels, Switches(255, 1.0, True, True))
         return torch.autograd.grad(proj + hakd, maps)
 
     return step
 
 
-def measure(form: str, shape: Shape, device: str) -> dict[str, object]:
+def error(form: str, shape: Shape, device: str, *, layout: torch.memory_format = torch.contiguous_format) -> float:
+    """How far a form's gradients are from the plain form's in fp64, as a share of their length."""
+    found, exact = prepare(form, shape, device, layout=layout)(), prepare("plain", shape, device, exact=True)()
+    return max(((mine - one).norm() / one.norm()).item() for mine, one in zip(found, exact, strict=True))
+
+
+def measure(
+    form: str,
+    shape: Shape,
+    device: str,
+    *,
+    layout: torch.memory_format = torch.contiguous_format,
+    steps: int | None = None,
+) -> dict[str, object]:
     torch.set_num_threads(1)
-    step = prepare(form, shape, device)
-    seconds = median_seconds(step, device)
+    step = prepare(form, shape, device, layout=layout)
+    seconds = median_seconds(step, device, steps=steps)
     before = start_peak(device)
     step()
     synchronize(device)
     taken = peak(device) - before
-    alone = median_seconds(replayed(step), device) / REPLAYS if device == "cuda" else None
+    alone = median_seconds(replayed(step), device, steps=steps) / REPLAYS if device == "cuda" else None
     return {
         "shape": shape,
         "form": form,

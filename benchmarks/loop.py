@@ -10,7 +10,8 @@ large matrix product measured here (bf16 on CUDA, fp32 else). Peak memory is all
 of the allocator on CUDA, resident else (Linux).
 
 On a CPU: two pairs on `earth`, crops of 96. On CUDA: three pairs, crops of 512x512 from JPEGs of VOC's size and of
-512x1024 from PNGs of Cityscapes's, made here, 8 loading processes. torch.compile takes minutes a network: `--compile`.
+512x1024 from PNGs of Cityscapes's, made here and as many as there, 8 loading processes. torch.compile takes minutes a
+network: `--compile`.
 Run: `python benchmarks/loop.py [--compile] [--pairs NAME ...]`; writes benchmarks/loop.json. It needs no Ray.
 """
 
@@ -28,7 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import plain
 import torch
@@ -59,8 +60,20 @@ PAIRS = {
 }  # fmt: skip
 CROPS = [(512, 512), (512, 1024)] if CUDA else [(96, 96)]
 MADE = {(512, 512): ((375, 500), "jpg"), (512, 1024): ((1024, 2048), "png")}  # else `earth`
-BATCH, WORKERS = 8, 8 if CUDA else 0
-WARM_UP, STEPS, ROUNDS = (12, 20, 5) if CUDA else (1, 1, 10)
+EPOCH = {(512, 512): 1464, (512, 1024): 2975}  # images; the plain loop starts new loading processes in each
+
+
+class Scale(NamedTuple):
+    """Images a batch, loading processes, steps that are left out and those of a round, rounds."""
+
+    batch: int
+    workers: int
+    warm_up: int
+    steps: int
+    rounds: int
+
+
+SCALE = Scale(8, 8, warm_up=12, steps=20, rounds=5) if CUDA else Scale(8, 0, warm_up=1, steps=1, rounds=10)
 OPTIONS: dict[str, dict[str, Any]] = {
     f"channels_last {not CUDA}": {"channels_last": not CUDA},
     f"fused_optimizer {not CUDA}": {"fused_optimizer": not CUDA},
@@ -79,9 +92,9 @@ Row = dict[str, Any]
 clock = time.perf_counter if CUDA else time.process_time
 
 
-def configure(pair: str, crop: tuple[int, int], **fields: Any) -> TrialConfig:
+def configure(pair: str, crop: tuple[int, int], *, scale: Scale = SCALE, **fields: Any) -> TrialConfig:
     teacher, student = PAIRS[pair]
-    shape = {"crop_height": crop[0], "crop_width": crop[1], "batch_size": BATCH, "num_workers": WORKERS}
+    shape = {"crop_height": crop[0], "crop_width": crop[1], "batch_size": scale.batch, "num_workers": scale.workers}
     never = {"steps": 10**6, "eval_every": 10**6}
     return TrialConfig.parse({"teacher": teacher, "student": student, **shape, **never, **fields})
 
@@ -99,18 +112,18 @@ def ours(config: TrialConfig, dataset: SegDataset) -> Iterator[None]:
             yield
 
 
-def images_per_second(loop: Iterator[Any], steps: int) -> float:
+def images_per_second(loop: Iterator[Any], *, steps: int, batch: int) -> float:
     started = clock()
     for _ in range(steps):
         next(loop)
     if CUDA:
         torch.cuda.synchronize()
-    return steps * BATCH / (clock() - started)
+    return steps * batch / (clock() - started)
 
 
-def matmul_flops() -> float:
+def matmul_flops(dtype: torch.dtype = torch.bfloat16 if CUDA else torch.float32) -> float:
     """Operations a second of a large matrix product."""
-    side, dtype = (8192, torch.bfloat16) if CUDA else (1024, torch.float32)
+    side = 8192 if CUDA else 1024
     factor = torch.randn(side, side, device=DEVICE, dtype=dtype)
     seconds = []
     for _ in range(20):
@@ -131,17 +144,25 @@ def arithmetic(config: TrialConfig, num_classes: int) -> float:
     return 2e9 * (teacher + 3 * student)
 
 
-def measure(pair: str, crop: tuple[int, int], dataset: SegDataset, options: dict[str, Any], ceiling: float) -> Row:
-    default = configure(pair, crop)
+def measure(
+    pair: str,
+    crop: tuple[int, int],
+    dataset: SegDataset,
+    options: dict[str, Any],
+    ceiling: float,
+    *,
+    scale: Scale = SCALE,
+) -> Row:
+    default = configure(pair, crop, scale=scale)
     loops = {"plain": plain.steps(default, dataset, DEVICE), "ours": ours(default, dataset)}
-    loops |= {name: ours(configure(pair, crop, **fields), dataset) for name, fields in options.items()}
+    loops |= {name: ours(configure(pair, crop, scale=scale, **fields), dataset) for name, fields in options.items()}
     rates: dict[str, list[float]] = {name: [] for name in loops}
     for loop in loops.values():
-        images_per_second(loop, WARM_UP)
+        images_per_second(loop, steps=scale.warm_up, batch=scale.batch)
     rng = random.Random(0)
-    for _ in range(ROUNDS):
+    for _ in range(scale.rounds):
         for name in rng.sample(list(loops), len(loops)):
-            rates[name].append(images_per_second(loops[name], STEPS))
+            rates[name].append(images_per_second(loops[name], steps=scale.steps, batch=scale.batch))
     flops = arithmetic(default, dataset.num_classes)
     rows = [row(name, rates, flops / ceiling) for name in loops]
     return {"pair": pair, "crop": crop, "gflop_per_image": round(flops / 1e9, 2), "loops": rows}
@@ -170,15 +191,25 @@ def peak_mib(start: Callable[[], Iterator[Any]]) -> float:
     return round((peak(DEVICE.type) - before) / MIB, 1)
 
 
-def datasets(folder: str) -> dict[tuple[int, int], SegDataset]:
+def datasets(folder: str, crops: list[tuple[int, int]] = CROPS) -> dict[tuple[int, int], SegDataset]:
     """The set of each crop."""
     found = {}
-    for crop in CROPS:
+    for crop in crops:
         root = Path(folder) / f"{crop[1]}"
         if crop in MADE:
             make(root, *MADE[crop])
+            enlarge(root, EPOCH[crop])
         found[crop] = open_dataset(str(root) if crop in MADE else "earth")
     return found
+
+
+def enlarge(root: Path, images: int) -> None:
+    """To so many training images, which are links to those that are there."""
+    for kind in ("images", "labels"):
+        files = sorted((root / kind / "train").iterdir())
+        for number in range(len(files), images):
+            source = files[number % len(files)]
+            (source.parent / f"{number}{source.suffix}").hardlink_to(source)
 
 
 def main() -> None:
@@ -203,10 +234,10 @@ def main() -> None:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "command": " ".join(["python benchmarks/loop.py", *(["--compile"] if given.compile else [])]),
-        "batch": BATCH,
-        "num_workers": WORKERS,
-        "rounds": ROUNDS,
-        "steps_a_round": STEPS,
+        "batch": SCALE.batch,
+        "num_workers": SCALE.workers,
+        "rounds": SCALE.rounds,
+        "steps_a_round": SCALE.steps,
         "matmul_tflops": round(ceiling / 1e12, 4),
     }
     OUT.write_text(json.dumps({"setting": setting, "cases": rows}, indent=1) + "\n")

@@ -14,7 +14,7 @@ from typing import Any
 
 import plain
 import torch
-from loop import CROPS, CUDA, DEVICE, PAIRS, WARM_UP, configure, ours
+from loop import CROPS, CUDA, DEVICE, PAIRS, SCALE, configure, ours
 from torch.profiler import ProfilerActivity, profile
 
 from trainables.data.catalogue import open_dataset
@@ -25,7 +25,7 @@ OUT = Path(__file__).with_suffix(".txt")
 
 def profiled(loop: Iterator[Any]) -> list[tuple[str, float, int]]:
     """Name, seconds of its own and calls of each operator in STEPS steps, longest first."""
-    for _ in range(WARM_UP):
+    for _ in range(SCALE.warm_up):
         next(loop)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if CUDA else [])]
     with profile(activities=activities) as found:

@@ -8,6 +8,7 @@ Run: `python benchmarks/scaling.py`; writes benchmarks/scaling.json; on CUDA whe
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import platform
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from losses import MIB, peak, start_peak
 
+from trainables.compiled import begin_step
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch
@@ -56,12 +58,15 @@ def cases() -> list[Row]:
     return found
 
 
-def made_up(case: Row) -> tuple[Learner, Guide, Batch]:
-    """A trial and a batch for it; its directory is never written to."""
+def made_up(case: Row, **fields: Any) -> tuple[Learner, Guide, Batch]:
+    """A trial and a batch for it, the same at every call; its directory is never written to.
+
+    Args:
+        fields: of the config, beside the case's.
+    """
     height, width = case["crop"]
-    config = TrialConfig.parse(
-        {**PAIR, "batch_size": case["batch"], "crop_height": height, "crop_width": width, "steps": 10**6}
-    )
+    shape = {"batch_size": case["batch"], "crop_height": height, "crop_width": width}
+    config = TrialConfig.parse({**PAIR, **shape, "steps": 10**6, **fields})
     names = tuple(f"class {number}" for number in range(case["classes"]))
     nothing: dict[str, Any] = {"train": (), "val": ()}
     dataset = SegDataset("made up", Path(), names, ((0, 0, 0),) * len(names), 255, nothing)
@@ -70,28 +75,34 @@ def made_up(case: Row) -> tuple[Learner, Guide, Batch]:
     guide = Guide(freeze(teacher), config)
     with tempfile.TemporaryDirectory() as folder:
         learner = Learner(config, dataset=dataset, teacher=teacher, directory=Path(folder))
-    shape = (case["batch"], height, width)
-    pixels = torch.randn(shape[0], 3, *shape[1:], device=DEVICE).to(memory_format=memory_format(config, DEVICE))
-    return learner, guide, Batch(pixels, torch.randint(len(names), shape, device=DEVICE))
+    rng = torch.Generator().manual_seed(0)
+    pixels = torch.randn(case["batch"], 3, height, width, generator=rng)
+    labels = torch.randint(len(names), (case["batch"], height, width), generator=rng)
+    batch = Batch(pixels.to(DEVICE, memory_format=memory_format(config, DEVICE)), labels.to(DEVICE))
+    return learner, guide, batch
 
 
-def measure(case: Row) -> Row:
-    """Alone in its process: first the time, then once more for the memory, which slows a CPU's allocation down."""
-    learner, guide, batch = made_up(case)
+def timed(trial: tuple[Learner, Guide, Batch], *, steps: int) -> list[float]:
+    """Seconds of each step."""
+    learner, guide, batch = trial
     seconds = []
-    for _ in range(WARM_UP + STEPS):
+    for _ in range(steps):
         started = time.perf_counter()
+        begin_step(learner.config)
         learner.step(batch, guide(batch))
         if CUDA:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-    del learner, guide, batch
+    return seconds
+
+
+def measure(case: Row, *, warm_up: int = WARM_UP, steps: int = STEPS, **fields: Any) -> Row:
+    """Alone in its process: first the time, then once more for the memory, which slows a CPU's allocation down."""
+    step = statistics.median(timed(made_up(case, **fields), steps=warm_up + steps)[warm_up:])
+    gc.collect()
     before = start_peak(DEVICE.type)
-    learner, guide, batch = made_up(case)
-    for _ in range(2):
-        learner.step(batch, guide(batch))
+    timed(made_up(case, **fields), steps=2)
     taken = peak(DEVICE.type) - before
-    step = statistics.median(seconds[WARM_UP:])
     pixels = case["batch"] * case["crop"][0] * case["crop"][1]
     figures = {"step_ms": 1000 * step, "ns_a_pixel": 1e9 * step / pixels, "peak_mib": taken / MIB}
     return case | {name: round(value, 2) for name, value in figures.items()}

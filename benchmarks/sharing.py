@@ -38,7 +38,8 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import place
-from trainables.group import Answer, Member, next_cohort, train_group
+from trainables.errors import HeteroakdError
+from trainables.group import Answer, Member, Outcome, next_cohort, train_group
 from trainables.models.build import build
 from trainables.preflight.rehearsal import step_time
 from trainables.teachers import freeze
@@ -69,25 +70,32 @@ def config(pair: str, number: int, **fields: Any) -> TrialConfig:
     })  # fmt: skip
 
 
-def group(pair: str, size: int) -> float:
-    """Seconds of a trial-step in a group of a size."""
+def group(pair: str, size: int, **fields: Any) -> float:
+    """Seconds of a trial-step in a group of a size.
+
+    Args:
+        fields: of the students' configs.
+    """
     if not CUDA:
         groups.time = SimpleNamespace(perf_counter=time.process_time)
     dataset = small(open_dataset("earth"))
-    first = config(pair, 0)
+    first = config(pair, 0, **fields)
     teacher = build(first.teacher, num_classes=dataset.num_classes)
     place(teacher, first, torch.device("cuda" if CUDA else "cpu"))
     freeze(teacher)
     marks: dict[str, list[float]] = {}
 
-    def tell(name: str, outcome: Any, _seconds: float) -> Answer:
+    def tell(name: str, outcome: Outcome, _seconds: float) -> Answer:
+        if isinstance(outcome, HeteroakdError):
+            raise outcome
         marks.setdefault(name, []).append(outcome.seconds)
         return Answer()
 
     with tempfile.TemporaryDirectory() as folder:
-        members = [Member(str(n), config(pair, n), Path(folder) / str(n)) for n in range(size)]
+        members = [Member(str(n), config(pair, n, **fields), Path(folder) / str(n)) for n in range(size)]
         train_group(members, dataset=dataset, teacher=teacher, tell=tell)
-    return statistics.mean((own[-1] - own[0]) / STEPS for own in marks.values())
+    timed = first.steps - first.report_every  # the steps before the first report are left out
+    return statistics.mean((own[-1] - own[0]) / timed for own in marks.values())
 
 
 def small(dataset: SegDataset) -> SegDataset:

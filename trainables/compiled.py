@@ -52,10 +52,14 @@ def begin_step(config: TrialConfig) -> None:
 
 
 def _check_compiler(config: TrialConfig) -> None:
-    if pick_device(config).type == "cuda":
-        wanted, found = "Triton", importlib.util.find_spec("triton") is not None
+    on_cuda = pick_device(config).type == "cuda"
+    if on_cuda and importlib.util.find_spec("triton") is None:
+        wanted, found = "Triton", None
+    elif on_cuda:  # Triton compiles what launches its kernels
+        wanted = os.environ.get("CC", "gcc")
+        found = shutil.which(wanted) or ("CC" not in os.environ and shutil.which("clang"))
     else:
         wanted = os.environ.get("CXX", "g++")
-        found = shutil.which(wanted) is not None
+        found = shutil.which(wanted)
     if not found:
         raise ConfigError(f"compile is {config.compile!r}, but {wanted} is not found here. Install it, or set off.")

@@ -24,7 +24,6 @@ RECIPES = {
     "of a bank": {"views": 2, "color_jitter": 0.2},
     "channels last": {"channels_last": True},
 }
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
 
 def config(place, fields):
@@ -106,7 +105,7 @@ def test_windows_of_any_size_come_out_of_the_buffer_as_they_went_in():
         assert found.drawn == drawn
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("fields", RECIPES.values(), ids=RECIPES)
 def test_cuda_rounds_resized_images_by_at_most_one_level(dataset, fields):
     """In levels of 1/255. Jitter multiplies the one level by at most 1.7, three times, and truncates three times."""
@@ -121,15 +120,12 @@ def test_cuda_rounds_resized_images_by_at_most_one_level(dataset, fields):
         assert torch.equal(found.labels.cpu(), expected.labels)
 
 
-@needs_cuda
+@pytest.mark.cuda
 @pytest.mark.parametrize("place", ["cpu", "device"])
-def test_the_feed_does_not_wait_for_the_device(dataset, place):
+def test_the_feed_does_not_wait_for_the_device(dataset, place, no_waiting):
     batches = feed(
         replace(dataset, ids={n: n for n in range(7)}), config(place, RECIPES["jittered"]), device=torch.device("cuda")
     )
     next(batches)  # the look-up table is copied once
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         assert next(batches).pixels.is_cuda
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from trainables.config import TrialConfig
+from trainables.data import loader
 from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches, train_batches
 from trainables.data.order import images_from, view_rng
@@ -49,6 +50,16 @@ def test_a_resumed_stream_is_the_tail_of_the_whole_one(dataset, tree, start_step
     config = change(CONFIG, **fields)
     whole = list(train_batches(dataset, config))
     assert same(train_batches(open_dataset(str(tree)), config, start_step=start_step), whole[start_step:])
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cpu", False), ("auto", True), ("cuda", True)])
+def test_batches_are_pinned_for_a_gpu_alone(dataset, device, pinned, monkeypatch):
+    """Where there is one: pinning for a trial on the CPU would take memory of the GPU for nothing."""
+    made = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(loader, "DataLoader", lambda *_, pin_memory, **__: made.append(pin_memory) or [])
+    assert list(train_batches(dataset, change(CONFIG, device=device))) == []
+    assert made == [pinned]
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Python 3.12 and later

@@ -151,12 +151,9 @@ def test_normalize_agrees_with_numpy_and_keeps_its_input():
     assert torch.equal(images, before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_normalize_does_not_wait_for_the_device():
+@pytest.mark.cuda
+def test_normalize_does_not_wait_for_the_device(no_waiting):
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="cuda")
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         result = normalize(images)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert result.is_cuda

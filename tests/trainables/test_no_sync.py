@@ -112,14 +112,11 @@ def test_a_loss_that_waits_is_found(wait, learner, monkeypatch):
         trained.step(batch, guide)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("method", LOSSES)
-def test_pytorch_sees_no_wait_on_cuda(method, options, learner):
+def test_pytorch_sees_no_wait_on_cuda(method, options, learner, no_waiting):
     trained, batch, guide = learner(method, device="cuda", **options)
     trained.step(batch, guide)  # what is picked or compiled once may wait
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         trained.step(batch, guide)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

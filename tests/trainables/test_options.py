@@ -89,6 +89,14 @@ def test_without_a_compiler_one_sentence_says_so(small, monkeypatch):
     assert network._compiled_call_impl is None
 
 
+def test_on_cuda_triton_needs_a_c_compiler_too(small, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(ConfigError, match=r"compile is 'default', but no-such-compiler is not found here\. Install"):
+        compile_network(tiny.network(), small(compile="default", device="cuda"))
+
+
 @pytest.mark.parametrize(("mode", "steps"), [("off", 0), ("default", 0), ("reduce-overhead", 1), ("max-autotune", 1)])
 def test_where_graphs_are_recorded_a_step_begins_with_the_batch(small, monkeypatch, mode, steps):
     begun = []

@@ -16,6 +16,7 @@ from trainables.data.dataset import SegDataset, faulty
 from trainables.data.order import bank_rng, bank_view, images_from, view_rng
 from trainables.data.transforms import Cut, cut, draw, finish
 from trainables.data.windows import Windows, pack
+from trainables.device import pick_device
 from trainables.errors import DataError
 
 EvalBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, "batch height width"]]
@@ -39,7 +40,7 @@ def train_batches(
     """Batches of steps `start_step` to `config.steps - 1`, a function of (config, step) alone: crops, or under
     `augment_on: device` what `feed` makes the same crops of.
 
-    No global random state is read or changed. With CUDA the batches are pinned, for `non_blocking` copies. Loader
+    No global random state is read or changed. For CUDA the batches are pinned, for `non_blocking` copies. Loader
     processes live as long as the trial: its steps are one pass over the loader. Under `on_corrupt: skip` a damaged
     sample's place is taken by the next one of its epoch, cut by the same draws (or in its own view of the bank);
     `dataset.take_skipped()` then names the file, in the process that iterates.
@@ -54,7 +55,7 @@ def train_batches(
         batch_size=None,
         sampler=range(start_step, config.steps),
         num_workers=num_workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pick_device(config).type == "cuda",
         generator=torch.Generator(),  # else every iterator draws a seed from the global one
     )
     for found in loader:

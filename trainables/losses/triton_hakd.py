@@ -32,7 +32,9 @@ RTOL, ATOL = 1e-3, 1e-6
 """How near kernel and lean form must be for `works`."""
 
 
-# no_type_check: tests check types as they import; a kernel must stay the plain function that Triton reads
+# no_type_check: tests check types as they import; a kernel must stay the plain function that Triton reads.
+# Whole numbers are annotated tl.tensor: of an `int` Triton takes the type to be given, and then does not compile a
+# stride of 1 in. It would not know which neighbours lie side by side in memory, and read one number at a time.
 
 
 @triton.jit
@@ -92,8 +94,8 @@ def _sigmoid(z: tl.tensor) -> tl.tensor:
 @no_type_check
 def _forward(
     teacher_at: tl.tensor, student_at: tl.tensor, labels_at: tl.tensor, sums_at: tl.tensor,
-    sharpness: float, ignored: int, classes: int, pixels: int,
-    t_b: int, t_c: int, t_p: int, s_b: int, s_c: int, s_p: int,
+    sharpness: float, ignored: tl.tensor, classes: tl.tensor, pixels: tl.tensor,
+    t_b: tl.tensor, t_c: tl.tensor, t_p: tl.tensor, s_b: tl.tensor, s_c: tl.tensor, s_p: tl.tensor,
     KMM: tl.constexpr, KEM: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
 ) -> None:  # fmt: skip
     """Each program's sums over its valid pixels: of label errors, of loss_hakd, and their number."""
@@ -127,9 +129,9 @@ def _forward(
 def _backward(
     teacher_at: tl.tensor, student_at: tl.tensor, labels_at: tl.tensor, scales_at: tl.tensor,
     to_teacher_at: tl.tensor, to_student_at: tl.tensor,
-    sharpness: float, ignored: int, classes: int, pixels: int,
-    t_b: int, t_c: int, t_p: int, s_b: int, s_c: int, s_p: int,
-    u_b: int, u_c: int, u_p: int, v_b: int, v_c: int, v_p: int,
+    sharpness: float, ignored: tl.tensor, classes: tl.tensor, pixels: tl.tensor,
+    t_b: tl.tensor, t_c: tl.tensor, t_p: tl.tensor, s_b: tl.tensor, s_c: tl.tensor, s_p: tl.tensor,
+    u_b: tl.tensor, u_c: tl.tensor, u_p: tl.tensor, v_b: tl.tensor, v_c: tl.tensor, v_p: tl.tensor,
     KMM: tl.constexpr, KEM: tl.constexpr, CLASSES: tl.constexpr, PIXELS: tl.constexpr,
     PROJ: tl.constexpr, HAKD: tl.constexpr,
 ) -> None:  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import statistics
 import time
@@ -54,7 +55,8 @@ class Footprint(NamedTuple):
 
 
 def step_time(config: TrialConfig, *, num_classes: int, ignore_index: int) -> StepTime:
-    """Median time of a step of this trial: both networks, the losses, backward and the optimiser.
+    """Median time of a step of this trial: both networks, the losses, backward and the optimiser. Eager: compiling
+    takes longer than a dry run should.
 
     Raises:
         ModelError: a network that cannot be built.
@@ -66,7 +68,11 @@ def step_time(config: TrialConfig, *, num_classes: int, ignore_index: int) -> St
 
 
 def footprint(config: TrialConfig, *, num_classes: int, ignore_index: int) -> Footprint:
-    """Measured on CUDA; on a CPU added up: weights, moments, gradients, and what a forward keeps, scaled by pixels."""
+    """Measured on CUDA, at a step that samples the terms' gradients, which holds the most; on a CPU added up: weights,
+    moments, gradients, and what a forward keeps, scaled by pixels.
+    """
+    gc.collect()  # of another kind's rehearsal
+    others = torch.cuda.memory_allocated() if pick_device(config).type == "cuda" else 0
     steps = _Rehearsal(config, num_classes, ignore_index)
     if steps.device.type != "cuda":
         kept = steps.activations()
@@ -76,9 +82,9 @@ def footprint(config: TrialConfig, *, num_classes: int, ignore_index: int) -> Fo
     for _ in range(_WARM_UP):
         steps.step()
     torch.cuda.reset_peak_memory_stats()
-    steps.step()
+    steps.step(sample=True)
     each = _nbytes(*steps.state.tensors().values())
-    return Footprint(each, max(0, torch.cuda.max_memory_allocated() - each))
+    return Footprint(each, max(0, torch.cuda.max_memory_allocated() - others - each))
 
 
 def students_that_fit(found: list[Footprint], device: torch.device, *, share: float, most: int) -> int:
@@ -100,7 +106,8 @@ class _Rehearsal:
     def __init__(self, config: TrialConfig, num_classes: int, ignore_index: int) -> None:
         self.device = device = pick_device(config)
         torch.set_num_threads(config.num_threads)
-        tried = config.model_copy(update={"pretrained": False, "encoder_weights": None} | _smaller(config, device))
+        fixed = {"pretrained": False, "encoder_weights": None, "compile": "off"}  # a CUDA graph's memory is not seen
+        tried = config.model_copy(update=fixed | _smaller(config, device))
         self.scaled = _pixels(config) / _pixels(tried)
         teacher = _teacher(tried, num_classes, device)
         self._guide = None if teacher is None else Guide(teacher, tried)
@@ -115,12 +122,16 @@ class _Rehearsal:
         pixels = normalize(images).to(memory_format=memory_format(tried, device))
         self._batch = Batch(pixels, torch.randint(num_classes, shape, device=device))
 
-    def step(self) -> tuple[float, float]:
-        """Seconds of a step, and of the teacher's part in it."""
+    def step(self, *, sample: bool = False) -> tuple[float, float]:
+        """Seconds of a step, and of the teacher's part in it.
+
+        Args:
+            sample: each term's share of the gradient too, as before a report.
+        """
         started = self._now()
         guide = self._guided()
         guided = self._now()
-        self._total(guide).backward()
+        self._total(guide, sample=sample).backward()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         return self._now() - started, guided - started if self._guide else 0.0
@@ -146,8 +157,8 @@ class _Rehearsal:
     def _guided(self) -> Features | None:
         return self._guide(self._batch) if self._guide else None
 
-    def _total(self, guide: Features | None) -> Tensor:
-        return losses(self._config, self.state, self._batch, guide, sample=False)[1]
+    def _total(self, guide: Features | None, *, sample: bool = False) -> Tensor:
+        return losses(self._config, self.state, self._batch, guide, sample=sample)[1]
 
     def _now(self) -> float:
         if self.device.type == "cuda":

@@ -9,7 +9,8 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 
 class ConfusionMatrix:
-    """Counts of (label, prediction) over a split, int64, on the device; no host sync until it is read."""
+    """Counts of (label, prediction) over a split, int64, on the device. CUDA makes the host wait at each batch, where
+    ignored pixels are left out; evaluation can afford it."""
 
     def __init__(self, num_classes: int, *, ignore_index: int, device: torch.device) -> None:
         self.ignore_index = ignore_index

@@ -36,5 +36,19 @@ def test_interpreted_kernels_give_what_the_plain_form_gives(tmp_path):
     assert found["works"] is True
 
 
-def test_kernels_compile_for_a_gpu(tmp_path):
-    assert all(size > 0 for size in run("compile", tmp_path).values())
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    return run("compile", tmp_path_factory.mktemp("compiled"))
+
+
+def test_kernels_compile_for_a_gpu(compiled):
+    assert [kernel["bytes"] > 0 for kernel in compiled.values()] == [True, True, True]
+
+
+def test_a_launch_knows_which_numbers_lie_side_by_side(compiled):
+    """A tile of 32 classes x 64 pixels is 8 numbers a thread, of each map two loads of 4 (and two stores of each
+    gradient) where pixels are side by side. In channels_last, CUDA's default, classes are: 19 in a row, which no 4
+    divide, so that a warp's lanes must go along classes.
+    """
+    found = {name: (kernel["wide"], kernel["lanes"]) for name, kernel in compiled.items()}
+    assert found == {"forward": (4, 1), "backward": (8, 1), "forward, channels_last": (0, 0)}

@@ -1,16 +1,16 @@
 """Run in a process of its own, since Triton reads TRITON_INTERPRET when it is imported. Prints JSON.
 
 `interpret`: the kernels on the CPU; how far each case is from the plain form, values and gradients, in shares of the
-largest number. `compile`: what each kernel compiles to for a GPU that need not be there.
+largest number. `compile`: what a launch of each kernel compiles to for a GPU that need not be there.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import torch
-import triton
 from jaxtyping import install_import_hook
 
 install_import_hook(["trainables.losses"], "beartype.beartype")  # as in the tests' own process
@@ -73,27 +73,52 @@ def interpret():
     return {"distances": distances, "unlabelled": unlabelled, "works": triton_hakd.works(torch.device("cpu"))}
 
 
-def compile_for(capability):
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
+class NoDriver:
+    """Stands for a driver: enough to come from a launch to what would be launched."""
 
-    fixed = {"KMM": True, "KEM": True, "CLASSES": 32, "PIXELS": 64, "PROJ": True, "HAKD": True}
-    options = {"num_warps": triton_hakd.WARPS, "enable_fp_fusion": True}
-    sizes = {}
-    for kernel in (triton_hakd._forward, triton_hakd._backward):
-        constants = {name: fixed[name] for name in kernel.arg_names if name in fixed}
-        signature = {name: type_of(name) for name in kernel.arg_names} | dict.fromkeys(constants, "constexpr")
-        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-        target = GPUTarget("cuda", capability, 32)
-        sizes[kernel.__name__] = len(triton.compile(source, target=target, options=options).asm["cubin"])
-    return sizes
+    def get_current_target(self):
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
 
 
-def type_of(name):
-    if name.endswith("_at"):
-        return "*i64" if name == "labels_at" else "*fp32"
-    return "fp32" if name == "sharpness" else "i32"
+def compiled():
+    """Of each kernel: bytes of machine code, loads and stores of four numbers at once, and along which axis of
+    (classes, pixels) the lanes of a warp go first."""
+    from triton.runtime import driver
+
+    driver.set_active(NoDriver())
+    apart, last = (
+        torch.zeros(2, 19, 16, 32).contiguous(memory_format=layout).flatten(2)
+        for layout in (torch.contiguous_format, torch.channels_last)
+    )
+    grid, blocks = triton_hakd._shape(apart)
+    labels, sums = torch.zeros(2, 512, dtype=torch.int64), torch.zeros(grid[0] * grid[1], 3)
+    scalars = triton_hakd._scalars(apart, Switches(255, 2.0, True, True))
+    fixed = {"KMM": True, "KEM": True, "grid": grid, "warmup": True, **blocks}
+
+    def forward(maps):
+        return triton_hakd._forward.run(maps, maps, labels, sums, *scalars, *2 * maps.stride(), **fixed)
+
+    def backward(maps):
+        tensors = maps, maps, labels, sums, maps, maps
+        return triton_hakd._backward.run(*tensors, *scalars, *4 * maps.stride(), PROJ=True, HAKD=True, **fixed)
+
+    kernels = {"forward": forward(apart), "backward": backward(apart), "forward, channels_last": forward(last)}
+    return {name: described(kernel.asm) for name, kernel in kernels.items()}
+
+
+def described(asm):
+    wide = re.findall(r"(?:ld|st)\.global\.v4", asm["ptx"])
+    lanes = re.search(r"#blocked = .*order = \[(\d), \d\]", asm["ttgir"])
+    return {"bytes": len(asm["cubin"]), "wide": len(wide), "lanes": int(lanes[1])}
 
 
 if __name__ == "__main__":
-    print(json.dumps(interpret() if sys.argv[1] == "interpret" else compile_for(90)))
+    print(json.dumps(interpret() if sys.argv[1] == "interpret" else compiled()))

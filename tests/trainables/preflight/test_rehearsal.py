@@ -81,3 +81,10 @@ def test_a_group_holds_what_fits_beside_what_is_there_once(share, students, monk
 def test_no_weights_are_fetched_or_read(small):
     config = small(pretrained=True, encoder_weights="/no/such/folder")
     assert rehearsal.step_time(config, num_classes=5, ignore_index=255).seconds > 0
+
+
+def test_nothing_is_compiled_for_a_rehearsal(small, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: pytest.fail("a network was compiled"))
+    config = small(method="kd", compile="default")
+    assert rehearsal.step_time(config, num_classes=5, ignore_index=255).seconds > 0
+    assert rehearsal.footprint(config, num_classes=5, ignore_index=255).shared > 0
