@@ -153,7 +153,7 @@ def test_sections_import_and_run_without_ray_optuna_plotly_and_pandas(tmp_path):
     """All that sections import, and one of them run, where those packages cannot be imported."""
     script = (
         f"import runpy, sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\nsys.path.insert(0, {str(BENCHMARKS)!r})\n"
-        "import kernel, loop, plain, scaling, sharing\nimport trainables.rehearsal\n"
+        "import kernel, loop, plain, scaling, sharing\nimport trainables.preflight.rehearsal\n"
         f"sys.argv = ['gpu_sections.py', 'kernels', '--smoke', {str(tmp_path / 'rows')!r}]\n"
         f"runpy.run_path({str(BENCHMARKS / 'gpu_sections.py')!r}, run_name='__main__')\n"
     )
