@@ -17,7 +17,7 @@ from ray._raylet import ActorID, JobID, TaskID
 from ray.core.generated.common_pb2 import ActorDiedErrorContext as Context
 from ray.core.generated.common_pb2 import ErrorType, NodeDeathInfo
 
-from explorer import confirm_plan, deaths, ray_state, tasks
+from explorer import confirm_plan, deaths, ray_state, remote, tasks
 from explorer.arms import open_arms
 from explorer.bridge import Bridge
 from explorer.deaths import Death, Fault, judge, out_of_memory, settle
@@ -404,7 +404,7 @@ class Scripted:
         assert options == {"num_cpus": 2, "num_gpus": 0.5, "max_retries": 0}
         return lambda function: SimpleNamespace(remote=lambda name: object.__new__(type(name, (), {})))
 
-    def wait(self, waiting, num_returns):
+    def wait(self, waiting, num_returns=1, timeout=None):
         self.at_a_time = max(self.at_a_time, len(waiting))
         return [waiting[-1]], waiting[:-1]
 
@@ -473,6 +473,14 @@ def test_a_real_task_that_is_killed_is_done_the_second_time(ray_local, tmp_path)
     calls = [("dies", {"mark": tmp_path / "mark"}), ("lives", {"mark": None})]
     assert dict(tasks.results(dies_once, calls, **options)) == {"dies": "done", "lives": "done"}
     assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("error", [of_ray.WorkerCrashedError(), of_ray.NodeDiedError("gone"), lost(), died()])
+def test_a_sweep_on_a_cluster_whose_process_is_lost_says_so_in_a_sentence(monkeypatch, error):
+    monkeypatch.setattr(remote, "ray", Scripted({"sweep": [error]}))
+    silent = SimpleNamespace(qsize=lambda: 0, get_nowait_batch=lambda _: [])
+    with pytest.raises(Interrupted, match=r"^The sweep's process on the cluster died \(.+\)\. Resume the study\.$"):
+        remote._listen(object.__new__(type("sweep", (), {})), silent, None)
 
 
 # The real Ray
