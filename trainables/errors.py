@@ -9,7 +9,7 @@ HeteroakdError (ValueError)
 ├── CheckpointError     a checkpoint that is torn or belongs to another trial
 ├── StudyError          a study folder or storage
 ├── NonFiniteLoss       training diverged: ends the trial, not the sweep
-└── Interrupted         a full disk, storage out of reach: ends the sweep; its trials stay resumable
+└── Interrupted         a full disk, storage out of reach, a Ray out of order: ends the sweep; its trials stay resumable
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from rich.console import Console
 from explorer.launch import sweep as sweeping
 from explorer.launch import travel
 from explorer.launch.cluster import QUIET, knock, present_token, refused_in_words
+from explorer.search.deaths import Death
 from explorer.study import SPEC_FILE, StudySpec
-from trainables.errors import HeteroakdError, StudyError
+from trainables.errors import HeteroakdError, Interrupted, StudyError
 
 HEAD = {"node:__internal_head__": 0.001}  # workers may be pre-emptible
 SCHEME = "ray://"
@@ -106,6 +107,9 @@ def _listen(running: Any, said: Queue, console: Console) -> int:
 
     Returns:
         Trials left open.
+
+    Raises:
+        HeteroakdError: as the sweep does; Interrupted: its process is lost.
     """
     done: list[Any] = []
     while not done:
@@ -120,6 +124,10 @@ def _listen(running: Any, said: Queue, console: Console) -> int:
         if isinstance(error.cause, HeteroakdError):
             raise error.cause from None
         raise
+    except RayError as error:  # its process, or the node it was on
+        raise Interrupted(
+            f"The sweep's process on the cluster died ({Death(error).reason.rstrip('.')}). Resume the study."
+        ) from None
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def sweep(
         Trials left open by Ctrl-C or the time budget; 0 when the study is whole.
 
     Raises:
-        Interrupted: a disk is full or storage out of reach; the study can be resumed.
+        Interrupted: a disk is full, storage out of reach, or trials are lost again and again; it can be resumed.
         HeteroakdError: anything wrong with the spec, the data, the networks or the folder; before a worker starts.
     """
     directory = directory.resolve()
@@ -217,7 +217,7 @@ def run_arms(
         note: told the teachers' mIoU by model, before the first trial starts.
 
     Raises:
-        Interrupted: a disk is full or storage out of reach.
+        Interrupted: a disk is full, storage out of reach, or trials are lost again and again.
     """
     spec = next(iter(arms.values())).spec
     root = _root(spec, directory)

@@ -96,15 +96,17 @@ def settle(death: Death, state: State) -> Fault:
     began = time.monotonic()
     while True:
         fault, waited_s = judge(death, state), time.monotonic() - began
-        if fault is Fault.NODE or waited_s > _enough_s(death, state):
+        if fault is Fault.NODE or waited_s >= _enough_s(death, state):
             return fault
         time.sleep(_PAUSE_S)
 
 
-def out_of_memory(error: BaseException) -> bool:
+def out_of_memory(death: Death, state: State) -> bool:
     """Ray's OOM killer, Python's MemoryError, or torch's OutOfMemoryError (known by its name: no torch here)."""
-    kinds = type(_chain(error)[-1]).__mro__
-    return MemoryError in kinds or any(kind.__name__ == "OutOfMemoryError" for kind in kinds)
+    error, actor = _chain(death.error)[-1], _actor(death)
+    if isinstance(error, of_ray.RayActorError):
+        return actor is not None and state.ended(actor) is Ended.OUT_OF_MEMORY
+    return any(kind is MemoryError or kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

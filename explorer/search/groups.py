@@ -132,7 +132,7 @@ class GroupBridge(Bridge):
         """Nobody's fault until it happens to one alone. Out of memory, later groups are smaller too."""
         death = lives[0].death
         fault = deaths.judge(death, self._state)
-        crowded = deaths.out_of_memory(death.error)
+        crowded = fault is not Fault.NODE and deaths.out_of_memory(death, self._state)
         if crowded:
             self._size = max(1, min(self._size, len(lives) // 2))
         for live in lives:

@@ -8,11 +8,13 @@ import os
 import pytest
 from optuna.trial import TrialState
 from ray import tune
+from ray.exceptions import NodeDiedError
 from ray.tune.schedulers import TrialScheduler
 
 from explorer.launch.sweep import fit
 from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge
+from explorer.search.deaths import Death
 
 STEPS = 9
 
@@ -165,7 +167,7 @@ def test_a_crash_loop_is_failed_after_max_failures_and_progress_starts_the_count
         bridge.suggest(name)
         for step in range(1, reached + 1):
             bridge.report(name, {"step": step, "miou": 0.5})
-        bridge.note_error(name, "OSError: disk on fire")
+        bridge.note_death(name, Death(RuntimeError("OSError: disk on fire")))
         bridge.on_trial_complete(name, error=True)
     (trial,) = arms["search"].trials()
     assert trial.state == TrialState.FAIL
@@ -189,7 +191,7 @@ def test_a_lost_node_is_not_counted(tmp_path, spec):
     bridge = Bridge([arms["search"]], grace=1, max_failures=0)
     for attempt in range(5):
         assert bridge.suggest(str(attempt))["directory"] == "trials/search-00000"
-        bridge.note_error(str(attempt), "The actor died because its node has died. Node Id: 0f")
+        bridge.note_death(str(attempt), Death(NodeDiedError("The node has died.")))
         bridge.on_trial_complete(str(attempt), error=True)
     assert arms["search"].trials()[0].state == TrialState.RUNNING
     assert bridge.num_open() == 1

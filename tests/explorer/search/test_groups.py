@@ -8,8 +8,10 @@ import os
 import signal
 
 import pytest
+import torch
 from optuna.trial import TrialState
 from ray import tune
+from ray.exceptions import NodeDiedError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
@@ -17,6 +19,7 @@ from rich.console import Console
 from explorer.launch.sweep import fit, open_bridge, sweep
 from explorer.results.trials import load_studies
 from explorer.search.arms import open_arms
+from explorer.search.deaths import Death
 from explorer.search.groups import GroupBridge
 from explorer.search.mailbox import Mailbox
 from explorer.storage import storages
@@ -27,6 +30,7 @@ from trainables.kept import checkpoint
 from trainables.run import run_trial
 
 STEPS = 9
+CRASH = Death(RuntimeError("Segmentation fault"))
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_after_a_group_has_died_each_runs_alone_until_it_is_past_that_step(asked
     assert posted[-1][2] == {"stop": True, "join": []}
     bridge.on_trial_complete("i")
     assert names(bridge.suggest("j")["members"]) == names(members[1:2])
-    bridge.note_error("j", "Segmentation fault")
+    bridge.note_death("j", CRASH)
     bridge.on_trial_complete("j", error=True)
     assert names(bridge.suggest("k")["members"]) == names(members[2:])
     bridge.report("k", said(members[2], 2, number=4))  # the last: it stays, and has company again
@@ -147,7 +151,7 @@ def test_after_a_group_has_died_each_runs_alone_until_it_is_past_that_step(asked
 def test_a_lost_node_makes_nobody_a_suspect(asked):
     bridge, _, _ = asked()
     members = bridge.suggest("h")["members"]
-    bridge.note_error("h", "ActorDiedError: The actor died because its node has died.")
+    bridge.note_death("h", Death(NodeDiedError("The node has died.")))
     bridge.on_trial_complete("h", error=True)
     assert names(bridge.suggest("i")["members"]) == names(members)
 
@@ -162,7 +166,7 @@ BOILERPLATE = (
 def test_a_killed_worker_makes_no_later_group_smaller(asked):
     bridge, _, _ = asked(size=4, num_trials=12)
     members = bridge.suggest("h")["members"]
-    bridge.note_error("h", BOILERPLATE)
+    bridge.note_death("h", Death(RuntimeError(BOILERPLATE)))
     bridge.on_trial_complete("h", error=True)
     for name, member in zip("ijkl", members, strict=True):
         bridge.suggest(name)
@@ -174,7 +178,7 @@ def test_out_of_memory_makes_later_groups_smaller(asked):
     bridge, _, _ = asked(size=4, num_trials=12)
     members = bridge.suggest("h")["members"]
     assert len(members) == 4
-    bridge.note_error("h", "torch.OutOfMemoryError: CUDA out of memory.")
+    bridge.note_death("h", Death(torch.OutOfMemoryError("CUDA out of memory.")))
     bridge.on_trial_complete("h", error=True)
     hosts = [bridge.suggest(name)["members"] for name in "ijklm"]
     assert [len(host) for host in hosts] == [1, 1, 1, 1, 2]
