@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from contextlib import contextmanager, suppress
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +35,67 @@ def ray_local():
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+class _Stopped(BaseException):
+    """What ends a trial that Tune has stopped; no trainable may catch it."""
+
+
+@pytest.fixture(scope="session")
+def without_ray():
+    """Sweeps and confirmations in this process, one trial at a time: Ray's part is played, all else is the product's.
+
+    A worker costs seconds of imports, a trial of these tests a tenth of one. What is claimed of Ray itself is tested
+    on a real one.
+    """
+
+    def fit(bridge, trainable, directory, resources, slots, time_budget_s=None, callbacks=()):
+        for number in itertools.count():
+            host = f"host{number}"
+            params = bridge.suggest(host)
+            if not isinstance(params, dict):
+                return
+            trial = SimpleNamespace(trial_id=host, config=params)
+
+            def report(result, host=host, trial=trial):
+                for callback in callbacks:
+                    callback.on_trial_result(0, [trial], trial, result)
+                if bridge.report(host, result) == "STOP" and "member" not in result:  # a group hears it by its mailbox
+                    raise _Stopped
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("ray.tune.report", report)
+                patch.setattr("ray.tune.get_context", lambda host=host: SimpleNamespace(get_trial_id=lambda: host))
+                with suppress(_Stopped):
+                    trainable(params)
+            bridge.on_trial_complete(host)
+            for callback in callbacks:
+                callback.on_step_end(0, [trial])
+
+    class Letters:
+        def __init__(self):
+            self.sent = {}
+
+        def put(self, host, number, answer):
+            self.sent[host, number] = answer
+
+        def take(self, host, number):
+            return self.sent.pop((host, number))
+
+    @contextmanager
+    def played():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("explorer.launch.sweep.fit", fit)
+            patch.setattr("explorer.launch.sweep.Mailbox", Letters)
+            patch.setattr("ray.is_initialized", lambda: True)
+            patch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+            patch.setattr("ray.tune.with_parameters", partial)
+            patch.setattr("ray.remote", lambda **_: lambda task: SimpleNamespace(remote=partial(partial, task)))
+            patch.setattr("ray.wait", lambda tasks, num_returns: (tasks[:num_returns], tasks[num_returns:]))
+            patch.setattr("ray.get", lambda task: task())
+            yield
+
+    return played
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +173,8 @@ def make_study(home):
     return make
 
 
-@pytest.fixture
-def spec():
+@pytest.fixture(scope="session")
+def make_spec():
     """Makes a study over lambda_kd of 20 trials of 9 steps, with changes."""
 
     def make(**values):
@@ -124,3 +189,8 @@ def spec():
         return StudySpec.parse({**defaults, **values})
 
     return make
+
+
+@pytest.fixture
+def spec(make_spec):
+    return make_spec

@@ -1,4 +1,4 @@
-"""A confirmation of a real sweep, through Ray."""
+"""A confirmation of a real sweep: real trainings, Ray's part played (the tutorial's test confirms through Ray)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from trainables.state import student_weights
 
 
 @pytest.fixture(scope="module")
-def swept(ray_local, tiny_spec, tmp_path_factory):
+def swept(without_ray, tiny_spec, tmp_path_factory):
     """The folder of a small real sweep."""
     directory = tmp_path_factory.mktemp("confirm") / "tiny"
-    with pytest.MonkeyPatch.context() as patch:
+    with without_ray(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("HETEROAKD_CACHE", str(tmp_path_factory.mktemp("cache")))
         short = {
             "pair": "fpn_r18:mbv3s",
@@ -52,7 +52,7 @@ def quiet():
 
 
 def test_a_real_confirmation_runs_scores_and_goes_on(swept):
-    """Through Ray, from a driver that died in mid-run; the scores are those of the weights, computed again here."""
+    """From a driver that died in mid-run; the scores are those of the weights, computed again here."""
     spec, studies = load_studies(swept)
     asked = plan.request(spec, studies, top=2, num_seeds=1)
     dead = Bridge([plan.open_arm(spec, studies, asked, top=2, split="test")], grace=1)

@@ -254,7 +254,8 @@ def small(tiny_spec):
     """Two trials and a baseline, with one teacher."""
     space = {name: tiny_spec["space"][name] for name in ("lambda_kd", "lambda_hakd")}
     base = {**tiny_spec["base"], "pair": "fpn_r18:mbv3s"}
-    return {**tiny_spec, "space": space, "base": base, "enqueue": [], "num_trials": 2, "pruner": "nop"}
+    changes = {"space": space, "base": base, "enqueue": [], "num_trials": 2, "pruner": "nop", "max_concurrent": 1}
+    return {**tiny_spec, **changes}
 
 
 @pytest.fixture
@@ -288,7 +289,7 @@ def test_a_submitted_sweep_is_run_by_the_cluster(cluster, small, shared, tmp_pat
     assert states(shared / "job") == {"baseline": ["COMPLETE"], "search": ["COMPLETE"] * 2}
     assert list((shared / "teachers").glob("*/teacher.safetensors"))
     assert list(
-        cluster.temp.glob("0/session_2*/runtime_resources/py_modules_files/*/explorer/cli.py")
+        cluster.temp.glob("0/session_2*/runtime_resources/py_modules_files/*/explorer/cli/app.py")
     )  # our code went too
 
 

@@ -12,7 +12,7 @@ from explorer.study import StudySpec
 
 
 def test_a_sweep_says_its_protocol_and_asks_the_teacher_of_each_view_once(
-    ray_local, tiny_spec, tmp_path_factory, monkeypatch
+    without_ray, tiny_spec, tmp_path_factory, monkeypatch
 ):
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HETEROAKD_CACHE", str(cache))
@@ -21,7 +21,8 @@ def test_a_sweep_says_its_protocol_and_asks_the_teacher_of_each_view_once(
     changes = {"base": base, "space": space, "enqueue": [], "num_trials": 4, "group_size": 2, "max_concurrent": 1}
     spec = StudySpec.parse({**tiny_spec, **changes, "pruner": "none"})
     said, directory = io.StringIO(), tmp_path_factory.mktemp("study") / "views"
-    assert sweep(spec, directory, console=Console(file=said, width=200)) == 0
+    with without_ray():
+        assert sweep(spec, directory, console=Console(file=said, width=200)) == 0
 
     # 8 images x 2 views; 3 classes at stride 4 and 512 channels at stride 32 of 64 x 64, in fp16; 8 bytes of mark each
     size = 8 * 2 * (2 * 3 * 16 * 16 + 8 + 2 * 512 * 2 * 2 + 8)

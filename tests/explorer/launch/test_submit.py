@@ -208,7 +208,7 @@ def test_the_slurm_script_parses_and_sets_a_token_before_ray():
 
 
 def test_the_slurm_script_runs_a_sweep_and_again_finds_it_whole(slurm, tiny_spec, tmp_path):
-    spec = {**tiny_spec, "num_trials": 2, "pruner": "nop", "enqueue": []}
+    spec = {**tiny_spec, "num_trials": 2, "pruner": "nop", "enqueue": [], "max_concurrent": 1}
     spec["space"] = {"lambda_kd": tiny_spec["space"]["lambda_kd"]}
     spec["base"] = {**tiny_spec["base"], "pair": "fpn_r18:mbv3s"}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
@@ -217,6 +217,8 @@ def test_the_slurm_script_runs_a_sweep_and_again_finds_it_whole(slurm, tiny_spec
     _, studies = load_studies(tmp_path / "studies" / "a")
     assert [trial.state.name for trial in studies["search"].get_trials()] == ["COMPLETE"] * 2
     assert (tmp_path / "studies" / "teachers").is_dir()
+    (tmp_path / "bin" / "ray").write_text("#!/bin/bash\n")  # a study that is whole needs no Ray
+    (tmp_path / "bin" / "ray").chmod(0o755)
     again = slurm(tmp_path / "spec.yaml", tmp_path / "studies" / "a")
     assert again[0] == 0, again[1]
     assert "nothing to run" in again[1]

@@ -13,13 +13,18 @@ import time
 
 import pytest
 import yaml
+from ray import tune
 from rich.console import Console
 from safetensors import safe_open
+from typer.testing import CliRunner
 
 from explorer.bundle.export import export
-from explorer.launch.sweep import resume, sole_driver, sweep
+from explorer.cli.app import app
+from explorer.launch.sweep import fit, open_bridge, resume, sole_driver, sweep
 from explorer.results.trials import load_frames, load_studies
+from explorer.search.arms import open_arms
 from explorer.study import StudySpec
+from search_spaces.pairs import PAIRS
 from trainables.errors import StudyError
 
 HEAR = "from explorer.cli.app import main; main()"
@@ -91,7 +96,7 @@ def test_gains_are_over_the_matched_student_alone(finished):
 
 def test_the_dashboard_is_one_page_of_the_study(finished, tmp_path):
     page = tmp_path / "page.html"
-    assert heteroakd("dashboard", finished[0], "--out", page).returncode == 0
+    assert CliRunner().invoke(app, ["dashboard", str(finished[0]), "--out", str(page)]).exit_code == 0
     assert "fpn_r18:mbv3s" in page.read_text()
 
 
@@ -107,7 +112,7 @@ def bundle(finished, tmp_path_factory):
     _, studies = load_studies(finished[0])
     last = max(trial.number for trial in studies["search"].get_trials() if trial.state.name == "COMPLETE")
     out = tmp_path_factory.mktemp("bundle")
-    return out, export(finished[0], out, trial=last), studies["search"].get_trials()[last]
+    return out, export(finished[0], out, trial=last, graphs=False), studies["search"].get_trials()[last]
 
 
 def test_the_bundle_holds_config_weights_metrics_and_provenance(bundle):
@@ -168,7 +173,8 @@ def test_weights_that_score_otherwise_are_not_exported(finished, tmp_path):
 
 
 def test_ctrl_c_leaves_a_study_that_resume_completes_exactly(ray_local, tiny_spec, cache, tmp_path):
-    long = {**tiny_spec, "base": {**tiny_spec["base"], "steps": 40, "eval_every": 4}, "num_trials": 3, "pruner": "nop"}
+    base = {**tiny_spec["base"], "steps": 40, "eval_every": 4}
+    long = {**tiny_spec, "base": base, "num_trials": 3, "pruner": "nop", "max_concurrent": 1}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(long))
     command = [sys.executable, "-c", HEAR, "sweep", "spec.yaml", "--out", "study"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -199,7 +205,7 @@ def _wait_for(condition, process):
         time.sleep(0.2)
 
 
-def test_objectives_and_constraints_hold_in_a_real_sweep(ray_local, tiny_spec, cache, tmp_path):
+def test_objectives_and_constraints_hold_in_a_sweep(without_ray, tiny_spec, cache, tmp_path):
     spec = {
         **tiny_spec,
         "space": {
@@ -213,7 +219,8 @@ def test_objectives_and_constraints_hold_in_a_real_sweep(ray_local, tiny_spec, c
         "constraints": {"parameters_millions": 5},
     }
     console = quiet()
-    assert sweep(StudySpec.parse(spec), tmp_path / "study", console=console) == 0
+    with without_ray():
+        assert sweep(StudySpec.parse(spec), tmp_path / "study", console=console) == 0
     assert "left out: fpn:resnet18 has parameters_millions" in console.file.getvalue()
     _, studies = load_studies(tmp_path / "study")
     trials = studies["search"].get_trials()
@@ -232,19 +239,33 @@ def test_objectives_and_constraints_hold_in_a_real_sweep(ray_local, tiny_spec, c
     )
 
 
-def test_a_time_budget_leaves_the_rest_open(ray_local, tiny_spec, cache, tmp_path):
-    spec = StudySpec.parse({**tiny_spec, "time_budget_s": 1, "num_trials": 50})
-    assert sweep(spec, tmp_path / "study", console=quiet()) > 0
-    _, studies = load_studies(tmp_path / "study")
-    states = {trial.state.name for study in studies.values() for trial in study.get_trials()}
+def dawdles(params):
+    for step in range(1, params["config"]["steps"] + 1):
+        time.sleep(0.1)
+        tune.report({"step": step, "miou": 0.1})
+
+
+def test_a_time_budget_leaves_the_rest_open(ray_local, spec, tmp_path):
+    study = spec(num_trials=50, pruner="nop")
+    arms = open_arms(study, tmp_path, data_digest="d")
+    bridge = open_bridge(study, arms, root=str(tmp_path))
+    fit(bridge, dawdles, tmp_path, {"cpu": 1}, 2, time_budget_s=2)
+    assert bridge.num_open() > 0
+    states = {trial.state.name for arm in arms.values() for trial in arm.trials()}
+    assert states
     assert "FAIL" not in states
 
 
-def test_pairs_lists_families_and_costs():
-    said = heteroakd("pairs", "--height", 64, "--width", 64, env={**os.environ, "COLUMNS": "200"})
-    assert said.returncode == 0, said.stderr
-    row = next(line for line in said.stdout.splitlines() if " dl_mit_b4:mbv2 " in line)
-    assert "Transformer->CNN" in row
+def test_pairs_lists_families_and_costs(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    names = ("mit_b0:mbv3s", "fpn_r18:mbv3s")
+    monkeypatch.setattr("explorer.cli.pair_table.PAIRS", {name: PAIRS[name] for name in names})
+    said = CliRunner().invoke(app, ["pairs", "--height", "64", "--width", "64"])
+    assert said.exit_code == 0, said.output
+    across, within = (next(line for line in said.output.splitlines() if f" {name} " in line) for name in names)
+    assert "Transformer->CNN" in across
+    assert "CNN->CNN" in within
+    assert "-> 2.0" in within  # million parameters
 
 
 def test_more_than_the_machine_has_is_refused(ray_local, tiny_spec, cache, tmp_path):

@@ -37,11 +37,10 @@ def run(tmp_path, study, trainable, *, arms=None, max_failures=0):
     return arms
 
 
-@pytest.mark.parametrize("storage", ["journal", "sqlite"])
-def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp_path, storage, spec):
-    arms = run(tmp_path, spec(storage=storage), synthetic)
+def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp_path, spec):
+    arms = run(tmp_path, spec(), synthetic)
 
-    fresh = open_arms(spec(storage=storage), tmp_path, data_digest="d")  # what another process reads
+    fresh = open_arms(spec(), tmp_path, data_digest="d")  # what another process reads
     trials = fresh["search"].study.get_trials()
     assert len(trials) == 20
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
@@ -60,59 +59,59 @@ def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp
     assert [trial.state for trial in arms["baseline"].study.get_trials()] == [TrialState.COMPLETE]
 
 
-def test_a_nan_is_failed_at_once_with_its_reason(ray_local, tmp_path, spec):
-    def diverges(params):
-        for step in range(1, STEPS + 1):
-            tune.report({"step": step, "miou": float("nan") if step == 3 else 0.5})
-
-    arms = run(tmp_path, spec(num_trials=2, pruner="nop"), diverges)
-
-    for trial in arms["search"].study.get_trials():
-        assert trial.state == TrialState.FAIL
-        assert trial.intermediate_values == {1: 0.5, 2: 0.5}
-        assert trial.user_attrs["reason"] == "mIoU is nan at step 3."
+NAN, REFUSED, CRASHED, KILLED = 1, 2, 3, 4  # trials of the search, and what befalls them; 0 and 5 run undisturbed
 
 
-def test_a_user_error_is_failed_with_its_sentence_and_not_retried(ray_local, tmp_path, spec):
-    def refuses(params):
-        with (tmp_path / "calls").open("a") as calls:
-            calls.write("x")
+def fated(params, *, folder):
+    role, number = params["directory"].removeprefix("trials/").rsplit("-", 1)
+    fate = int(number) if role == "search" else None
+    with (folder / f"calls-{role}-{number}").open("a") as calls:
+        calls.write("x")
+    if fate == REFUSED:
         tune.report({"step": 0, "miou": float("nan"), "failed": "r0.png is damaged."})
+        return
+    if fate == CRASHED:
+        raise OSError("disk on fire")
+    for step in range(1, STEPS + 1):
+        if fate == KILLED and step == 4 and len((folder / f"calls-{role}-{number}").read_text()) == 1:
+            os._exit(1)
+        tune.report({"step": step, "miou": float("nan") if (fate, step) == (NAN, 3) else step / 10})
 
-    arms = run(tmp_path, spec(num_trials=1), refuses, max_failures=2)
 
-    (trial,) = arms["search"].study.get_trials()
+@pytest.fixture(scope="module")
+def fates(ray_local, make_spec, tmp_path_factory):
+    """(the search's trials, how often each was begun) of a sweep, on SQLite, in which each kind of end befalls one."""
+    folder = tmp_path_factory.mktemp("fates")
+    study = make_spec(num_trials=6, pruner="nop", storage="sqlite")
+    run(folder, study, tune.with_parameters(fated, folder=folder), max_failures=1)
+    trials = open_arms(study, folder, data_digest="d")["search"].study.get_trials()  # as another process reads them
+    return trials, [len((folder / f"calls-search-{trial.number:05d}").read_text()) for trial in trials]
+
+
+def test_a_nan_is_failed_at_once_with_its_reason(fates):
+    trial = fates[0][NAN]
+    assert trial.state == TrialState.FAIL
+    assert trial.intermediate_values == pytest.approx({1: 0.1, 2: 0.2})
+    assert trial.user_attrs["reason"] == "mIoU is nan at step 3."
+
+
+def test_a_user_error_is_failed_with_its_sentence_and_not_retried(fates):
+    trial = fates[0][REFUSED]
     assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "r0.png is damaged.")
-    assert len((tmp_path / "calls").read_text()) == 2  # the baseline and the trial, once each
+    assert fates[1][REFUSED] == 1
 
 
-def test_a_crashing_trial_is_failed_with_the_crash_and_the_others_go_on(ray_local, tmp_path, spec):
-    def crashes(params):
-        if params["config"]["method"] != "task" and params["directory"].endswith("1"):
-            raise OSError("disk on fire")
-        synthetic(params)
-
-    arms = run(tmp_path, spec(num_trials=4, pruner="nop"), crashes)
-
-    states = [trial.state.name for trial in arms["search"].study.get_trials()]
-    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert "disk on fire" in arms["search"].study.get_trials()[1].user_attrs["reason"]
+def test_a_crashing_trial_is_failed_with_the_crash_and_the_others_go_on(fates):
+    trials, begun = fates
+    assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+    assert "disk on fire" in trials[CRASHED].user_attrs["reason"]
+    assert begun == [1, 1, 1, 2, 2, 1]  # max_failures is 1
 
 
-def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(ray_local, tmp_path, spec):
-    def dies_once(params):
-        mark = tmp_path / params["directory"].replace("/", "-")
-        for step in range(1, STEPS + 1):
-            if step == 4 and not mark.exists():
-                mark.touch()
-                os._exit(1)
-            tune.report({"step": step, "miou": step / 10})
-
-    arms = run(tmp_path, spec(num_trials=2, pruner="nop"), dies_once, max_failures=1)
-
-    for trial in arms["search"].study.get_trials():
-        assert trial.state == TrialState.COMPLETE
-        assert trial.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
+def test_a_dead_worker_is_restarted_and_its_repeated_reports_count_once(fates):
+    trial = fates[0][KILLED]
+    assert trial.state == TrialState.COMPLETE
+    assert trial.intermediate_values == pytest.approx({step: step / 10 for step in range(1, STEPS + 1)})
 
 
 def test_an_interrupted_trial_is_adopted_with_its_number_config_and_reports(tmp_path, spec):

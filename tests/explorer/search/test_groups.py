@@ -254,13 +254,15 @@ def test_a_pruned_sweep_of_groups_is_true_although_a_group_is_killed(ray_local, 
         assert (len(steps) == STEPS) == (trial.state == TrialState.COMPLETE)
 
 
-def test_a_real_sweep_in_groups_gives_every_trial_what_it_gets_alone(ray_local, tiny_spec, tmp_path_factory):
-    """Both arms through Ray, two teachers, pruned; then each trial again by itself from its config, bit for bit."""
-    cache = tmp_path_factory.mktemp("cache")
-    os.environ["HETEROAKD_CACHE"] = str(cache)
+def test_a_real_sweep_in_groups_gives_every_trial_what_it_gets_alone(
+    without_ray, tiny_spec, tmp_path_factory, monkeypatch
+):
+    """Both arms, two teachers, pruned; then each trial again by itself from its config, bit for bit."""
+    monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path_factory.mktemp("cache")))
     directory = tmp_path_factory.mktemp("study") / "grouped"
     spec = StudySpec.parse({**tiny_spec, "group_size": 3, "num_trials": 8})
-    assert sweep(spec, directory, console=Console(file=io.StringIO())) == 0
+    with without_ray():
+        assert sweep(spec, directory, console=Console(file=io.StringIO())) == 0
 
     _, studies = load_studies(directory)
     trials = studies["search"].get_trials()
