@@ -1,0 +1,1 @@
+"""The door: what `import explorer` gives, and all that the command line calls. No wing below knows of it."""
