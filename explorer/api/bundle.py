@@ -131,10 +131,10 @@ class Bundle:
         return blend(picture, self.predictor.predict(picture) if ids is None else ids, self.palette)
 
     def __repr__(self) -> str:
-        return f"Bundle({str(self.directory)!r}: {', '.join(_facts(self).values()) or 'no metrics'})"
+        return f"Bundle({shown.near(self.directory)!r}: {', '.join(_facts(self).values()) or 'no metrics'})"
 
     def _repr_html_(self) -> str:
-        return shown.table({"bundle": str(self.directory), **_facts(self)})
+        return shown.table({"bundle": shown.near(self.directory), **_facts(self)})
 
 
 def predict(

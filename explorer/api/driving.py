@@ -100,9 +100,9 @@ def console() -> Console:
     """This process's output. A notebook gets plain lines there, and the table of a running sweep as HTML."""
     from rich.console import Console
 
-    from explorer.launch import boards
+    from explorer.launch.boards import in_notebook
 
-    if boards.in_notebook():
+    if in_notebook():
         return Console(force_jupyter=False, force_terminal=False, width=100)
     return Console()
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a Study or a Bundle. What a study says of itself may be hostile, so every text is escaped."""
+"""What a notebook shows of a Study or a Bundle. Texts of a study may be hostile, so every one is escaped."""
 
 from __future__ import annotations
 

@@ -137,13 +137,16 @@ class Study:
         Args:
             by: miou or gain.
         """
+        from dashboards.frames import COLUMNS
+
         if by not in _RANKED:
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
         done = self.frames(analyse=False).trials_of("search", "COMPLETE").dropna(subset=[by])
         done = done.sort_values(by, ascending=False, kind="stable", ignore_index=True).head(num)
-        params = [name for name in done if name.startswith("param.")]
+        params = [name for name in done if name.startswith("param.") and done[name].notna().any()]
         front = ["number", "miou", "baseline", "gain", *params]
-        return done[[*front, *(name for name in done if name not in (*front, "role", "state", "reason"))]]
+        rest = [name for name in COLUMNS["trials"] if name not in (*front, "role", "state", "reason")]
+        return done[[*front, *rest]]
 
     def figure(self, name: str) -> go.Figure:
         """One figure of the dashboard, such as history, curves, importance, gains or confirmed.
@@ -342,7 +345,7 @@ class Study:
         place = shown.near(self.directory)
         try:
             trials = self.frames(analyse=False).summary["trials"]
-            return f"Study({self.spec.name!r} in {place!r}: {trials} trials; {shown.left(self._open())})"
+            return f"Study({self.spec.name!r} in {place!r}: trials {trials}; {shown.left(self._open())})"
         except HeteroakdError:
             return f"Study({place!r}: no trials can be seen)"
 
