@@ -23,6 +23,10 @@ from pydantic import ValidationError
 class HeteroakdError(ValueError):
     """Base of every error a user can cause; the command line prints it as one sentence and exits with 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the sentence."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(HeteroakdError):
     pass

@@ -1,1 +1,1 @@
-"""The command `heteroakd`: it parses and delegates."""
+"""The command `heteroakd`: it parses, calls the Python door (`import explorer`) and nothing else, and prints."""

@@ -1,22 +1,20 @@
-"""The command line: parses and delegates. Heavy imports stay inside the verbs, so that --help is instant."""
+"""The command line: it parses, calls the Python door, and prints. The door imports late, so that --help is instant."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import explorer
 from explorer.cli import inspect
 from explorer.cli.data import app as data_app
 from explorer.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from explorer.study import StudySpec
 
 app = typer.Typer(
     name="heteroakd",
@@ -85,17 +83,14 @@ def sweep(
         "mlflow": mlflow,
         "tensorboard": tensorboard,
     }
-    base = {"data": data, "pair": pair, "steps": steps, **_fields(fix or [])}
-    study = _spec(spec, _without_none(given), _without_none(base))
+    trial = {"data": data, "pair": pair, "steps": steps}
+    if spec is None and preset is None:
+        raise explorer.ConfigError("Nothing to search: give a spec file, or --preset.")
+    changes = {"set": _fields(fix or []), **_without_none({**given, **trial})}
     if dry_run:
-        from explorer.launch.dry_run import plan, show
-
-        show(plan(study), study, _console())
+        explorer.dry_run(spec or {}, console=_console(), **changes)
         return
-    directory = out or Path("sweeps") / study.folder_name
-
-    left = _driver(address).sweep(study, directory, console=_console(), address=address, trust_storage=trust_storage)
-    _close(directory, left)
+    _close(explorer.sweep(spec or {}, out, console=_console(), address=address, trust_storage=trust_storage, **changes))
 
 
 @app.command()
@@ -108,12 +103,17 @@ def resume(
     tensorboard: Tensorboard = None,
 ) -> None:
     """Go on with an interrupted sweep, every running trial from its last checkpoint; then with its confirmation."""
-    options = {"console": _console(), "address": address, "time_budget_s": time_budget}
-    logs = _without_none({"mlflow": mlflow, "tensorboard": tensorboard})
-    left = _driver(address).resume(directory, **options, trust_storage=trust_storage, **logs)
-    if not left:
-        left = inspect.confirmer(address).go_on(directory, **options)
-    _close(directory, left)
+    _close(
+        explorer.resume(
+            directory,
+            time_budget_s=time_budget,
+            address=address,
+            trust_storage=trust_storage,
+            mlflow=mlflow,
+            tensorboard=tensorboard,
+            console=_console(),
+        )
+    )
 
 
 @app.command()
@@ -127,11 +127,8 @@ def submit(
     trust_storage: TrustStorage = False,
 ) -> None:
     """Hand a sweep to a Ray cluster as a job."""
-    from explorer.launch import submit as submitting
-
-    study = _spec(spec, {}, {})
-    code = submitting.submit(
-        study,
+    code = explorer.submit(
+        spec,
         out,
         address=address,
         console=_console(),
@@ -154,13 +151,8 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of checkpoints and log; default: trial-DIGEST.")] = None,
 ) -> None:
     """Train one trial without Ray; on again from its last checkpoint if the folder has one."""
-    from trainables.config import TrialConfig
-    from trainables.run import run
-
-    parsed = TrialConfig.load(config)
-    directory = out or Path(f"trial-{parsed.digest()}")
-    final = run(parsed, directory=directory, say=typer.echo)
-    typer.echo(f"mIoU {100 * final.miou:.4f} % after {final.step} steps; checkpoint and log in {directory}")
+    done = explorer.train(config, out, say=typer.echo)
+    typer.echo(f"mIoU {100 * done.miou:.4f} % after {done.last.step} steps; checkpoint and log in {done.directory}")
 
 
 @app.command()
@@ -172,7 +164,8 @@ def pairs(
     """List the known pairs with family, parameters, GMAC and logit stride."""
     from explorer.cli.pair_table import pair_table
 
-    _console().print(pair_table(height=height, width=width, num_classes=classes))
+    known = explorer.pairs(height=height, width=width, classes=classes)
+    _console().print(pair_table(known, title=f"GMAC for one {height}x{width} image, {classes} classes"))
 
 
 @app.command()
@@ -185,9 +178,7 @@ def check(
     ] = None,
 ) -> None:
     """Hold a loss, network or data set to the claims that ours are tested with."""
-    from explorer.cli.contract_check import check as holds
-
-    raise typer.Exit(0 if holds(name, console=_console(), fields=_fields(fix or [])) else 1)
+    raise typer.Exit(0 if explorer.check(name, set=_fields(fix or []), console=_console()).holds else 1)
 
 
 @app.command()
@@ -199,9 +190,7 @@ def storage(
     port: Annotated[int, typer.Option(help="Where to listen.", min=1, max=65535)] = 13000,
 ) -> None:
     """Serve a study's storage to many workers and readers, who name it grpc://HOST:PORT."""
-    from explorer.storage import serve
-
-    serve.serve(directory, host=host, port=port, say=typer.echo)
+    explorer.serve_storage(directory, host=host, port=port, say=typer.echo)
 
 
 def main() -> None:
@@ -212,70 +201,39 @@ def main() -> None:
         typer.echo(f"Error: {redact(str(error))}", err=True)
         sys.exit(2)
     except ValueError as error:
-        if not _is_ours(error):
+        if not isinstance(error, explorer.HeteroakdError):
             raise
         typer.echo(f"Error: {redact(str(error))}", err=True)
         sys.exit(2)
 
 
-def _is_ours(error: ValueError) -> bool:
-    from trainables.errors import HeteroakdError
-
-    return isinstance(error, HeteroakdError)
-
-
-def _driver(address: str | None) -> Any:
-    """The module whose `sweep` and `resume` drive: on the cluster through Ray Client, else in this process."""
-    name = "remote" if address is not None and address.startswith("ray://") else "sweep"
-    return importlib.import_module(f"explorer.launch.{name}")
-
-
-def _close(directory: Path, left: int) -> None:
-    typer.echo(f"study: {directory}")
-    if left:
-        typer.echo(f"{left} trials are open. Go on with: heteroakd resume {directory}")
+def _close(study: explorer.Study) -> None:
+    typer.echo(f"study: {study.given}")
+    if study.num_open or study.num_open_runs:
         raise typer.Exit(130)
-
-
-def _spec(path: Path | None, given: dict[str, Any], base: dict[str, Any]) -> StudySpec:
-    """The spec file's values with the command line's on top."""
-    from explorer.study import StudySpec
-    from trainables.config import load_yaml
-    from trainables.errors import ConfigError
-
-    if path is None and "preset" not in given:
-        raise ConfigError("Nothing to search: give a spec file, or --preset.")
-    values = load_yaml(path) if path else {}
-    values = {**values, **given}
-    values["base"] = {**(values.get("base") or {}), **base}
-    return StudySpec.parse(values, where=f"{path}: " if path else "")
 
 
 def _fields(assignments: list[str]) -> dict[str, Any]:
     """`lr=0.002` -> {"lr": 0.002}, values read as YAML."""
     import yaml
 
-    from trainables.errors import ConfigError
-
     fields = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set needs FIELD=VALUE, got {assignment!r}.")
+            raise explorer.ConfigError(f"--set needs FIELD=VALUE, got {assignment!r}.")
         try:
             fields[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {name} needs a YAML value, got {value!r}.") from None
+            raise explorer.ConfigError(f"--set {name} needs a YAML value, got {value!r}.") from None
     return fields
 
 
 def _integers(text: str) -> list[int]:
-    from trainables.errors import ConfigError
-
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise ConfigError(f"--seeds needs integers such as 0,1,2, got {text!r}.") from None
+        raise explorer.ConfigError(f"--seeds needs integers such as 0,1,2, got {text!r}.") from None
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

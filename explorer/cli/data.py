@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+import explorer
+
 app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
 
@@ -23,14 +25,8 @@ def check(
     out: Annotated[Path | None, typer.Option(help="Write a PNG of samples, labels and legend.")] = None,
 ) -> None:
     """Count, measure and check a data set; exit with 1 if anything is wrong with it."""
-    from explorer.cli import doctor
-    from trainables.data.doctor import diagnose
-    from trainables.data.sheet import write_sheet
-
-    found = diagnose(path, split=split, full=full)
-    for line in doctor.lines(found):
-        typer.echo(line)
+    found = explorer.check_data(path, split=split, full=full)
+    typer.echo(str(found))
     if out is not None:
-        write_sheet(found.dataset, out, splits=[facts.name for facts in found.splits])
-        typer.echo(f"sheet: {out}")
-    raise typer.Exit(1 if found.faults else 0)
+        typer.echo(f"sheet: {found.sheet(out)}")
+    raise typer.Exit(0 if found.sound else 1)

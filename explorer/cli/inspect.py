@@ -1,12 +1,13 @@
-"""The verbs for what a sweep has found: parse and delegate, as in cli.py."""
+"""The verbs for what a sweep has found: they parse, call the door and print, as in app.py."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+import explorer
 
 StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
 
@@ -26,25 +27,12 @@ def dashboard(
     ] = False,
 ) -> None:
     """Write one self-contained HTML page of a study, finished or running; with --live, serve it."""
-    from trainables.errors import ConfigError
-
     if live:
-        from explorer.show import live as following
-
-        following.serve(directories, host=host, port=port, own_code=own_code, say=typer.echo)
+        explorer.serve_dashboard(*directories, host=host, port=port, own_code=own_code, say=typer.echo)
         return
     if len(directories) > 1:
-        raise ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
-    from dashboards import report
-    from explorer.results.trials import load_frames
-    from trainables.kept import atomic
-
-    target = out or directories[0] / "dashboard.html"
-    atomic.check_file(target)
-    frames = load_frames(directories[0])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    path = report.write(frames, target)
-    typer.echo(f"dashboard: {path}")
+        raise explorer.ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
+    typer.echo(f"dashboard: {explorer.Study(directories[0]).dashboard(out)}")
 
 
 def confirm(
@@ -62,21 +50,11 @@ def confirm(
     """Run the finalists and their students alone again on fresh seeds: how much was luck, and is one the winner?"""
     from rich.console import Console
 
-    from trainables.errors import ConfigError
-
-    if split not in (None, "test", "val"):
-        raise ConfigError(f"--split must be test or val, got {split!r}.")
-    options = {"top": top, "seeds": seeds, "split": split, "time_budget_s": time_budget}
-    left = confirmer(address).confirm(directory, console=Console(), address=address, **options)
-    if left:
-        typer.echo(f"{left} runs are open. Go on with: heteroakd confirm {directory}")
+    study = explorer.Study(directory).confirm(
+        top, seeds, split=split, time_budget_s=time_budget, address=address, console=Console()
+    )
+    if study.num_open_runs:
         raise typer.Exit(130)
-
-
-def confirmer(address: str | None) -> Any:
-    """The module whose `confirm` and `go_on` drive: on the cluster through Ray Client, else in this process."""
-    name = "remote" if address is not None and address.startswith("ray://") else "run"
-    return importlib.import_module(f"explorer.confirm.{name}")
 
 
 def export(
@@ -89,12 +67,7 @@ def export(
     onnx: Annotated[bool, typer.Option(help="Also the network as ONNX and torch.export files.")] = True,
 ) -> None:
     """Write a bundle: config, weights, graphs, model card, metrics, all trials, and scripts to use and to repeat it."""
-    from explorer.bundle import export as exporting
-    from trainables.errors import ConfigError
-
-    if by not in ("miou", "gain", None):
-        raise ConfigError(f"--by must be miou or gain, got {by!r}.")
-    metrics = exporting.export(directory, out, by=by, trial=trial, graphs=onnx)  # type: ignore[arg-type]
+    metrics = explorer.Study(directory).export(out, by=by, trial=trial, onnx=onnx).metrics
     gain, alone = metrics["gain"], metrics["baseline_miou"]
     typer.echo(f"bundle: {out / 'best.yaml'}")
     against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
@@ -131,21 +104,13 @@ def predict(
     ] = "student",
 ) -> None:
     """Write a mask, and an overlay, for each image; exit with 2 if one cannot be read."""
-    from explorer.bundle import predict as predicting
-    from trainables.errors import ConfigError
-    from trainables.serving.predict import Predictor
-
-    if weights not in ("student", "peer"):
-        raise ConfigError(f"--weights must be student or peer, got {weights!r}.")
-    found = predicting.files(images)
-    predictor = Predictor.open(bundle, weights=weights)
-    failed = predicting.run(
-        predictor, found, out, overlay=overlay, say=lambda sentence: typer.echo(f"Error: {sentence}", err=True)
+    done = explorer.predict(
+        bundle, images, out, overlay=overlay, weights=weights, say=lambda said: typer.echo(f"Error: {said}", err=True)
     )
-    typer.echo(f"masks: {len(found) - failed} in {out / predicting.MASKS}")
-    if overlay:
-        typer.echo(f"overlays: {len(found) - failed} in {out / predicting.OVERLAYS}")
-    if failed:
+    typer.echo(f"masks: {done.num} in {done.masks}")
+    if done.overlays:
+        typer.echo(f"overlays: {done.num} in {done.overlays}")
+    if done.failed:
         raise typer.Exit(2)
 
 
@@ -156,14 +121,7 @@ def figures(
     only: Annotated[str | None, typer.Option(help="Figures by name, such as surface,pairs; none: all.")] = None,
 ) -> None:
     """Write the dashboard's figures as files; needs a Chrome or Chromium, no network."""
-    from dashboards import images
-    from explorer.results.trials import load_frames
-    from trainables.kept import atomic
-
-    chosen = {"formats": _names(format), "only": _names(only or "")}
-    images.check(**chosen)
-    atomic.check_folder(out)
-    paths = images.write(load_frames(directory), out, **chosen)
+    paths = explorer.Study(directory).figures(out, formats=_names(format), only=_names(only or ""))
     typer.echo(f"figures: {len(paths)} files in {out}")
 
 
@@ -176,10 +134,8 @@ def pictures(
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
 ) -> None:
     """Draw a sheet: image, label, teacher, student and difference, for chosen trials."""
-    from explorer.show import pictures as drawing
-
-    drawing.write(directory, trial, out, num=images, names=name or (), split=split)
-    typer.echo(f"sheet: {out}")
+    path = explorer.Study(directory).pictures(trial, out, images=images, names=name or (), split=split)
+    typer.echo(f"sheet: {path}")
 
 
 def _names(text: str) -> list[str]:

@@ -10,37 +10,38 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune import Callback
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
+from explorer.launch.boards import Shown, board
 from explorer.search.arms import Arm
 from explorer.search.plan import Role
 from explorer.storage import storages
 
 _REFRESH_S = 0.5
+_HEADS = ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial")
+_STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class Progress(Callback):
-    """A live table on a terminal; a line per finished trial elsewhere. Reads the storage, as everything does."""
+    """A live table on a terminal or in a notebook, a line per finished trial elsewhere. Reads the storage."""
 
     def __init__(self, arms: dict[Role, Arm], console: Console) -> None:
         self._arms = arms
         self._console = console
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._board = board(console)
         self._started = time.monotonic()
         self._drawn = 0.0
         self._done_before = self._share_done()
         self._said: set[tuple[Role, int]] = {(role, t.number) for role, t in self._trials() if t.state.is_finished()}
 
     def __enter__(self) -> Progress:
-        if self._live:
-            self._live.start()
+        if self._board:
+            self._board.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._draw()
-        if self._live:
-            self._live.stop()
+        if self._board:
+            self._board.stop()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._drawn >= _REFRESH_S:
@@ -56,8 +57,8 @@ class Progress(Callback):
             self._show()
 
     def _show(self) -> None:
-        if self._live:
-            self._live.update(self._table(), refresh=True)
+        if self._board:
+            self._board.show(self._shown())
             return
         for role, trial in self._trials():
             if trial.state.is_finished() and (role, trial.number) not in self._said:
@@ -69,16 +70,13 @@ class Progress(Callback):
                     soft_wrap=True,
                 )
 
-    def _table(self) -> Table:
-        table = Table(caption=self._time_left())
-        for title in ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial"):
-            table.add_column(title, justify="left" if not title else "right")
+    def _shown(self) -> Shown:
+        rows = []
         for role, arm in self._arms.items():
             trials = arm.trials()
-            states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-            counts = [str(sum(trial.state == state for trial in trials)) for state in states]
-            table.add_row(role, str(arm.num_trials), *counts, *_best(trials))
-        return table
+            counts = [str(sum(trial.state == state for trial in trials)) for state in _STATES]
+            rows.append((role, str(arm.num_trials), *counts, *_best(trials)))
+        return Shown(_HEADS, rows, self._time_left(), self._share_done())
 
     def _time_left(self) -> str:
         elapsed = time.monotonic() - self._started

@@ -310,7 +310,11 @@ def fit(
                 trial_dirname_creator=_trial_id,
             ),
             run_config=tune.RunConfig(
-                name=f"driver-{os.getpid()}", storage_path=str(scratch), verbose=0, callbacks=list(callbacks)
+                name=f"driver-{os.getpid()}",
+                storage_path=str(scratch),
+                verbose=0,
+                progress_reporter=tune.CLIReporter(),  # silent so; in a notebook, Tune's usual one clears the cell
+                callbacks=list(callbacks),
             ),
         ).fit()
     except Exception:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from explorer.cli.doctor import lines
+from explorer.api.diagnosis import lines
 from trainables.data import doctor
 from trainables.data.doctor import IDS, IMAGE, MASK, SIZE, TWINS, diagnose, evenly
 from trainables.data.sheet import colours, write_sheet

@@ -60,7 +60,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         return np.array(image.convert("RGB"))
 
 
-def check_depth(image: Image.Image, path: Path) -> None:
+def check_depth(image: Image.Image, path: object) -> None:
     """Refuse an opened image whose conversion to RGB would not be its picture.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from trainables.config import TrialConfig
 from trainables.data.images import check_depth, opened
 from trainables.device import pick_device
 from trainables.drawing.palette import Colour, distinct
-from trainables.errors import CheckpointError, ModelError
+from trainables.errors import CheckpointError, DataError, ModelError
 from trainables.kept import atomic, checkpoint
 from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import predict
@@ -93,8 +94,36 @@ def read_upright(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         DataError: no image, damaged, or more than 8 bits a channel.
     """
     with opened(path) as image:
-        check_depth(image, path)
-        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        return _upright(image, path)
+
+
+def pixels(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
+    """An image in any form that people hold it in, as one sees it.
+
+    Raises:
+        DataError: as `read_upright`; or an array that is not uint8 [height, width, 3].
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            shape = "x".join(map(str, image.shape))
+            raise DataError(
+                f"An image's array must be uint8 of height x width x 3, got {image.dtype} of {shape or 'no shape'}. "
+                "Scale it to 0-255, or give a PIL image, which may be grey."
+            )
+        return image
+    if isinstance(image, Image.Image):
+        try:
+            return _upright(image, "The image")
+        except (OSError, SyntaxError) as error:  # one that was opened is only now decoded
+            raise DataError(f"The image cannot be decoded: {str(error).rstrip('.')}. Replace it.") from None
+    if isinstance(image, (str, os.PathLike)):
+        return read_upright(Path(image).expanduser())
+    raise DataError(f"An image must be a path, a PIL image or an array, got {type(image).__name__}.")
+
+
+def _upright(image: Image.Image, name: object) -> UInt8[np.ndarray, "height width 3"]:
+    check_depth(image, name)
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 @atomic.outside_a_sweep()

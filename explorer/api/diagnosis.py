@@ -1,4 +1,4 @@
-"""A data set's diagnosis as text for a terminal."""
+"""A data set's diagnosis as lines of text."""
 
 from __future__ import annotations
 

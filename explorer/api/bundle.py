@@ -1,0 +1,182 @@
+"""Bundle: what `Study.export` wrote, asked for class ids of any image."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from explorer.api import shown
+from explorer.api.given import path
+from trainables.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from trainables.config import TrialConfig
+    from trainables.drawing.palette import Colour
+    from trainables.serving.predict import Ids, Predictor
+
+    Picture = str | os.PathLike[str] | Image.Image | np.ndarray
+
+_WEIGHTS = ("student", "peer")
+
+
+class Predicted(NamedTuple):
+    """Attributes:
+    masks, overlays: the folders; overlays: None if there are none.
+    num: images that have a mask now.
+    failed: images that could not be read.
+    """
+
+    masks: Path
+    overlays: Path | None
+    num: int
+    failed: int
+
+
+class Bundle:
+    """A bundle's folder.
+
+    Attributes:
+        directory: the folder; its README.md is the model card.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], *, weights: str = "student") -> None:
+        """Nothing is read yet: `load` reads it."""
+        if weights not in _WEIGHTS:
+            raise ConfigError(f"weights must be student or peer, got {weights!r}.")
+        self.directory = path(directory).absolute()
+        self._weights = weights
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str], *, weights: str = "student") -> Bundle:
+        """Read the network; nothing is unpickled.
+
+        Args:
+            weights: student, or peer for the other student of a collaborative trial.
+
+        Raises:
+            CheckpointError: no bundle, or weights of another network.
+            HeteroakdError: its config or network is not understood.
+        """
+        bundle = cls(directory, weights=weights)
+        bundle.predictor  # noqa: B018, read now, so that what is wrong is said here
+        return bundle
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network on this machine's device."""
+        from trainables.serving.predict import Predictor
+
+        return Predictor.open(self.directory, weights=self._weights)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of their ids."""
+        return self.predictor.classes
+
+    @property
+    def palette(self) -> tuple[Colour, ...]:
+        """A colour each: red, green and blue in 0 to 255."""
+        return self.predictor.palette
+
+    @property
+    def config(self) -> TrialConfig:
+        """Of the trial that it was exported from."""
+        return self.predictor.config
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What metrics.json holds: trial, pair, scores by split and class, gain, what was confirmed.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        try:
+            return json.loads((self.directory / "metrics.json").read_text())
+        except (OSError, ValueError):
+            raise CheckpointError(f"{self.directory} has no readable metrics.json. Export it again.") from None
+
+    def predict(self, image: Picture) -> Ids:
+        """Class ids of an image of any size, uint8 [height, width].
+
+        Args:
+            image: a file's path, a PIL image, or RGB pixels as uint8 [height, width, 3]. Files and PIL images are seen
+                as people see them: turned as their EXIF says, without alpha.
+
+        Raises:
+            DataError: no image, damaged, more than 8 bits a channel, or an array of another shape or type.
+            ModelError: the network does not take an image of this size.
+        """
+        from trainables.serving.predict import pixels
+
+        return self.predictor.predict(pixels(image))
+
+    def overlay(self, image: Picture, ids: Ids | None = None) -> Image.Image:
+        """The classes' colours over an image.
+
+        Args:
+            image: as for `predict`.
+            ids: what was predicted for it; none: predict it.
+        """
+        from explorer.bundle.predict import blend
+        from trainables.serving.predict import pixels
+
+        picture = pixels(image)
+        return blend(picture, self.predictor.predict(picture) if ids is None else ids, self.palette)
+
+    def __repr__(self) -> str:
+        return f"Bundle({shown.near(self.directory)!r}: {', '.join(_facts(self).values()) or 'no metrics'})"
+
+    def _repr_html_(self) -> str:
+        return shown.table({"bundle": shown.near(self.directory), **_facts(self)})
+
+
+def predict(
+    bundle: str | os.PathLike[str],
+    images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str] = "predicted",
+    *,
+    overlay: bool = True,
+    weights: str = "student",
+    say: Callable[[str], None] = print,
+) -> Predicted:
+    """Write a mask, and an overlay, for each image file.
+
+    Args:
+        bundle: the folder.
+        images: files, folders of them, or patterns such as 'a/*.jpg'.
+        out: folder of masks/ and overlays/.
+        weights: student, or peer.
+        say: told in one sentence of each image that cannot be read; the others are done.
+
+    Raises:
+        HeteroakdError: no bundle, no image, or masks that would replace images or each other.
+    """
+    from explorer.bundle import predict as predicting
+
+    loaded = Bundle(bundle, weights=weights)
+    several = [images] if isinstance(images, (str, os.PathLike)) else images
+    found = predicting.files([os.fspath(one) for one in several])
+    failed = predicting.run(loaded.predictor, found, path(out), overlay=overlay, say=say)
+    overlays = path(out) / predicting.OVERLAYS if overlay else None
+    return Predicted(path(out) / predicting.MASKS, overlays, len(found) - failed, failed)
+
+
+def _facts(bundle: Bundle) -> dict[str, str]:
+    """In words; never raises. A study's texts may hold anything, so names are shown as Python writes them."""
+    try:
+        told = bundle.metrics
+        facts = {"trial": f"trial {int(told['trial'])}", "pair": ascii(told["pair"])}
+        facts["mIoU"] = f"mIoU {100 * told['miou']:.2f} %"
+        if told["gain"] is not None:
+            facts["gain"] = f"{100 * told['gain']:+.2f} points over the student alone"
+        facts["confirmed"] = "not confirmed" if told["confirmed"] is None else "confirmed on fresh seeds"
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return {}
+    return facts

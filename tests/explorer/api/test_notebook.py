@@ -1,0 +1,124 @@
+"""docs/notebook.ipynb: it runs from top to bottom, and the outputs that are committed are an honest run's.
+
+After a change, `python tests/explorer/api/test_notebook.py` runs it and writes its outputs. Figures then come as PNG,
+too, for pages that draw no plotly, so a Chrome or Chromium must be there.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+from PIL import Image
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs/notebook.ipynb"
+
+
+def execute(notebook, folder):
+    """Run it in a kernel of its own, in a folder where nothing is yet."""
+    NotebookClient(notebook, timeout=500, record_timing=False, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+def environment(folder):
+    """Ours comes first, the teachers' cache is empty, and Jupyter looks at no configuration of the user's."""
+    return {
+        "PYTHONPATH": str(ROOT),
+        "HETEROAKD_CACHE": str(folder / "cache"),
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "JUPYTER_CONFIG_DIR": str(folder / "jupyter"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def outputs(notebook):
+    """(source, its outputs) of every cell of code."""
+    return [(cell.source, cell.outputs) for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def kinds(notebook):
+    """The kinds of what each cell shows, but pictures of figures, which not every machine can draw."""
+    return [
+        sorted({kind for output in found for kind in output.get("data", {"stream": ""})} - {"image/png", "image/jpeg"})
+        for _, found in outputs(notebook)
+    ]
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return nbformat.read(PAGE, 4)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebook")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(folder).items():
+            patch.setenv(name, value)
+        return execute(nbformat.read(PAGE, 4), folder)
+
+
+def shown(notebook, start):
+    """The output of the cell that starts so."""
+    (found,) = (found for source, found in outputs(notebook) if source.startswith(start))
+    return found
+
+
+@pytest.mark.xdist_group("ray")
+def test_it_runs_and_shows_what_the_committed_one_shows(executed, committed):
+    assert kinds(executed) == kinds(committed)
+    assert [cell.source for cell in executed.cells] == [cell.source for cell in committed.cells]
+
+
+@pytest.mark.xdist_group("ray")
+def test_the_sweep_shows_its_lines_and_one_table_and_nothing_else(executed):
+    found = shown(executed, "study = explorer.sweep")
+    lines = "".join(output.text for output in found if output.output_type == "stream")
+    assert re.fullmatch(r"teacher fpn:resnet18: 20 steps.*\nteacher fpn:resnet18: mIoU \d+\.\d\d %\n", lines)
+    (table,) = (output.data for output in found if output.output_type == "display_data")
+    assert re.search(r"<td>search</td><td>3</td><td>0</td><td>3</td>", table["text/html"])
+
+
+@pytest.mark.xdist_group("ray")
+def test_the_best_trial_of_the_run_is_the_one_that_is_exported_and_predicts(executed):
+    best = shown(executed, "study.best")[0].data["text/plain"]
+    number = re.search(r"^number +(\d+)", best, re.MULTILINE)[1]
+    assert f"trial {number}, " in shown(executed, "bundle =")[0].data["text/plain"]
+    counts = [int(count) for count in re.findall(r": (\d+)", shown(executed, "from pathlib")[0].data["text/plain"])]
+    assert len(counts) == 7
+    assert sum(counts) == 128 * 128
+    picture = base64.b64decode(shown(executed, "bundle.overlay")[0].data["image/png"])
+    with Image.open(io.BytesIO(picture)) as over:
+        assert np.asarray(over).shape == (256, 256, 3)
+
+
+def test_the_committed_outputs_are_small_whole_and_of_no_machine(committed):
+    assert PAGE.stat().st_size < 300_000
+    text = PAGE.read_text()
+    for sign in ("Traceback", "Warning", '"stderr"', "/tmp", "/home", "/root", str(ROOT)):
+        assert sign not in text, sign
+    assert [cell.execution_count for cell in committed.cells if cell.cell_type == "code"] == list(
+        range(1, len(outputs(committed)) + 1)
+    )
+    assert all(found for source, found in outputs(committed) if source != "import explorer")
+    assert "image/png" in shown(committed, "study.figure")[0].data
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        os.environ |= {**environment(Path(place)), "PLOTLY_RENDERER": "plotly_mimetype+png"}
+        page = execute(nbformat.read(PAGE, 4), place)
+    for _, results in outputs(page):
+        for result in results:
+            result.get("data", {}).pop("image/jpeg", None)
+    nbformat.write(page, PAGE)
