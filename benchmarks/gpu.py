@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / "gpu.json"
 LIMIT_S = 480
 SLICES_S = {
-    "setting": 25, "tests": 70, "loop": 85, "sharing": 70, "kernels": 40, "auto": 40, "memory": 35, "mfu": 35,
+    "setting": 25, "tests": 70, "loop": 85, "sharing": 70, "kernels": 35, "auto": 40, "memory": 35, "mfu": 40,
     "compile": 75,
 }  # fmt: skip
 NEED_CUDA = ("tests", "compile")
