@@ -58,7 +58,7 @@ def drive(run: Callable[[], Open], directory: Path, console: Console, *, again: 
         again: the verb that goes on: resume or confirm.
 
     Raises:
-        KeyboardInterrupt: no trial was begun yet.
+        KeyboardInterrupt: no study was begun yet.
     """
     with _own_ctrl_c():
         try:
@@ -80,7 +80,7 @@ def _counted(directory: Path) -> Open:
     with suppress(HeteroakdError):
         if (found := count(directory)) and any(found):
             return found
-    raise KeyboardInterrupt("interrupted before the first trial was begun") from None
+    raise KeyboardInterrupt("interrupted before the study was begun") from None
 
 
 def count(directory: Path) -> Open | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from importlib import import_module
 
 from explorer.launch.boards import in_notebook
 
@@ -13,5 +14,5 @@ def quiet() -> None:
     if in_notebook():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import tqdm.auto  # noqa: F401
+            import_module("tqdm.auto")
         logging.getLogger("ray.widgets.util").setLevel(logging.ERROR)

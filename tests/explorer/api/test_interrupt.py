@@ -67,7 +67,7 @@ def test_an_interrupted_sweep_returns_a_study_that_can_be_asked_and_gone_on_with
 
 def test_before_a_study_was_begun_there_is_nothing_to_return(interrupted, console, tmp_path):
     interrupted(None)
-    with pytest.raises(KeyboardInterrupt, match="interrupted before the first trial was begun") as found:
+    with pytest.raises(KeyboardInterrupt, match="interrupted before the study was begun") as found:
         explorer.sweep("lambdas", out=tmp_path / "study", console=console)
     assert found.value.__suppress_context__  # a notebook shows no second traceback
     assert not list(tmp_path.iterdir())
