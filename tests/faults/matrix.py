@@ -29,7 +29,6 @@ from explorer.arms import ROLES, open_arms, study_name
 from explorer.bridge import Bridge
 from explorer.simulator import simulate
 from explorer.study import StudySpec
-from trainables import atomic
 
 sys.path.insert(0, str(Path(__file__).parent))
 import driver
@@ -254,7 +253,8 @@ def _kill_nodes(directory: Path, orders: list[dict[str, Any]]) -> int:
     try:
         for order in orders:
             node, mark = cluster.add_node(num_cpus=2), directory / f"killed-{order['id']}"
-            atomic.write_text(directory / "kill.json", json.dumps([{**order, "node": node.node_id}]))
+            (directory / "next.json").write_text(json.dumps([{**order, "node": node.node_id}]))
+            (directory / "next.json").replace(directory / "kill.json")  # at once: workers read it
             process = process or start(directory, ray=cluster.address)
             if not wait_for(mark.exists, process):
                 raise Broken(f"The driver ended before its node could. {said(directory)}")
