@@ -48,12 +48,13 @@ Difference = dict[str, str]
 
 def plan(seed: int, number: int) -> matrix.Round:
     """What happens in a round."""
-    case, storage, nodes = KINDS[number % len(KINDS)]
+    case, storage, nodes_die = KINDS[number % len(KINDS)]
     rng = np.random.default_rng([seed, number])
     study = driver.spec(case, storage=storage, sampler_seed=int(rng.integers(2**31)))
+    if nodes_die:
+        nodes = [_order(rng, name, None, int(rng.integers(1, last + 1))) for name, last in enumerate((driver.STEPS, 2))]
+        return matrix.Round(study, nodes=nodes)
     expected, writes = matrix.undisturbed(study)
-    if nodes:
-        return matrix.Round(study, raylets=[int(rng.integers(5, 30)), int(rng.integers(10, 40))])
     return matrix.Round(study, lives=_lives(rng, writes), orders=_orders(rng, expected))
 
 
@@ -78,11 +79,12 @@ def _orders(rng: np.random.Generator, expected: matrix.Recorded) -> list[dict[st
     return [_order(rng, name, trial, int(rng.integers(1, steps + 1))) for name, (trial, steps) in enumerate(chosen)]
 
 
-def _order(rng: np.random.Generator, name: int, trial: str, step: int) -> dict[str, Any]:
-    what = str(rng.choice(["before", "after", "torn", "full"]))
+def _order(rng: np.random.Generator, name: int, trial: str | None, step: int) -> dict[str, Any]:
+    """Of one trial; none: of whichever comes first."""
+    what = str(rng.choice(["before", "after", "torn", "full"] if trial else ["before", "after"]))
     when = "after" if what in ("after", "torn") else "before"
     harm = {what: True} if what in ("torn", "full") else {}
-    return {"id": name, "trial": trial, "step": step, "when": f"{when} the checkpoint", **harm}
+    return {"id": name, "step": step, "when": f"{when} the checkpoint", **({"trial": trial} if trial else {}), **harm}
 
 
 def compare(found: matrix.Recorded, expected: matrix.Recorded) -> dict[str, list[Difference]]:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from optuna.storages import JournalStorage
 from ray import tune
@@ -37,6 +38,7 @@ from trainables.kept import checkpoint
 from trainables.kept.store import open_store
 
 STEPS = 9
+NODE_DIES_S = 120  # by then
 FULL = os.EX_IOERR
 """A driver's exit code where the storage's disk is full before the sweep has begun."""
 CASES: dict[str, dict[str, Any]] = {
@@ -128,17 +130,26 @@ def train(params: dict, root: str) -> Iterator[dict]:
 
 
 def obey(root: str, directory: str, step: int, when: str) -> None:
-    """Kill this worker, once, if the matrix says so; `torn` cuts the newest checkpoint first, `full` fills the disk."""
+    """Die here, once, if the matrix says so.
+
+    An order names a trial, or a `node` whose death the first that gets there waits for. `torn` cuts the newest
+    checkpoint before, `full` fills the disk instead.
+    """
+    here = {"trial": directory, "step": step, "when": when, "node": ray.get_runtime_context().get_node_id()}
     for order in json.loads(Path(root, "kill.json").read_text() or "[]"):
         mark = Path(root, f"killed-{order['id']}")
-        if (directory, step, when) == (order["trial"], order["step"], order["when"]) and not mark.exists():
-            mark.touch()
-            if order.get("full"):
-                checkpoint.save_file, write = fill_disk, checkpoint.save_file
-                try:
-                    checkpoint.save(Path(root, directory), step=step, tensors={"w": torch.zeros(64)}, meta={})
-                finally:
-                    checkpoint.save_file = write
+        if mark.exists() or any(order.get(name, value) != value for name, value in here.items()):
+            continue
+        mark.touch()
+        if "node" in order:
+            time.sleep(NODE_DIES_S)
+        elif order.get("full"):
+            checkpoint.save_file, write = fill_disk, checkpoint.save_file
+            try:
+                checkpoint.save(Path(root, directory), step=step, tensors={"w": torch.zeros(64)}, meta={})
+            finally:
+                checkpoint.save_file = write
+        else:
             if order.get("torn"):
                 newest = max(Path(root, directory).glob("step-*.safetensors"))
                 os.truncate(newest, newest.stat().st_size // 2)

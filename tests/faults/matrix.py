@@ -37,6 +37,7 @@ import driver
 TIMEOUT_S = 300
 NOT_COMPARED = {"ray_trial_id", "occupied_s", "crashes", "suspect"}  # who ran it, how long, and after which deaths
 EVERYTHING = "everything"
+MEMORY = Path("/dev/shm")  # the undisturbed sweep's journal need not reach a disk 150 times
 SERVER = multiprocessing.get_context("forkserver")  # drivers fork from a process that has imported everything
 SERVER.set_forkserver_preload(["explorer.launch.sweep", "ray.tune", "torch"])
 
@@ -64,13 +65,13 @@ class Round:
 
     Attributes:
         orders: what workers obey (`driver.obey`), each once.
-        raylets: nodes that die one after the other, each once so many more steps have been trained.
+        nodes: orders without a trial; whoever gets there on the node that is to die next waits for its death.
     """
 
     study: StudySpec
     lives: list[Life] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
-    raylets: list[int] = field(default_factory=list)
+    nodes: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Left:
 def undisturbed(study: StudySpec) -> tuple[Recorded, int]:
     """What a sweep leaves that nobody disturbs, and how many lines its journal has."""
     plain = study.model_copy(update={"storage": None})
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         arms = open_arms(plain, Path(folder), data_digest="fault")
         bridge = Bridge(arms.values(), grace=plain.grace(driver.STEPS))
         report = bridge.report
@@ -164,8 +165,9 @@ def said(directory: Path) -> str:
 
 
 def num_left(directory: Path) -> int:
-    """Trials that the last driver left open."""
-    return int((directory / "left").read_text())
+    """Trials that the last driver to end by itself left open; one, if none did."""
+    left = directory / "left"
+    return int(left.read_text()) if left.exists() else 1
 
 
 def steps_run(directory: Path) -> int:
@@ -206,9 +208,8 @@ def survive(round_: Round, directory: Path, *, ray: str | None) -> Left:
     expected, _ = undisturbed(round_.study)
     begin(directory, round_.study, round_.orders)
     counts: Counter[str] = Counter()
-    if round_.raylets:
-        _kill_raylets(directory, round_.raylets)
-        counts["raylets killed"] = len(round_.raylets)
+    if round_.nodes:
+        counts["nodes killed"] = _kill_nodes(directory, round_.nodes)
     for life in round_.lives:
         killed = _live(directory, life, None if life.how == EVERYTHING else ray)
         counts["everything killed"] += killed and life.how == EVERYTHING
@@ -234,32 +235,38 @@ def _live(directory: Path, life: Life, ray: str | None) -> bool:
 
 def _finish(directory: Path, ray: str | None) -> None:
     """Resume until the study is whole: in one go, save for disks that are still to be full."""
-    while True:
+    while num_left(directory):
         before = len(list(directory.glob("killed-*")))
         if (code := ended(start(directory, ray=ray), directory)) != 0:
             raise Broken(f"The driver ended with {code}. {said(directory)}")
-        if not num_left(directory):
-            return
-        if len(list(directory.glob("killed-*"))) == before:
+        if num_left(directory) and len(list(directory.glob("killed-*"))) == before:
             raise Broken(f"{num_left(directory)} trials are left open although nothing happened. {said(directory)}")
 
 
-def _kill_raylets(directory: Path, after: list[int]) -> None:
-    """One driver on a head without cores and two nodes; each node that dies is replaced by a new one."""
+def _kill_nodes(directory: Path, orders: list[dict[str, Any]]) -> int:
+    """One driver on a head without cores, and one node at a time for its trials: each is killed, save the last.
+
+    Returns:
+        Nodes that died under a trial.
+    """
+    process, killed = None, 0
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        process = start(directory, ray=cluster.address)
-        for more in after:
-            wanted = steps_run(directory) + more
-            if not wait_for(lambda wanted=wanted: steps_run(directory) >= wanted, process):  # type: ignore[misc]
-                raise Broken(f"The driver ended before its nodes could. {said(directory)}")
-            nodes.append(cluster.add_node(num_cpus=1))
-            cluster.remove_node(nodes.pop(0), allow_graceful=False)
+        for order in orders:
+            node, mark = cluster.add_node(num_cpus=2), directory / f"killed-{order['id']}"
+            (directory / "next.json").write_text(json.dumps([{**order, "node": node.node_id}]))
+            (directory / "next.json").replace(directory / "kill.json")  # at once: workers read it
+            process = process or start(directory, ray=cluster.address)
+            if not wait_for(mark.exists, process):
+                raise Broken(f"The driver ended before its node could. {said(directory)}")
+            cluster.remove_node(node, allow_graceful=False)
+            killed += 1
+        cluster.add_node(num_cpus=2)
         if code := ended(process, directory):
             raise Broken(f"The driver ended with {code}. {said(directory)}")
     finally:
         cluster.shutdown()
+    return killed
 
 
 def _marks(directory: Path, orders: list[dict[str, Any]]) -> Counter[str]:

@@ -80,7 +80,8 @@ def test_workers_killed_around_checkpoints_and_full_disks_lose_and_falsify_nothi
 
 
 def test_drivers_killed_at_a_write_or_with_everything_lose_and_falsify_nothing(ray_head, tmp_path):
-    lives = [Life("before", 31), Life(EVERYTHING, 5), Life("within", 40), Life("full", 25), Life("after", 12)]
+    """In a suggestion that is half written, between results, and while trials are adopted."""
+    lives = [Life("before", 20), Life(EVERYTHING, 5), Life("after", 60), Life("within", 1), Life("full", 1)]
     left = matrix.survive(Round(study("tpe"), lives=lives), tmp_path / "tpe", ray=ray_head)
     assert left.found == left.expected
     assert left.counts["drivers killed"] == 3
@@ -97,7 +98,11 @@ def test_what_kills_a_group_loses_and_falsifies_none_of_its_trials(ray_head, tmp
     assert left.counts["disks full under a checkpoint"] == 1
 
 
-def test_a_raylet_killed_in_mid_sweep_loses_and_falsifies_nothing(tmp_path):
+def test_a_node_killed_in_mid_sweep_loses_and_falsifies_nothing(tmp_path):
     """Nobody's fault: the same death of a process would fail its trial, since none is restarted here."""
-    left = matrix.survive(Round(study("random", max_failures=0), raylets=[10]), tmp_path / "random", ray=None)
+    node = {"id": 0, "step": 2, "when": "before the checkpoint"}
+    left = matrix.survive(
+        Round(study("random", max_failures=0, max_concurrent=1), nodes=[node]), tmp_path / "random", ray=None
+    )
+    assert left.counts["nodes killed"] == 1
     assert left.found == left.expected
