@@ -98,11 +98,13 @@ def test_what_kills_a_group_loses_and_falsifies_none_of_its_trials(ray_head, tmp
     assert left.counts["disks full under a checkpoint"] == 1
 
 
-def test_a_node_killed_in_mid_sweep_loses_and_falsifies_nothing(tmp_path):
-    """Nobody's fault: the same death of a process would fail its trial, since none is restarted here."""
+def test_a_node_killed_in_mid_sweep_loses_and_falsifies_nothing(ray_head, tmp_path):
+    """Nobody's fault: the same death of a process would fail its trial, since none is restarted here.
+
+    The nodes are started beside the shared Ray, so that they ask for the token that drivers present.
+    """
     node = {"id": 0, "step": 2, "when": "before the checkpoint"}
-    left = matrix.survive(
-        Round(study("random", max_failures=0, max_concurrent=1), nodes=[node]), tmp_path / "random", ray=None
-    )
+    round_ = Round(study("random", max_failures=0, max_concurrent=1), nodes=[node])
+    left = matrix.survive(round_, tmp_path / "random", ray=ray_head)
     assert left.counts["nodes killed"] == 1
     assert left.found == left.expected
