@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 DRIVER = Path(__file__).with_name("triton_driver.py")
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
+RUN = """
+import contextlib, runpy, sys, warnings
+
+warnings.simplefilter("error")
+sys.argv = ["driver", what]
+with open(out, "w") as file, contextlib.redirect_stdout(file):
+    runpy.run_path(driver, run_name="__main__")
+"""
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed"),
+    pytest.mark.xdist_group("fresh"),
+]
 
 
-def run(what, tmp_path, **env):
-    """A process takes seconds to import PyTorch and Triton: one does it all."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(DRIVER), what],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "TRITON_CACHE_DIR": str(tmp_path), **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def run(fresh, tmp_path, monkeypatch):
+    """Run the driver in a process of its own; what it prints."""
+
+    def go(what):
+        monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+        process = fresh(RUN, what=what, driver=str(DRIVER), out=str(tmp_path / "out.json"))
+        process.join(240)
+        assert process.exitcode == 0
+        return json.loads((tmp_path / "out.json").read_text())
+
+    return go
 
 
-def test_interpreted_kernels_give_what_the_plain_form_gives(tmp_path):
-    found = run("interpret", tmp_path, TRITON_INTERPRET="1")
+def test_interpreted_kernels_give_what_the_plain_form_gives(run, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    found = run("interpret")
     assert len(found["distances"]) == 8
     assert {name: far for name, far in found["distances"].items() if not far < 1e-5} == {}
     assert found["unlabelled"] == [0, 0, 0, 0]
     assert found["works"] is True
 
 
-def test_kernels_compile_for_a_gpu(tmp_path):
-    assert all(size > 0 for size in run("compile", tmp_path).values())
+def test_kernels_compile_for_a_gpu(run):
+    assert all(size > 0 for size in run("compile").values())
