@@ -1,5 +1,7 @@
 """Shapes written in signatures are checked under test, and free of cost outside."""
 
+import importlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,22 +12,39 @@ import pytest
 from jaxtyping import install_import_hook
 from PIL import Image
 
-install_import_hook(
-    [
-        "trainables.losses",
-        "trainables.models",
-        "trainables.data",
-        "trainables.scoring.metrics",
-        "trainables.loop",
-        "trainables.scoring.evaluate",
-        "trainables.state",
-        "trainables.kept.checkpoint",
-        "trainables.guidance.cache",
-        "trainables.guidance.entries",
-        "trainables.guidance.guide",
-    ],
-    "beartype.beartype",
+HOOKED = (
+    "trainables.losses",
+    "trainables.models",
+    "trainables.data",
+    "trainables.scoring.metrics",
+    "trainables.loop",
+    "trainables.scoring.evaluate",
+    "trainables.state",
+    "trainables.kept.checkpoint",
+    "trainables.guidance.cache",
+    "trainables.guidance.entries",
+    "trainables.guidance.guide",
 )
+
+
+class Beneath:
+    """Before the first hooked module, import the libraries that such modules need.
+
+    jaxtyping's loader looks for the compiled form of all that is imported beneath a hooked module in files of its own
+    naming, so PyTorch, SciPy and timm would be compiled anew in each process of the tests: 7 s.
+    """
+
+    done = False
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if not self.done and name in HOOKED:
+            self.done = True
+            for library in ("trainables.torchvision_cure", "segmentation_models_pytorch", "timm", "torchmetrics"):
+                importlib.import_module(library)
+
+
+install_import_hook(HOOKED, "beartype.beartype")
+sys.meta_path.insert(0, Beneath())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,19 +15,17 @@ from trainables.loop import train
 from trainables.teachers import load_teacher
 
 FRESH = """
-import hashlib, json, sys
-from pathlib import Path
-from trainables.config import TrialConfig
+import hashlib, json
 from trainables.data.catalogue import open_dataset
 from trainables.loop import train
 from trainables.teachers import load_teacher
 
-config = TrialConfig.parse(json.loads(sys.argv[1]))
 dataset = open_dataset(config.data)
-teacher = load_teacher(config, dataset=dataset, cache=Path(sys.argv[2]))
-state = train(config, dataset=dataset, teacher=teacher, directory=Path(sys.argv[3]))
+teacher = load_teacher(config, dataset=dataset, cache=cache)
+state = train(config, dataset=dataset, teacher=teacher, directory=directory)
 sums = {name: hashlib.sha256(value.numpy().tobytes()).hexdigest() for name, value in state.tensors().items()}
-print(json.dumps([sums, [report.miou for report in state.history], [report.terms for report in state.history]]))
+found = [sums, [report.miou for report in state.history], [report.terms for report in state.history]]
+(directory / "found.json").write_text(json.dumps(found))
 """
 
 
@@ -46,15 +42,16 @@ def trial(small):
     return small(method="heteroakd", projector_tap="stage3", steps=4, seed=2)
 
 
-def test_a_reused_worker_gives_what_a_fresh_process_gives(trial, small, cache, tmp_path):
+@pytest.mark.xdist_group("fresh")
+def test_a_reused_worker_gives_what_a_fresh_process_gives(trial, small, cache, fresh, tmp_path):
     run(small(method="kd", optimizer="sgd", seed=9, steps=3, lr=0.1), cache, tmp_path / "before")
     torch.set_num_threads(2)
     torch.rand(5)
     here = run(trial, cache, tmp_path / "here")
-    arguments = [trial.model_dump_json(), str(cache), str(tmp_path / "there")]
-    found = subprocess.run([sys.executable, "-c", FRESH, *arguments], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout) == here
+    other = fresh(FRESH, config=trial, cache=cache, directory=tmp_path / "there")
+    other.join(240)
+    assert other.exitcode == 0
+    assert json.loads((tmp_path / "there/found.json").read_text()) == here
 
 
 def test_another_seed_is_another_trial(trial, small, cache, tmp_path):

@@ -107,7 +107,9 @@ def test_a_folder_of_the_environment_is_looked_in(code, monkeypatch, tmp_path):
 
 
 def test_no_module_of_ours_or_of_python_is_replaced(code):
+    """In a process of its own; without PyTorch, whose import takes seconds."""
     (code / "json.py").write_text("raise RuntimeError('replaced')")
+    (code / "mine_plain.py").write_text("class Own: pass")
     found = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.pop(0); {IMPORT}"], cwd=code, capture_output=True, text=True
     )
@@ -115,8 +117,9 @@ def test_no_module_of_ours_or_of_python_is_replaced(code):
     assert found.stdout == "Own json\n", found.stderr
 
 
-IMPORT = "from trainables.losses.find import find_method; name = find_method('mine_1:Own').__name__; " + (
-    "sys.modules.pop('json'); import json; print(name, json.__name__)"
+IMPORT = "from trainables import errors, own; " + (
+    "name = own.load('mine_plain:Own', wanted='', accepts=bool, error=errors.HeteroakdError).__name__; "
+    "sys.modules.pop('json', None); import json; print(name, json.__name__)"
 )
 
 

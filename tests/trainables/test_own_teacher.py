@@ -23,10 +23,15 @@ def load(small, dataset, monkeypatch, tmp_path):
         raise AssertionError("a teacher was trained")
 
     monkeypatch.setattr(teachers, "train", refuse)
-    return lambda path: load_teacher(small(method="kd", teacher_checkpoint=str(path)), dataset=dataset, cache=tmp_path)
+
+    def go(path):
+        config = small(method="kd", teacher=FAST, teacher_checkpoint=str(path))
+        return load_teacher(config, dataset=dataset, cache=tmp_path)
+
+    return go
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def weights():
     torch.manual_seed(4)
     return build(FAST, num_classes=5).state_dict()

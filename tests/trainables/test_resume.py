@@ -97,6 +97,15 @@ def test_a_torn_newest_checkpoint_costs_steps_and_nothing_else(run, fields, whol
     assert [report.step for report in seen] == [2, 4, 6]
 
 
+def test_a_network_of_the_library_goes_on_as_ours_do(run, outcome, tmp_path):
+    """With its BatchNorm and its dropout; the others are networks of a few hundred weights."""
+    fields = METHODS["heteroakd"] | {"student": "fpn:tu-mobilenetv3_small_050", "steps": 3, "eval_every": 2}
+    whole = outcome(run(fields, tmp_path / "whole"))
+    with pytest.raises(Interrupted):
+        run(fields, tmp_path / "trial", stop_at(2))
+    assert outcome(run(fields, tmp_path / "trial")) == whole
+
+
 def test_history_is_reported_again_on_resume(run, tmp_path):
     first, again = [], []
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -67,13 +65,9 @@ def test_an_interrupted_teacher_goes_on_from_its_checkpoint(small, dataset, cach
 
 
 OTHER_PROCESS = """
-import json, sys, time
-from pathlib import Path
 from trainables import teachers
-from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 
-config, cache = TrialConfig.parse(json.loads(sys.argv[1])), Path(sys.argv[2])
 dataset, plain = open_dataset(config.data), teachers.train
 
 def noted(*args, **options):
@@ -82,11 +76,12 @@ def noted(*args, **options):
 
 teachers.train = noted
 (cache / "ready").touch()
-print(teachers.ensure_teacher(config, dataset=dataset, cache=cache))
+(cache / "told").write_text(str(teachers.ensure_teacher(config, dataset=dataset, cache=cache)))
 """
 
 
-def test_two_processes_at_once_train_one_teacher(small, dataset, tmp_path, monkeypatch):
+@pytest.mark.xdist_group("fresh")
+def test_two_processes_at_once_train_one_teacher(small, dataset, fresh, tmp_path, monkeypatch):
     config, plain, here = small(method="kd"), teachers.train, []
 
     def noted(*args, **options):
@@ -94,15 +89,14 @@ def test_two_processes_at_once_train_one_teacher(small, dataset, tmp_path, monke
         return plain(*args, **options)
 
     monkeypatch.setattr(teachers, "train", noted)
-    command = [sys.executable, "-c", OTHER_PROCESS, config.model_dump_json(), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
-        while not (tmp_path / "ready").exists() and other.poll() is None:
-            time.sleep(0.005)
-        path = ensure_teacher(config, dataset=dataset, cache=tmp_path)
-        told, errors = other.communicate(timeout=240)
-    assert other.returncode == 0, errors
+    other = fresh(OTHER_PROCESS, config=config, cache=tmp_path)
+    while not (tmp_path / "ready").exists() and other.is_alive():
+        time.sleep(0.005)
+    path = ensure_teacher(config, dataset=dataset, cache=tmp_path)
+    other.join(240)
+    assert other.exitcode == 0
     assert len(here) + (tmp_path / "other").exists() == 1
-    assert told.strip() == str(path)
+    assert (tmp_path / "told").read_text() == str(path)
     assert path.is_file()
 
 

@@ -44,11 +44,14 @@ class Decode(nn.Module):
 
 def network(seed: int = 0, *, stage: int = 2, width: int = 4, num_classes: int = NUM_CLASSES) -> SegModel:
     """A SegModel whose logits have stride 2 ** stage."""
-    channels = tuple(width + i for i in range(5))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        head = nn.Conv2d(6, num_classes, 1)
-        return SegModel(Stages(channels), Decode(stage, channels[stage - 1]), head)
+        return _assembled(stage, width, num_classes)
+
+
+def learner(num_classes: int) -> SegModel:
+    """A SegModel whose weights are drawn from the global random state, as those of a real network are."""
+    return _assembled(2, 4, num_classes)
 
 
 def features(model: SegModel, *, logits: tuple[int, int], taps: tuple[int, int], seed: int, batch: int = 2) -> Features:
@@ -66,3 +69,9 @@ def random_labels(*shape: int, seed: int = 5) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, NUM_CLASSES, shape, generator=rng)
     return ids.masked_fill(torch.rand(shape, generator=rng) < 0.2, IGNORE)
+
+
+def _assembled(stage: int, width: int, num_classes: int) -> SegModel:
+    channels = tuple(width + i for i in range(5))
+    head = nn.Conv2d(6, num_classes, 1)
+    return SegModel(Stages(channels), Decode(stage, channels[stage - 1]), head)

@@ -74,7 +74,8 @@ def batch(dataset):
 @pytest.fixture
 def files(tmp_path):
     def read():
-        return {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*.*")}
+        found = (path for path in tmp_path.rglob("*.*") if path.is_file())
+        return {str(path.relative_to(tmp_path)): path.read_bytes() for path in found}
 
     return read
 
@@ -278,8 +279,8 @@ def test_a_sweep_is_told_what_it_is_and_refused_where_there_is_no_room(
 def test_processes_that_fill_it_at_once_leave_what_one_alone_leaves(config, guide, batch, files, tmp_path, monkeypatch):
     guide(config())(batch(config(), ENTRIES))
     alone = files()
-    for path in tmp_path.rglob("*.*"):
-        path.unlink()
+    for name in alone:
+        (tmp_path / name).unlink()
     fork = multiprocessing.get_context("fork")
     together = fork.Barrier(2)
 

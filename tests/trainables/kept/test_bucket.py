@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -18,19 +15,18 @@ from trainables.kept.store import Folder, absolute, check, open_store
 from trainables.loop import train
 
 KILLED_AT_4 = """
-import json, os, signal, sys
-from trainables.config import TrialConfig
+import os, signal, tempfile
 from trainables.data.catalogue import open_dataset
 from trainables.loop import train
 from trainables.kept.store import open_store
 
-config = TrialConfig.parse(json.loads(sys.argv[1]))
+tempfile.tempdir = scratch
 
 def report(found):
     if found.step == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
-train(config, dataset=open_dataset(config.data), directory=open_store(sys.argv[2], "trials/a"), report=report)
+train(config, dataset=open_dataset(config.data), directory=open_store(root, "trials/a"), report=report)
 """
 
 
@@ -149,14 +145,15 @@ def test_nothing_stays_on_this_machine(store, tmp_path, monkeypatch):
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.xdist_group("fresh")
 def test_a_trial_killed_after_its_checkpoint_goes_on_on_another_machine_and_equals_the_uninterrupted_one(
-    s3, small, dataset, outcome, tmp_path
+    s3, small, dataset, outcome, fresh, tmp_path
 ):
     config, seen = small(), []
-    command = [sys.executable, "-c", KILLED_AT_4, config.model_dump_json(), s3]
     (tmp_path / "one").mkdir()
-    killed = subprocess.run(command, env={**os.environ, "TMPDIR": str(tmp_path / "one")}, timeout=200)
-    assert killed.returncode == -signal.SIGKILL
+    killed = fresh(KILLED_AT_4, config=config, root=s3, scratch=str(tmp_path / "one"))
+    killed.join(200)
+    assert killed.exitcode == -signal.SIGKILL
     store = open_store(s3, "trials/a")
     assert sorted(store.names()) == ["log.jsonl", "step-00000002.safetensors", "step-00000004.safetensors"]
 

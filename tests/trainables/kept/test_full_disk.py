@@ -128,7 +128,7 @@ def checkpoint_kib(config, dataset, directory):
 def test_tune_is_told_that_a_trial_was_interrupted_not_that_it_failed(disk, small, monkeypatch, tmp_path):
     told = []
     monkeypatch.setattr("trainables.tune.tune.report", told.append)
-    place = disk(64)
+    place = disk(16)
     params = {"config": small().model_dump(mode="json"), "directory": "trials/search-00000"}
     tune_trial(params, study_directory=str(place), cache=str(tmp_path))
     (report,) = told
@@ -151,7 +151,7 @@ def test_a_trial_directory_that_leaves_the_study_fails_before_anything_is_writte
 
 
 def test_a_teacher_that_meets_a_full_disk_says_the_same(disk, small, dataset):
-    place = disk(64)
+    place = disk(16)
     with pytest.raises(Interrupted, match=rf"The disk of {place}/\S+ is full .* Free space, then `heteroakd resume`"):
         ensure_teacher(small(method="kd"), dataset=dataset, cache=Path(place))
     assert not list(place.rglob("*.safetensors*"))

@@ -11,7 +11,7 @@ from trainables.models.cost import cost
 from trainables.preflight import check as module
 from trainables.preflight.check import preflight
 
-FAST, OTHER = "fpn:tu-mobilenetv3_small_050", "fpn:resnet18"
+FAST, OTHER = "trainables.contracts.tiny:learner", "fpn:tu-mobilenetv3_small_050"
 
 
 def test_it_tells_the_datas_digest_and_what_each_network_costs_at_the_crop(small, dataset):
@@ -100,7 +100,7 @@ def test_a_missing_teacher_checkpoint_is_found_before_any_worker_starts(small):
 
 def test_encoder_weights_that_are_not_there_are_refused_at_launch(small, tmp_path):
     with pytest.raises(ModelError, match=r"holds no tu-mobilenetv3_small_050\.safetensors"):
-        preflight([small(encoder_weights=str(tmp_path))])
+        preflight([small(student=OTHER, encoder_weights=str(tmp_path))])
     with pytest.raises(ModelError, match=r"holds no resnet18\.safetensors"):
         preflight(
             [small(method="kd", teacher="fpn:resnet18", teacher_recipe={"steps": 1, "encoder_weights": str(tmp_path)})]

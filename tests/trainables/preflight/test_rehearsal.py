@@ -8,7 +8,7 @@ import torch
 from trainables.models.build import build
 from trainables.preflight import rehearsal
 
-FAST = "fpn:tu-mobilenetv3_small_050"
+FAST, LIBRARY = "trainables.contracts.tiny:learner", "fpn:tu-mobilenetv3_small_050"
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_on_a_cpu_a_smaller_step_is_timed_and_scaled_by_its_pixels(clock, small,
 
 def test_a_students_bytes_are_its_weights_and_two_moments_of_each(small):
     """By hand: AdamW keeps two fp32 numbers and a step for every parameter; gradients live only within a step."""
-    found = rehearsal.footprint(small(), num_classes=5, ignore_index=255)
-    student = build(FAST, num_classes=5)
+    found = rehearsal.footprint(small(student=LIBRARY), num_classes=5, ignore_index=255)
+    student = build(LIBRARY, num_classes=5)  # each of its weights gets a gradient
     parameters = [parameter.numel() for parameter in student.parameters()]
     buffers = sum(buffer.nbytes for buffer in student.buffers())
     random_state = torch.get_rng_state().nbytes
@@ -79,7 +79,7 @@ def test_a_group_holds_what_fits_beside_what_is_there_once(share, students, monk
 
 
 def test_no_weights_are_fetched_or_read(small):
-    config = small(pretrained=True, encoder_weights="/no/such/folder")
+    config = small(student=LIBRARY, pretrained=True, encoder_weights="/no/such/folder")
     assert rehearsal.step_time(config, num_classes=5, ignore_index=255).seconds > 0
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -24,10 +26,19 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def made(images, tmp_path_factory):
+def trace():
+    """The network's graph, traced once in any size and once in one."""
+    plain = exported._trace
+    return functools.cache(lambda free: plain(exported.Deployed(network()).eval(), torch.Size((64, 96)), free=free))
+
+
+@pytest.fixture(scope="module")
+def made(images, trace, tmp_path_factory):
     """(student, folder, what was found)."""
     out, student = tmp_path_factory.mktemp("graphs"), network()
-    return student, out, exported.write(student, CONFIG, images, out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exported, "_trace", lambda _deployed, _size, *, free: trace(free))
+        return student, out, exported.write(student, CONFIG, images, out)
 
 
 @pytest.mark.parametrize("form", exported.FORMS, ids=lambda form: form.file)
@@ -43,7 +54,12 @@ def test_a_file_gives_the_networks_logits_at_sizes_it_was_not_traced_at(made, fo
     torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_what_differs_from_the_network_is_not_shipped(images, tmp_path, monkeypatch):
+@pytest.fixture
+def traced(trace, monkeypatch):
+    monkeypatch.setattr(exported, "_trace", lambda _deployed, _size, *, free: trace(free))
+
+
+def test_what_differs_from_the_network_is_not_shipped(images, tmp_path, traced, monkeypatch):
     pt2 = exported.FORMS[0]
     off = pt2._replace(read=lambda path: lambda pixels: pt2.read(path)(pixels).flip(1))
     monkeypatch.setattr(exported, "FORMS", (off,))
@@ -53,7 +69,7 @@ def test_what_differs_from_the_network_is_not_shipped(images, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
-def test_what_gives_no_numbers_is_not_shipped(images, tmp_path, monkeypatch, wrong):
+def test_what_gives_no_numbers_is_not_shipped(images, tmp_path, traced, monkeypatch, wrong):
     pt2 = exported.FORMS[0]
 
     def read(path):
