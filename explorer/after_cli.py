@@ -27,14 +27,17 @@ def dashboard(
 ) -> None:
     """Write one self-contained HTML page of a study, finished or running; with --live, serve it."""
     from trainables.errors import ConfigError
+    from trainables.extras import need
 
     if live:
+        need("dash", "plotly")
         from explorer import live as following
 
         following.serve(directories, host=host, port=port, own_code=own_code, say=typer.echo)
         return
     if len(directories) > 1:
         raise ConfigError(f"A page shows one study, got {len(directories)}. Compare several with --live.")
+    need("plotly")
     from dashboards import report
     from explorer.results import load_frames
     from trainables import atomic
@@ -156,6 +159,9 @@ def figures(
     only: Annotated[str | None, typer.Option(help="Figures by name, such as surface,pairs; none: all.")] = None,
 ) -> None:
     """Write the dashboard's figures as files; needs a Chrome or Chromium, no network."""
+    from trainables.extras import need
+
+    need("plotly", "kaleido")
     from dashboards import images
     from explorer.results import load_frames
     from trainables import atomic

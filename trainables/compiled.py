@@ -52,7 +52,10 @@ def begin_step(config: TrialConfig) -> None:
 
 
 def _check_compiler(config: TrialConfig) -> None:
-    if pick_device(config).type == "cuda":
+    device = pick_device(config).type
+    if device == "mps":
+        raise ConfigError(f"compile is {config.compile!r}, but on device 'mps' it must be off. Set off, or device cpu.")
+    if device == "cuda":
         wanted, found = "Triton", importlib.util.find_spec("triton") is not None
     else:
         wanted = os.environ.get("CXX", "g++")
