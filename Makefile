@@ -62,14 +62,18 @@ bench-search: .venv/installed
 	$(BIN)/python benchmarks/thousand.py
 	$(BIN)/python benchmarks/search.py
 
-.venv/installed: pyproject.toml
+# Each in one call, so that pip solves once; constraints.txt leaves it nothing to try.
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+
+.venv/installed: pyproject.toml constraints.txt
 	[ -d .venv ] || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable .
+	$(PIP) ".[all]"
 	touch $@
 
-.venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable ".[test,docs]"
-	touch $@
+.venv/installed-test: pyproject.toml constraints.txt
+	[ -d .venv ] || $(PYTHON) -m venv .venv
+	$(PIP) ".[docs,test]"
+	touch .venv/installed $@
 
 # The browser tests need Chromium; where it cannot be installed they are skipped and say so.
 chromium:

@@ -52,10 +52,12 @@ def begin_step(config: TrialConfig) -> None:
 
 
 def _check_compiler(config: TrialConfig) -> None:
-    on_cuda = pick_device(config).type == "cuda"
-    if on_cuda and importlib.util.find_spec("triton") is None:
+    device = pick_device(config).type
+    if device == "mps":
+        raise ConfigError(f"compile is {config.compile!r}, but on device 'mps' it must be off. Set off, or device cpu.")
+    if device == "cuda" and importlib.util.find_spec("triton") is None:
         wanted, found = "Triton", None
-    elif on_cuda:  # Triton compiles what launches its kernels
+    elif device == "cuda":  # Triton compiles what launches its kernels
         wanted = os.environ.get("CC", "gcc")
         found = shutil.which(wanted) or ("CC" not in os.environ and shutil.which("clang"))
     else:

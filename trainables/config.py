@@ -212,7 +212,9 @@ class TrialConfig(Recipe):
     on_corrupt: Literal["fail", "skip"] = _read(
         "fail", "A file that cannot be read in mid-training: end the trial, or take the next one and say so."
     )
-    device: Literal["auto", "cpu", "cuda"] = _read("auto", "auto: cuda where there is one.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = _read(
+        "auto", "auto: cuda where there is one, else cpu. mps, a Mac's GPU, is taken only when asked for; untried."
+    )
     amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")
     views: int | None = _read(
         None, "Another protocol: crops from a fixed bank of so many views an image, one bank for all seeds; none: "

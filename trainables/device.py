@@ -1,38 +1,56 @@
-"""Where a trial computes, and in which precision."""
+"""Where a trial computes, and in which precision. What differs between a CPU, CUDA and a Mac's GPU (mps) is asked here.
+
+No machine of ours has an Apple GPU: what stands here for mps follows PyTorch's documentation and was never run on one.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 
+_CALLED = {"cuda": "CUDA device", "mps": "Apple GPU"}
+
 
 def pick_device(config: TrialConfig) -> torch.device:
-    """The config's device.
+    """The config's device; `auto` never means mps.
 
     Raises:
-        ConfigError: cuda is asked for and there is none.
+        ConfigError: cuda or mps is asked for and there is none.
     """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but PyTorch finds no CUDA device here. Use auto or cpu.")
+    if not is_here(config.device):
+        raise ConfigError(
+            f"device is {config.device!r}, but PyTorch finds no {_CALLED[config.device]} here. Use auto or cpu."
+        )
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)
 
 
+def is_here(device: str) -> bool:
+    """Whether this machine has what a config's `device` names."""
+    if device == "cuda":
+        return torch.cuda.is_available()
+    return device != "mps" or torch.backends.mps.is_available()
+
+
 def device_name(config: TrialConfig) -> str:
     """What it is called, for people."""
-    if pick_device(config).type == "cuda":
+    found = pick_device(config).type
+    if found == "cuda":
         return torch.cuda.get_device_name()
+    if found == "mps":
+        return f"this Mac's GPU ({platform.machine()})"
     return f"this CPU ({config.num_threads} of its cores, {platform.machine()})"
 
 
 def autocast(config: TrialConfig, device: torch.device) -> torch.autocast:
-    """bf16 on CUDA if `amp`; off elsewhere."""
+    """bf16 on CUDA if `amp`; off elsewhere, on mps too."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.amp and device.type == "cuda")
 
 
@@ -47,7 +65,31 @@ def place(module: nn.Module, config: TrialConfig, device: torch.device) -> None:
     module.to(device, memory_format=memory_format(config, device))  # type: ignore[call-overload]
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """To the device; on CUDA without waiting. To mps it waits: a source that is not pinned could be gone before."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for all work that was given to it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def memory_bytes(device: torch.device) -> int:
+    """What trials may share: a GPU's memory, what Metal recommends of a Mac's, else the machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info()[1])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def release() -> None:
     """Give memory that a finished trial's caching allocator holds back to its neighbours on a shared GPU."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

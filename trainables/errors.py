@@ -8,6 +8,7 @@ HeteroakdError (ValueError)
 ├── ContractError       a loss, network or data set that breaks a claim of its contract
 ├── CheckpointError     a checkpoint that is torn or belongs to another trial
 ├── StudyError          a study folder or storage
+├── MissingExtra        a verb whose optional packages are not installed
 ├── NonFiniteLoss       training diverged: ends the trial, not the sweep
 └── Interrupted         a full disk, storage out of reach, a Ray out of order: ends the sweep; its trials stay resumable
 """
@@ -53,6 +54,10 @@ class CheckpointError(HeteroakdError):
 
 
 class StudyError(HeteroakdError):
+    pass
+
+
+class MissingExtra(HeteroakdError):
     pass
 
 

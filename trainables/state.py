@@ -205,6 +205,8 @@ def _rng() -> dict[str, Tensor]:
     states = {"rng.cpu": torch.get_rng_state()}
     if torch.cuda.is_initialized():
         states["rng.cuda"] = torch.cuda.get_rng_state()  # the host's count, not the device's: no wait
+    if torch.backends.mps.is_available():
+        states["rng.mps"] = torch.mps.get_rng_state()
     return states
 
 
@@ -212,6 +214,8 @@ def _set_rng(states: dict[str, Tensor]) -> None:
     torch.set_rng_state(states["rng.cpu"])
     if "rng.cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["rng.cuda"])
+    if "rng.mps" in states and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(states["rng.mps"])
 
 
 def _prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from explorer.api.driving import Open
 from explorer.api.given import path
 from explorer.api.redacted import redacted
 from trainables.errors import ConfigError, HeteroakdError, StudyError, unknown
+from trainables.extras import need
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +155,7 @@ class Study:
         Raises:
             StudyError: no such figure, or no study.
         """
+        need("plotly")
         from dashboards import FIGURES, report
 
         if name not in FIGURES:
@@ -171,6 +173,7 @@ class Study:
             ConfigError: `out` cannot be written.
             StudyError: no study.
         """
+        need("plotly")
         from dashboards import report
         from trainables.kept import atomic
 
@@ -197,6 +200,7 @@ class Study:
         Raises:
             StudyError: no such figure or format, no browser, or no study.
         """
+        need("plotly", "kaleido")
         from dashboards import images
         from trainables.kept import atomic
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.given import path, trial_config
 from explorer.api.redacted import redacted
+from trainables.extras import need
 
 if TYPE_CHECKING:
     from trainables.config import TrialConfig
@@ -97,6 +98,7 @@ def serve_dashboard(
     Raises:
         StudyError: a folder holds no study, or the address cannot be listened on.
     """
+    need("dash", "plotly")
     from explorer.show import live
 
     live.serve([path(directory) for directory in directories], host=host, port=port, own_code=own_code, say=say)

@@ -19,6 +19,7 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
 from trainables.errors import StudyError
+from trainables.extras import need
 from trainables.kept import atomic, checkpoint
 from trainables.scoring.evaluate import evaluate_weights
 from trainables.scoring.metrics import miou
@@ -44,10 +45,13 @@ def export(
         What `metrics.json` holds.
 
     Raises:
+        MissingExtra: `graphs` without the packages that write and check them.
         ConfigError: `out` holds other files or is no folder, or both `by` and `trial` are given.
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
         Interrupted: the disk is full.
     """
+    if graphs:
+        need("onnx", "onnxscript", "onnxruntime", otherwise="or export with --no-onnx")
     contents.check(out)
     spec, studies = load_studies(directory)
     chosen = choose(spec, directory, studies, by=by, trial=trial)

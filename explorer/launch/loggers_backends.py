@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from optuna.trial import TrialState
 
 from explorer.redact import redact
 from trainables.errors import StudyError
+from trainables.extras import need
 
 OWNER = "heteroakd.study"  # tag of a run: whose it is, where studies of one name share an experiment
 _ENVIRONMENT = {
@@ -211,8 +211,7 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def _in_words(uri: str) -> Iterator[None]:
-    if find_spec("mlflow") is None:
-        raise StudyError("Logging to MLflow needs MLflow. Install it with: pip install 'heteroakd-explorer[mlflow]'")
+    need("mlflow")
     try:
         with quiet():
             yield

@@ -21,6 +21,7 @@ from explorer.redact import redact
 from explorer.study import StudySpec
 from trainables.config import load_yaml
 from trainables.errors import StudyError
+from trainables.extras import need
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -99,13 +100,9 @@ def merge(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 def _client(address: str) -> JobSubmissionClient:
     if not address.startswith(("http://", "https://")):
         raise StudyError(f"--address must be the dashboard's, such as http://HOST:8265, got {address!r}.")
-    try:
-        import aiohttp  # noqa: F401
-        from ray.job_submission import JobSubmissionClient
-    except ImportError:
-        raise StudyError(
-            "Jobs need Ray's job client. Install it with: pip install 'heteroakd-explorer[cluster]'"
-        ) from None
+    need("aiohttp")
+    from ray.job_submission import JobSubmissionClient
+
     present_token()
     with _no_other_address(), refused_in_words(address):
         return JobSubmissionClient(address)

@@ -6,7 +6,6 @@ unless told otherwise; let other machines in through a tunnel or a network of yo
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import warnings
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import optuna
 from optuna.storages import BaseStorage, GrpcStorageProxy, run_grpc_proxy_server
 
 from trainables.errors import StudyError
+from trainables.extras import need
 
 SCHEME = "grpc://"
 _ANSWER_S = 5.0
@@ -27,7 +27,7 @@ def connect(address: str) -> BaseStorage:
         StudyError: no such address, or nobody serves a storage there; within seconds.
     """
     host, port = _endpoint(address)
-    _need_grpc()
+    need("grpc", "google.protobuf")
     import grpc
 
     with warnings.catch_warnings():
@@ -50,7 +50,7 @@ def run(storage: BaseStorage, *, host: str, port: int) -> None:
     Raises:
         StudyError: gRPC cannot listen there.
     """
-    _need_grpc()
+    need("grpc", "google.protobuf")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
@@ -83,8 +83,3 @@ def check_free(host: str, port: int) -> None:
             probe.bind(place)
     except (OSError, OverflowError) as error:
         raise StudyError(f"Cannot listen on {host}:{port}: {error}. Choose another --port or --host.") from None
-
-
-def _need_grpc() -> None:
-    if not (importlib.util.find_spec("grpc") and importlib.util.find_spec("google.protobuf")):
-        raise StudyError("Served storages need gRPC. Install it with: pip install 'heteroakd-explorer[grpc]'")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -19,7 +18,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from explorer.redact import redact
 from explorer.storage import journal, proxy
 from explorer.study import StudySpec
-from trainables.errors import Interrupted, StudyError
+from trainables.errors import Interrupted, MissingExtra, StudyError
+from trainables.extras import has, need
 
 JOURNAL, SQLITE = "study.journal", "study.db"  # in the study's folder
 _FROM_ENVIRONMENT = "env:"
@@ -146,6 +146,8 @@ def _database(url: str) -> RDBStorage:
             f"No storage {redact(url)!r}. Choose journal, sqlite, a database URL such as "
             "postgresql://USER@HOST/DATABASE, grpc://HOST:PORT, or env:NAME."
         ) from None
+    except MissingExtra:
+        raise
     except (ImportError, ValueError, RuntimeError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise StudyError(f"The storage {redact(url)!r} cannot be opened: {_reason(error)}") from None
 
@@ -161,11 +163,15 @@ def _postgres(url: str) -> RDBStorage:
 
 
 def _postgres_driver() -> str:
-    """psycopg 3, or 2 where that alone is installed."""
-    for module in ("psycopg", "psycopg2"):
-        if importlib.util.find_spec(module):
-            return module
-    raise StudyError("PostgreSQL needs a driver. Install it with: pip install 'heteroakd-explorer[postgres]'")
+    """psycopg 3, or 2 where that alone is installed.
+
+    Raises:
+        MissingExtra: neither is.
+    """
+    if not has("psycopg") and has("psycopg2"):
+        return "psycopg2"
+    need("psycopg")
+    return "psycopg"
 
 
 def _reason(error: Exception) -> str:

@@ -116,7 +116,7 @@ def fresh() -> Callable[..., BaseProcess]:
     All are forked from one server, so that PyTorch's seconds of import are paid once.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["trainables.loop", "trainables.store", "trainables.teachers"])
+    server.set_forkserver_preload(["trainables.loop", "trainables.kept.store", "trainables.teachers"])
 
     def start(code: str, **names: object) -> BaseProcess:
         here = "import os; os.environ.clear(); os.environ.update(environment)\n"

@@ -14,7 +14,7 @@ from trainables.data.dataset import SegDataset
 from trainables.data.loader import Crops, train_batches
 from trainables.data.transforms import finish, normalize
 from trainables.data.windows import Windows, unpack
-from trainables.device import memory_format
+from trainables.device import memory_format, send
 
 
 class Batch(NamedTuple):
@@ -45,7 +45,7 @@ def _crops(
 ) -> tuple[UInt8[Tensor, "batch 3 H W"], UInt8[Tensor, "batch H W"]]:
     """On the device, made there if they are not."""
     if isinstance(taken, Crops):
-        return taken.images.to(device, non_blocking=True), taken.ids.to(device, non_blocking=True)
-    cuts = unpack(taken.packed.to(device, non_blocking=True), taken.draws)
+        return send(taken.images, device), send(taken.ids, device)
+    cuts = unpack(send(taken.packed, device), taken.draws)
     images, ids = zip(*(finish(one, config, pad_id=dataset.pad_id) for one in cuts), strict=True)
     return torch.stack(images), torch.stack(ids)

@@ -23,7 +23,7 @@ from trainables.config import TrialConfig, digest
 from trainables.data.bank import bank_views
 from trainables.data.dataset import SegDataset
 from trainables.data.transforms import normalize
-from trainables.device import memory_format, pick_device
+from trainables.device import memory_format, pick_device, send
 from trainables.errors import ConfigError, Interrupted
 from trainables.guidance.entries import Entries, Shape, entry_bytes, num_written
 from trainables.kept.cache import default_cache
@@ -225,7 +225,7 @@ class TeacherCache:
         return Features(maps.pop(_LOGITS), KeptTaps(maps))
 
     def _on_device(self, maps: Float16[Tensor, "batch channels h w"]) -> Float32[Tensor, "batch channels h w"]:
-        there = maps.to(self._device, non_blocking=True)
+        there = send(maps, self._device)
         return there.to(torch.float32, memory_format=memory_format(self._config, self._device))
 
     def _compute(self, image: int) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainables.device import send
 from trainables.losses.grids import coarser, labels_on_grid, to_grid
 
 EPS = 1e-6  # a vector shorter than this has no direction
@@ -39,7 +40,7 @@ def align(
 def drawn(*shape: int, device: torch.device) -> Float[Tensor, "*shape"]:
     """Uniform numbers in [0, 1) of the CPU's generator, the same on every device; nothing waits for them to arrive."""
     numbers = torch.rand(shape)
-    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers
+    return send(numbers.pin_memory() if device.type == "cuda" else numbers, device)
 
 
 def unit(vectors: Float[Tensor, "*shape"], *, dim: int) -> Float[Tensor, "*shape"]:

@@ -39,14 +39,15 @@ def check_kernel(config: TrialConfig, device_type: str) -> None:
         device_type: auto is taken for a GPU.
 
     Raises:
-        ConfigError: it is not installed, or there is a CPU alone (unless Triton interprets).
+        ConfigError: it is not installed, or there is no CUDA (unless Triton interprets).
     """
     if config.hakd_kernel != "triton":
         return
     if not has_triton():
         raise ConfigError("hakd_kernel is 'triton', but the package triton is not installed here. Use auto or lean.")
-    if device_type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ConfigError("hakd_kernel is 'triton', but the device is a CPU. Use auto or lean.")
+    without = {"cpu": "a CPU", "mps": "an Apple GPU"}.get(device_type)
+    if without and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ConfigError(f"hakd_kernel is 'triton', but the device is {without}. Use auto or lean.")
 
 
 @functools.cache

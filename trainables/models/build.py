@@ -55,7 +55,8 @@ def _assemble(
     by_timm = encoder.startswith("tu-")
     if local is not None and by_timm:  # timm renames what its feature extractors split up
         options["pretrained_cfg_overlay"] = {"state_dict": local}
-    weights = "imagenet" if (by_timm if local is not None else pretrained) else None
+    wanted = by_timm if local is not None else pretrained
+    weights = _published(encoder) if wanted else None
     if decoder == "deeplabv3" and not _is_convolutional(encoder):
         model = _undilated_deeplabv3(encoder, weights, num_classes, options)
     else:
@@ -99,7 +100,16 @@ def _encoder_options(encoder: str) -> dict[str, Any]:
     return {"strict_img_size": False} if encoder.startswith("tu-swin") else {}
 
 
-def _undilated_deeplabv3(encoder: str, weights: str | None, num_classes: int, options: dict[str, Any]) -> SegModel:
+def _published(encoder: str) -> str | bool:
+    """How segmentation-models-pytorch is asked for ImageNet weights: 0.6 warns of a name where timm builds the encoder,
+    whose own name says which weights; 0.5 takes either.
+    """
+    return True if encoder.startswith("tu-") else "imagenet"
+
+
+def _undilated_deeplabv3(
+    encoder: str, weights: str | bool | None, num_classes: int, options: dict[str, Any]
+) -> SegModel:
     """DeepLabV3's ASPP on a Transformer's last stage at its own stride.
 
     Deviation: CNN encoders are dilated to output stride 8, as DeepLabV3 has it. Dilating a patch embedding would make

@@ -8,7 +8,7 @@ import time
 import torch
 
 from trainables.config import TrialConfig
-from trainables.device import autocast, memory_format, pick_device, place
+from trainables.device import autocast, memory_format, pick_device, place, synchronize
 from trainables.models.segmodel import SegModel
 
 _WARM_UP, _TIMED = 5, 20  # forward passes
@@ -28,7 +28,6 @@ def latency_ms(model: SegModel, config: TrialConfig) -> float:
         started = time.perf_counter()
         with autocast(config, device):
             model(image)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         taken.append(1000 * (time.perf_counter() - started))
     return statistics.median(taken[_WARM_UP:])

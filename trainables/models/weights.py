@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
@@ -29,7 +30,8 @@ def read_encoder(encoder: str, where: str) -> dict[str, Tensor]:
     path = _file(encoder, Path(where).expanduser())
     try:
         tensors = load_state_dict(str(path))
-    except (AttributeError, OSError, RuntimeError, SafetensorError, ValueError) as error:  # Attribute-: no mapping
+    except (AttributeError, OSError, RuntimeError, SafetensorError, UnpicklingError, ValueError) as error:
+        # AttributeError: no mapping; UnpicklingError: torch 2.6 says so where 2.13 says RuntimeError
         raise ModelError(f"{path} holds no weights: {' '.join(str(error).split())[:200]}") from None
     if encoder.startswith("tu-"):
         _check_timm(encoder, tensors, path)

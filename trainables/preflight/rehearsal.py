@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from trainables.config import TrialConfig
 from trainables.data.feed import Batch
 from trainables.data.transforms import normalize
-from trainables.device import memory_format, pick_device, place
+from trainables.device import memory_bytes, memory_format, pick_device, place, synchronize
 from trainables.guidance.guide import Guide
 from trainables.loop import losses
 from trainables.losses.find import find_method
@@ -68,7 +67,7 @@ def step_time(config: TrialConfig, *, num_classes: int, ignore_index: int) -> St
 
 
 def footprint(config: TrialConfig, *, num_classes: int, ignore_index: int) -> Footprint:
-    """Measured on CUDA, at a step that samples the terms' gradients, which holds the most; on a CPU added up: weights,
+    """Measured on CUDA, at a step that samples the terms' gradients, which holds the most; elsewhere added up: weights,
     moments, gradients, and what a forward keeps, scaled by pixels.
     """
     gc.collect()  # of another kind's rehearsal
@@ -93,8 +92,7 @@ def students_that_fit(found: list[Footprint], device: torch.device, *, share: fl
     Args:
         share: of the device's memory, that a group may take; above 1 counts as 1.
     """
-    total = torch.cuda.mem_get_info()[1] if device.type == "cuda" else _host_bytes()
-    room = _RESERVE * min(share, 1.0) * total - max(one.shared for one in found)
+    room = _RESERVE * min(share, 1.0) * memory_bytes(device) - max(one.shared for one in found)
     return max(1, min(most, int(room // max(one.each for one in found))))
 
 
@@ -161,8 +159,7 @@ class _Rehearsal:
         return losses(self._config, self.state, self._batch, guide, sample=sample)[1]
 
     def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(self.device)
         return time.perf_counter()
 
 
@@ -172,10 +169,6 @@ def _storage(tensor: Tensor) -> int:
 
 def _nbytes(*tensors: Tensor) -> int:
     return sum(tensor.nbytes for tensor in tensors)
-
-
-def _host_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _teacher(config: TrialConfig, num_classes: int, device: torch.device) -> SegModel | None:

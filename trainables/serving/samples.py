@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables.config import TrialConfig
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
-from trainables.device import pick_device, place
+from trainables.device import is_here, pick_device, place
 from trainables.errors import DataError, unknown
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
@@ -73,7 +73,7 @@ def look(
 
 def here(config: TrialConfig) -> TrialConfig:
     """The config on a device that is here: a GPU's trial may be looked at elsewhere."""
-    return config if torch.cuda.is_available() else config.model_copy(update={"device": "cpu"})
+    return config if is_here(config.device) else config.model_copy(update={"device": "cpu"})
 
 
 def network(config: TrialConfig, name: str, weights: dict[str, Tensor], num_classes: int) -> SegModel:

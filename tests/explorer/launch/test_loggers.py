@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from ray import tune
 
@@ -13,7 +15,7 @@ from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge
 from explorer.search.groups import GroupBridge
 from explorer.search.mailbox import Mailbox
-from trainables.errors import StudyError
+from trainables.errors import MissingExtra, StudyError
 
 STEPS = 9
 LEARNT = {step: 0.2 + step / 100 for step in range(1, STEPS + 1)}
@@ -215,8 +217,10 @@ def test_a_torn_event_file_is_read_to_its_tear(swept, tmp_path):
 
 
 def test_mlflow_that_is_not_installed_names_the_extra(spec, monkeypatch):
-    monkeypatch.setattr(loggers_backends, "find_spec", lambda _: None)
-    with pytest.raises(StudyError, match=r"pip install 'heteroakd-explorer\[mlflow\]'"):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(
+        MissingExtra, match=r"^mlflow is not installed. `pip install 'heteroakd-explorer\[mlflow\]'`\.$"
+    ):
         reach(spec(mlflow="http://localhost:1"))
 
 

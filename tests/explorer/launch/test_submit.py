@@ -18,7 +18,7 @@ from explorer.launch import sweep, travel
 from explorer.launch.submit import entrypoint, merge, submit
 from explorer.results.trials import load_studies
 from explorer.study import StudySpec
-from trainables.errors import StudyError
+from trainables.errors import MissingExtra, StudyError
 
 LAUNCHERS = Path(__file__).parents[3] / "cluster"
 SPEC = {"space": {"lambda_kd": {"low": 0.1, "high": 1}}, "base": {"steps": 2, "pair": "fpn_r18:mbv3s"}}
@@ -68,7 +68,9 @@ def test_no_job_server_is_one_sentence(tmp_path):
 
 def test_without_rays_job_client_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(StudyError, match=r"pip install 'heteroakd-explorer\[cluster\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"^aiohttp is not installed. `pip install 'heteroakd-explorer\[cluster\]'`\.$"
+    ):
         send(tmp_path)
 
 

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from explorer.storage import proxy, storages
 from explorer.study import StudySpec
-from trainables.errors import StudyError
+from trainables.errors import MissingExtra, StudyError
 
 pytest.importorskip("grpc", reason="No gRPC here (pip install 'heteroakd-explorer[grpc]').")
 CLIENT = Path(__file__).with_name("client.py")
@@ -140,5 +140,5 @@ def test_a_malformed_address_is_refused(address, tmp_path):
 
 def test_without_grpc_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(StudyError, match=r"pip install 'heteroakd-explorer\[grpc\]'"):
+    with pytest.raises(MissingExtra, match=r"^grpc is not installed. `pip install 'heteroakd-explorer\[grpc\]'`\.$"):
         storages.open_storage(StudySpec(storage="grpc://127.0.0.1:1"), tmp_path)

@@ -17,7 +17,7 @@ from explorer.cli import app as cli
 from explorer.redact import redact
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
-from trainables.errors import StudyError
+from trainables.errors import MissingExtra, StudyError
 
 SECRET = "hunter2-secret"
 URL = f"postgresql://user:{SECRET}@127.0.0.1:1/db"  # nobody listens on port 1
@@ -86,7 +86,9 @@ def test_a_server_that_does_not_run_is_one_sentence(tmp_path):
 
 def test_without_a_driver_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(StudyError, match=r"pip install 'heteroakd-explorer\[postgres\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"^psycopg is not installed. `pip install 'heteroakd-explorer\[postgres\]'`\.$"
+    ):
         storages.open_storage(StudySpec(storage=URL), tmp_path)
 
 

@@ -87,9 +87,17 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
 
 
-@pytest.mark.filterwarnings("ignore:Error loading .* from Hugging Face Hub:UserWarning")  # the library's own
+@pytest.mark.filterwarnings("ignore:Error loading .* from Hugging Face Hub:UserWarning")  # the library's own, at 0.5
 @pytest.mark.parametrize(
-    "name", ["fpn:resnet18", "deeplabv3:mobilenet_v2", "segformer:mit_b0", "deeplabv3:mit_b0", "fpn:tu-pvt_v2_b0"]
+    "name",
+    [
+        "fpn:resnet18",
+        "deeplabv3:mobilenet_v2",
+        "segformer:mit_b0",
+        "deeplabv3:mit_b0",
+        "deeplabv3:tu-pvt_v2_b0",
+        "fpn:tu-pvt_v2_b0",
+    ],
 )
 def test_weights_that_cannot_be_fetched_are_told_with_a_remedy(name, offline):
     encoder = name.partition(":")[2]

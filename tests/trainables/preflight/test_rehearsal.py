@@ -72,7 +72,7 @@ def test_activations_grow_with_the_batch_and_a_teacher_is_there_once(small):
 @pytest.mark.parametrize(("share", "students"), [(1.0, 7), (0.5, 2), (0.1, 1), (4.0, 7)])
 def test_a_group_holds_what_fits_beside_what_is_there_once(share, students, monkeypatch):
     """0.8 * share * 1000 - 200 bytes for students of 80 in the worst case."""
-    monkeypatch.setattr(rehearsal, "_host_bytes", lambda: 1000)
+    monkeypatch.setattr(rehearsal, "memory_bytes", lambda device: 1000)
     found = [rehearsal.Footprint(80, 100), rehearsal.Footprint(10, 200)]
     assert rehearsal.students_that_fit(found, torch.device("cpu"), share=share, most=8) == students
     assert rehearsal.students_that_fit(found, torch.device("cpu"), share=share, most=2) == min(2, students)
