@@ -3,6 +3,7 @@
 import importlib
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -47,7 +48,31 @@ install_import_hook(HOOKED, "beartype.beartype")
 sys.meta_path.insert(0, Beneath())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+LONGEST_FIRST = ("faults", "cluster", "ray", "tests/test_tutorial.py", "tests/docs/test_start.py", "fresh")
+"""Groups with which a run begins, so that none is left for its end; all others are files, in order."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What shares a Ray, a cluster or the fixtures of a file is run by one process (`--dist loadgroup`)."""
+    groups = {item: _group(item, config.rootpath) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    rank = {group: place for place, group in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+    _skip_without_cuda(items)
+
+
+def _group(item: pytest.Item, root: Path) -> str:
+    if marker := item.get_closest_marker("xdist_group"):
+        return str(marker.args[0])
+    shared = set(getattr(item, "fixturenames", ())) & {"cluster", "ray_local"}
+    if shared:
+        return "cluster" if "cluster" in shared else "ray"
+    return item.path.relative_to(root).as_posix()
+
+
+def _skip_without_cuda(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("cuda")]
     if not marked:
         return
@@ -56,6 +81,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why tests were skipped, in one line."""
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        said = ", ".join(f"{count} ({reason})" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"skipped: {said}")
 
 
 @pytest.fixture

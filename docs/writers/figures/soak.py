@@ -17,9 +17,11 @@ def facts(found: Any) -> str:
         f"{count(number)} {name}" for name, number in totals.items() if name not in (*WRONG, *_OTHER) and number
     )
     wrong = listed(f"{totals[name]} {name}" for name in WRONG[:3])
+    broken = totals["broken"]
+    cut = f" {count(broken)} of the sweeps broke off before they could be compared." if broken else ""
     return (
         f"{count(found['rounds'])} sweeps in {count(found['minutes'])} minutes lived through this: {lived}. Of their "
-        f"{count(totals['trials'])} trials, {wrong}."
+        f"{count(totals['trials'])} trials, {wrong}.{cut}"
     )
 
 
