@@ -65,7 +65,8 @@ class Round:
 
     Attributes:
         orders: what workers obey (`driver.obey`), each once.
-        nodes: orders without a trial; whoever gets there on the node that is to die next waits for its death.
+        nodes: orders without a trial; whoever gets there on the node that is to die next waits for its death. The first
+            of the lives then ends with the last node, if it is to end with everything.
     """
 
     study: StudySpec
@@ -208,9 +209,12 @@ def survive(round_: Round, directory: Path, *, ray: str | None) -> Left:
     expected, _ = undisturbed(round_.study)
     begin(directory, round_.study, round_.orders)
     counts: Counter[str] = Counter()
+    lives = list(round_.lives)
     if round_.nodes:
-        counts["nodes killed"] = _kill_nodes(directory, round_.nodes)
-    for life in round_.lives:
+        with_all = lives.pop(0) if lives and lives[0].how == EVERYTHING else None
+        counts["everything killed"] += _kill_nodes(directory, round_.nodes, with_all)
+        counts["nodes killed"] = len(round_.nodes)
+    for life in lives:
         killed = _live(directory, life, None if life.how == EVERYTHING else ray)
         counts["everything killed"] += killed and life.how == EVERYTHING
     _finish(directory, ray)
@@ -243,13 +247,16 @@ def _finish(directory: Path, ray: str | None) -> None:
             raise Broken(f"{num_left(directory)} trials are left open although nothing happened. {said(directory)}")
 
 
-def _kill_nodes(directory: Path, orders: list[dict[str, Any]]) -> int:
+def _kill_nodes(directory: Path, orders: list[dict[str, Any]], then: Life | None) -> bool:
     """One driver on a head without cores, and one node at a time for its trials: each is killed, save the last.
 
+    Args:
+        then: kill the driver, the last node and the head too, once so many more steps have been trained.
+
     Returns:
-        Nodes that died under a trial.
+        Whether they were.
     """
-    process, killed = None, 0
+    process, killed = None, False
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         for order in orders:
@@ -260,9 +267,13 @@ def _kill_nodes(directory: Path, orders: list[dict[str, Any]]) -> int:
             if not wait_for(mark.exists, process):
                 raise Broken(f"The driver ended before its node could. {said(directory)}")
             cluster.remove_node(node, allow_graceful=False)
-            killed += 1
         cluster.add_node(num_cpus=2)
-        if code := ended(process, directory):
+        wanted = steps_run(directory) + (then.number if then else 0)
+        if then and (killed := wait_for(lambda: steps_run(directory) >= wanted, process)):
+            process.kill()
+            for node in (*cluster.worker_nodes, cluster.head_node):
+                cluster.remove_node(node, allow_graceful=False)
+        if code := ended(process, directory) + killed * signal.SIGKILL:
             raise Broken(f"The driver ended with {code}. {said(directory)}")
     finally:
         cluster.shutdown()

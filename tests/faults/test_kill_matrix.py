@@ -41,8 +41,7 @@ def ray_head():
 
 def study(case, **changes):
     """Of few trials, pruned and complete ones among them."""
-    few = {"tpe": {"num_trials": 8, "sampler_seed": 3}, "random": {"num_trials": 7}, "groups": {"num_trials": 7}}
-    return driver.spec(case, **few[case], **changes)
+    return driver.spec(case, num_trials=6, sampler_seed=3 if case == "tpe" else 0, **changes)
 
 
 def order(number, trial, step, when, **harm):
@@ -64,47 +63,45 @@ def test_the_undisturbed_sweep_prunes_some_and_completes_some(case):
     assert [trial["state"] for trial in expected["baseline"]] == ["COMPLETE", "COMPLETE"]
 
 
-def test_workers_killed_around_checkpoints_and_full_disks_lose_and_falsify_nothing(ray_head, tmp_path):
+def test_workers_killed_around_checkpoints_lose_and_falsify_nothing(ray_head, tmp_path):
     orders = [
         order(0, "baseline-00000", 2, "after"),
-        order(1, "baseline-00001", 4, "before", full=True),
-        order(2, "search-00001", 1, "before"),
-        order(3, "search-00004", 2, "after", torn=True),
+        order(1, "search-00001", 1, "before"),
     ]
     directory = tmp_path / "tpe"
     left = matrix.survive(Round(study("tpe"), orders=orders), directory, ray=ray_head)
     assert left.found == left.expected
-    assert left.counts["workers killed"] == 3
-    assert left.counts["disks full under a checkpoint"] == 1
-    assert [steps_repeated(directory, each["trial"]) for each in orders] == [[], [4], [1], [2]]
+    assert left.counts["workers killed"] == 2
+    assert [steps_repeated(directory, each["trial"]) for each in orders] == [[], [1]]
 
 
-def test_drivers_killed_at_a_write_or_with_everything_lose_and_falsify_nothing(ray_head, tmp_path):
-    """In a suggestion that is half written, between results, and while trials are adopted."""
-    lives = [Life("before", 20), Life(EVERYTHING, 5), Life("after", 60), Life("within", 1), Life("full", 1)]
+def test_drivers_killed_at_any_write_lose_and_falsify_nothing(ray_head, tmp_path):
+    """In a suggestion that is half written, between results, and in mid-line while trials are adopted."""
+    lives = [Life("before", 20), Life("after", 60), Life("within", 1)]
     left = matrix.survive(Round(study("tpe"), lives=lives), tmp_path / "tpe", ray=ray_head)
     assert left.found == left.expected
     assert left.counts["drivers killed"] == 3
-    assert left.counts["everything killed"] == 1
-    assert left.counts["disks full under the storage"] == 1
 
 
-def test_what_kills_a_group_loses_and_falsifies_none_of_its_trials(ray_head, tmp_path):
-    orders = [order(0, "search-00001", 2, "after"), order(1, "search-00004", 2, "before", full=True)]
+def test_a_killed_group_and_a_disk_that_fills_under_one_lose_and_falsify_no_trial(ray_head, tmp_path):
+    """The worker tears a checkpoint as it dies: the trial goes on from the one before."""
+    orders = [order(0, "search-00001", 2, "after", torn=True), order(1, "search-00004", 2, "before", full=True)]
+    directory = tmp_path / "groups"
     round_ = Round(study("groups", max_concurrent=1), lives=[Life("after", 90)], orders=orders)
-    left = matrix.survive(round_, tmp_path / "groups", ray=ray_head)
+    left = matrix.survive(round_, directory, ray=ray_head)
     assert left.found == left.expected
     assert left.counts["drivers killed"] == left.counts["workers killed"] == 1
     assert left.counts["disks full under a checkpoint"] == 1
+    assert all(2 in steps_repeated(directory, each["trial"]) for each in orders)
 
 
-def test_a_node_killed_in_mid_sweep_loses_and_falsifies_nothing(ray_head, tmp_path):
-    """Nobody's fault: the same death of a process would fail its trial, since none is restarted here.
+def test_a_killed_node_and_then_everything_at_once_lose_and_falsify_nothing(ray_head, tmp_path):
+    """The node is nobody's fault: the same death of a process would fail its trial, since none is restarted here.
 
     The nodes are started beside the shared Ray, so that they ask for the token that drivers present.
     """
     node = {"id": 0, "step": 2, "when": "before the checkpoint"}
-    round_ = Round(study("random", max_failures=0, max_concurrent=1), nodes=[node])
-    left = matrix.survive(round_, tmp_path / "random", ray=ray_head)
-    assert left.counts["nodes killed"] == 1
+    alone = study("random", max_failures=0, max_concurrent=1)
+    left = matrix.survive(Round(alone, [Life(EVERYTHING, 12)], nodes=[node]), tmp_path / "random", ray=ray_head)
+    assert left.counts["nodes killed"] == left.counts["everything killed"] == 1
     assert left.found == left.expected
