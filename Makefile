@@ -17,7 +17,7 @@ test: .venv/installed-test chromium postgresql
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zensical build --strict --clean
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 # Drivers, workers, nodes and disks that die at ever new moments: `make soak MINUTES=60`, or with SEED=7 the same again.
 soak: .venv/installed-test

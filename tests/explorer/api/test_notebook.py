@@ -74,13 +74,13 @@ def shown(notebook, start):
     return found
 
 
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("notebook")
 def test_it_runs_and_shows_what_the_committed_one_shows(executed, committed):
     assert kinds(executed) == kinds(committed)
     assert [cell.source for cell in executed.cells] == [cell.source for cell in committed.cells]
 
 
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("notebook")
 def test_the_sweep_shows_its_lines_and_one_table_and_nothing_else(executed):
     found = shown(executed, "study = explorer.sweep")
     lines = "".join(output.text for output in found if output.output_type == "stream")
@@ -89,7 +89,7 @@ def test_the_sweep_shows_its_lines_and_one_table_and_nothing_else(executed):
     assert re.search(r"<td>search</td><td>3</td><td>0</td><td>3</td>", table["text/html"])
 
 
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("notebook")
 def test_the_best_trial_of_the_run_is_the_one_that_is_exported_and_predicts(executed):
     best = shown(executed, "study.best")[0].data["text/plain"]
     number = re.search(r"^number +(\d+)", best, re.MULTILINE)[1]
