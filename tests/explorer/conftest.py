@@ -82,6 +82,10 @@ def without_ray():
         def take(self, host, number):
             return self.sent.pop((host, number))
 
+    def results(function, calls):
+        for name, arguments in calls:
+            yield name, function(**arguments)
+
     @contextmanager
     def played():
         with pytest.MonkeyPatch.context() as patch:
@@ -90,9 +94,7 @@ def without_ray():
             patch.setattr("ray.is_initialized", lambda: True)
             patch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
             patch.setattr("ray.tune.with_parameters", partial)
-            patch.setattr("ray.remote", lambda **_: lambda task: SimpleNamespace(remote=partial(partial, task)))
-            patch.setattr("ray.wait", lambda tasks, num_returns: (tasks[:num_returns], tasks[num_returns:]))
-            patch.setattr("ray.get", lambda task: task())
+            patch.setattr("explorer.launch.tasks.results", lambda function, calls, **_: results(function, calls))
             yield
 
     return played

@@ -128,14 +128,14 @@ def test_a_storage_that_fails_is_one_sentence_beside_what_was_read_before(sweep,
     def fail(*_):
         raise OSError("postgresql://me:secret@host is out of reach")
 
-    real = live.results.frames_of
-    monkeypatch.setattr(live.results, "frames_of", fail)
+    real = live.frames_of
+    monkeypatch.setattr(live, "frames_of", fail)
     sweep.add()
     until(lambda: studio.snapshot("swept").note)
     assert "out of reach" in studio.snapshot("swept").note
     assert "secret" not in studio.snapshot("swept").note
     assert len(studio.snapshot("swept").frames.trials) == 2
-    monkeypatch.setattr(live.results, "frames_of", real)
+    monkeypatch.setattr(live, "frames_of", real)
     until(lambda: len(studio.snapshot("swept").frames.trials) == 3)
     until(lambda: not studio.snapshot("swept").note)
 
