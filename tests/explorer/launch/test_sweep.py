@@ -259,7 +259,7 @@ def test_a_time_budget_leaves_the_rest_open(ray_local, spec, tmp_path):
 def test_pairs_lists_families_and_costs(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     names = ("mit_b0:mbv3s", "fpn_r18:mbv3s")
-    monkeypatch.setattr("explorer.cli.pair_table.PAIRS", {name: PAIRS[name] for name in names})
+    monkeypatch.setattr("search_spaces.pairs.PAIRS", {name: PAIRS[name] for name in names})
     said = CliRunner().invoke(app, ["pairs", "--height", "64", "--width", "64"])
     assert said.exit_code == 0, said.output
     across, within = (next(line for line in said.output.splitlines() if f" {name} " in line) for name in names)
