@@ -128,4 +128,5 @@ def test_no_module_but_these_imports_an_optional_package():
         ("loggers_backends.py", "mlflow"),
         ("proxy.py", "grpc"),
         ("snippet_onnx.py", "onnxruntime"),
+        ("study.py", "plotly"),  # a type
     }

@@ -357,7 +357,7 @@ def test_the_confirmed_run_is_shipped_with_its_interval_unless_another_is_asked_
         winner=False, num_open=1, sentences=["Trials 7 and 3 are within noise."],
         row=pd.Series({"num_seeds": 5, **figures, **gains}),
     )  # fmt: skip
-    monkeypatch.setattr(chosen.confirm, "choice", lambda spec, directory: choice)
+    monkeypatch.setattr(chosen, "choice", lambda spec, directory: choice)
     metrics = export(directory, tmp_path / "out", graphs=False)
     text = (tmp_path / "out/README.md").read_text()
     assert (metrics["trial"], metrics["miou"]) == (7, second.value)
