@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import optuna
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -18,14 +17,6 @@ import matrix
 from matrix import EVERYTHING, Life, Round
 
 pytestmark = pytest.mark.xdist_group("faults")  # they share a Ray and the process that drivers fork from
-
-
-@pytest.fixture(autouse=True)
-def quiet_optuna():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-import optuna
 import pytest
 
 sys.path.insert(0, BENCHMARKS := str(Path(__file__).parents[2] / "benchmarks"))
@@ -18,14 +17,6 @@ import soak
 sys.path.remove(BENCHMARKS)  # a user's module may have a benchmark's name
 
 matrix = soak.matrix
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet_optuna():
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture(scope="module")
