@@ -3,6 +3,7 @@
 import functools
 import importlib
 import re
+import runpy
 import sys
 import warnings
 from collections import Counter
@@ -65,6 +66,11 @@ def group_of(path: str) -> str:
     text = Path(__file__).parents[1].joinpath(path).read_text(encoding="utf-8")
     named = re.search(r'xdist_group\("(\w+)"\)', text)
     return named[1] if named else "ray" if "ray_local" in text else path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # else pytest-xdist's first process has done it
+        runpy.run_path(str(Path(__file__).with_name("warm") / "start.py"))["start"](config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -36,8 +36,9 @@ def reader(tmp_path_factory):
     shutil.copyfile(EARTH / "dataset.yaml", home / "my-photos/dataset.yaml")
     commands = home / "bin"
     commands.mkdir()
-    for name, text in {"python": "", "heteroakd": '-c "from explorer.cli.app import main; main()" '}.items():
-        (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {text}"$@"\n')
+    verbs = f'"{os.environ["WARM_PYTHON"]}" -c "from explorer.cli.app import main; main()"'
+    for name, command in {"python": f'"{sys.executable}"', "heteroakd": verbs}.items():
+        (commands / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         (commands / name).chmod(0o755)
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     ours = {"PATH": path, "PYTHONPATH": str(ROOT), "HETEROAKD_CACHE": str(home / "cache"), "OMP_NUM_THREADS": "1"}

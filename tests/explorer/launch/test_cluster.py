@@ -32,7 +32,7 @@ from explorer.study import StudySpec
 from trainables.errors import StudyError
 
 HERE = Path(__file__).parent
-HETEROAKD = [sys.executable, "-c", "from explorer.cli.app import main; main()"]
+HETEROAKD = [os.environ["WARM_PYTHON"], "-c", "from explorer.cli.app import main; main()"]
 TOKEN = "c" * 40
 FAST_DEATH = {  # a lost node is noticed in seconds
     "RAY_health_check_initial_delay_ms": "0",
@@ -91,7 +91,7 @@ def cluster(tmp_path_factory):
     }
     with (temp / "log").open("w") as log:
         host = subprocess.Popen(
-            [sys.executable, HERE / "ray_cluster.py", temp, *map(str, ports)],
+            [os.environ["WARM_PYTHON"], HERE / "ray_cluster.py", temp, *map(str, ports)],
             env={**environment, **FAST_DEATH},
             cwd=temp,
             stdin=subprocess.PIPE,
@@ -147,7 +147,11 @@ print("after", os.environ.get("RAY_AUTH_TOKEN"))
 def test_a_local_ray_listens_on_loopback_alone_and_asks_for_a_token_of_its_own(tmp_path):
     """Also that the token is in no file, where other users of the machine could read it."""
     said = subprocess.run(
-        [sys.executable, "-c", LOCAL], env=clean_environment(tmp_path), capture_output=True, text=True, timeout=200
+        [os.environ["WARM_PYTHON"], "-c", LOCAL],
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert said.returncode == 0, said.stderr
     lines = [line.split() for line in said.stdout.splitlines()]
@@ -166,7 +170,7 @@ def test_a_local_ray_listens_on_loopback_alone_and_asks_for_a_token_of_its_own(t
 def survived(cluster, tmp_path_factory):
     """(folder, node of each step run, the node that was killed) of a sweep that lost a node while all three worked."""
     folder = tmp_path_factory.mktemp("spread")
-    command = [sys.executable, HERE / "cluster_driver.py", folder, cluster.gcs]
+    command = [os.environ["WARM_PYTHON"], HERE / "cluster_driver.py", folder, cluster.gcs]
     with (folder / "log").open("w") as log:
         driver = subprocess.Popen(command, env=cluster.environment, stdout=log, stderr=subprocess.STDOUT)
     victim = next(iter(cluster.workers))
@@ -242,8 +246,8 @@ with connected(sys.argv[1]):
 
 def test_only_who_holds_the_token_joins(cluster):
     """The refusal is one sentence, and comes before a driver is born."""
-    assert "in" in cluster.run(sys.executable, "-c", JOIN, cluster.gcs).stdout.splitlines()
-    wrong = cluster.run(sys.executable, "-c", JOIN, cluster.gcs, RAY_AUTH_TOKEN="d" * 40)
+    assert "in" in cluster.run(os.environ["WARM_PYTHON"], "-c", JOIN, cluster.gcs).stdout.splitlines()
+    wrong = cluster.run(os.environ["WARM_PYTHON"], "-c", JOIN, cluster.gcs, RAY_AUTH_TOKEN="d" * 40)
     assert "in" not in wrong.stdout.splitlines()
     assert "StudyError" in wrong.stdout
     assert "RAY_AUTH_TOKEN" in wrong.stdout

@@ -43,7 +43,7 @@ def tiles(root: Path) -> SegDataset:
 
 
 def heteroakd(*arguments, **options):
-    command = [sys.executable, "-c", HEAR, *map(str, arguments)]
+    command = [os.environ["WARM_PYTHON"], "-c", HEAR, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 

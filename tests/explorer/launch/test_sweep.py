@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -53,7 +52,7 @@ def quiet():
 
 
 def heteroakd(*arguments, **options):
-    command = [sys.executable, "-c", HEAR, *map(str, arguments)]
+    command = [os.environ["WARM_PYTHON"], "-c", HEAR, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
@@ -176,7 +175,7 @@ def test_ctrl_c_leaves_a_study_that_resume_completes_exactly(ray_local, tiny_spe
     base = {**tiny_spec["base"], "steps": 40, "eval_every": 4}
     long = {**tiny_spec, "base": base, "num_trials": 3, "pruner": "nop", "max_concurrent": 1}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(long))
-    command = [sys.executable, "-c", HEAR, "sweep", "spec.yaml", "--out", "study"]
+    command = [os.environ["WARM_PYTHON"], "-c", HEAR, "sweep", "spec.yaml", "--out", "study"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     _wait_for(lambda: len(list((tmp_path / "study").glob("trials/*/log.jsonl"))) >= 2, process)
     process.send_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def url(server, request):
 
 def run(*arguments, **options):
     return subprocess.Popen(
-        [sys.executable, str(CLIENT), *map(str, arguments)], stdout=subprocess.PIPE, text=True, **options
+        [os.environ["WARM_PYTHON"], str(CLIENT), *map(str, arguments)], stdout=subprocess.PIPE, text=True, **options
     )
 
 

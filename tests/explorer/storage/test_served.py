@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from trainables.errors import MissingExtra, StudyError
 
 pytest.importorskip("grpc", reason="No gRPC here (pip install 'heteroakd-explorer[grpc]').")
 CLIENT = Path(__file__).with_name("client.py")
-HETEROAKD = [sys.executable, "-c", "from explorer.cli.app import main; main()"]
+HETEROAKD = [os.environ["WARM_PYTHON"], "-c", "from explorer.cli.app import main; main()"]
 
 
 def free_port():
@@ -56,7 +56,7 @@ def address(folder):
 
 
 def run(*arguments):
-    return subprocess.Popen([sys.executable, str(CLIENT), *arguments], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([os.environ["WARM_PYTHON"], str(CLIENT), *arguments], stdout=subprocess.PIPE, text=True)
 
 
 def test_two_clients_at_once_and_the_journal_beneath_holds_all(address, folder):
