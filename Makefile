@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
 
-.PHONY: demo test docs pages soak bench bench-gpu bench-search bench-after chromium postgresql
+.PHONY: demo test ruff mypy imports docs pages soak bench bench-gpu bench-search bench-after chromium postgresql
 
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
@@ -11,13 +11,16 @@ demo: .venv/installed
 	$(BIN)/heteroakd dashboard sweeps/demo
 	$(BIN)/heteroakd export sweeps/demo --by gain --out sweeps/demo/best
 
-test: .venv/installed-test chromium postgresql
+test: .venv/installed-test
+	@$(MAKE) --no-print-directory --jobs 3 postgresql ruff mypy imports docs
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+
+ruff: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/zensical build --strict --clean
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+
+mypy imports: .venv/installed-test
+	$(BIN)/$(subst imports,lint-imports,$@)
 
 # Drivers, workers, nodes and disks that die at ever new moments: `make soak MINUTES=60`, or with SEED=7 the same again.
 soak: .venv/installed-test
@@ -61,17 +64,20 @@ bench-search: .venv/installed
 	$(BIN)/python benchmarks/thousand.py
 	$(BIN)/python benchmarks/search.py
 
-# Each in one call, so that pip solves once; constraints.txt leaves it nothing to try.
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+# Each in one call, so that pip solves once; constraints.txt leaves it nothing to try. Pip would compile on one core.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
+COMPILE := -$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null
 
 .venv/installed: pyproject.toml constraints.txt
 	[ -d .venv ] || $(PYTHON) -m venv .venv
 	$(PIP) ".[all]"
+	$(COMPILE)
 	touch $@
 
 .venv/installed-test: pyproject.toml constraints.txt
 	[ -d .venv ] || $(PYTHON) -m venv .venv
 	$(PIP) ".[docs,test]"
+	$(COMPILE)
 	touch .venv/installed $@
 
 # The browser tests need Chromium; where it cannot be installed they are skipped and say so.
@@ -81,7 +87,7 @@ chromium:
 	|| echo "No Chromium: the browser tests will be skipped."
 
 # The PostgreSQL tests start a server of their own; the package must therefore make no cluster and start no service.
-postgresql:
+postgresql: chromium
 	@command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 	&& apt-get install -y -qq --no-install-recommends postgresql-common \

@@ -32,7 +32,7 @@ def execute(notebook, folder):
 def environment(folder):
     """Ours comes first, the teachers' cache is empty, and Jupyter looks at no configuration of the user's."""
     return {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "HETEROAKD_CACHE": str(folder / "cache"),
         "JUPYTER_PLATFORM_DIRS": "1",
         "JUPYTER_CONFIG_DIR": str(folder / "jupyter"),
