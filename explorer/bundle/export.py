@@ -165,7 +165,6 @@ def _write_weights(chosen: Chosen, out: Path) -> None:
         path = out / f"{name}.safetensors"
         if weights:
             checkpoint.write(path, weights, {"model": model, **labels})
-            path.chmod(0o644)  # safetensors writes for its owner alone
         else:
             path.unlink(missing_ok=True)  # of an earlier bundle here
 
