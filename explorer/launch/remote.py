@@ -20,6 +20,7 @@ from rich.console import Console
 from explorer.launch import sweep as sweeping
 from explorer.launch import travel
 from explorer.launch.cluster import QUIET, knock, present_token, refused_in_words
+from explorer.launch.tasks import of_system
 from explorer.search.deaths import Death
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError, Interrupted, StudyError
@@ -123,6 +124,8 @@ def _listen(running: Any, said: Queue, console: Console) -> int:
     except RayTaskError as error:
         if isinstance(error.cause, HeteroakdError):
             raise error.cause from None
+        if (reason := of_system(error)) is not None:
+            raise Interrupted(f"The sweep's process on the cluster failed: {reason}. Mend that, then resume.") from None
         raise
     except RayError as error:  # its process, or the node it was on
         raise Interrupted(
@@ -137,11 +140,10 @@ def _client(address: str, directory: PurePosixPath, code: list[str]) -> Iterator
         with refused_in_words(address):
             knock(address.removeprefix(SCHEME))
             ray.init(address=address, runtime_env=travel.environment(directory, code), **QUIET)
-    except RuntimeError as error:
-        if "mismatch" not in str(error):
-            raise
+    except RuntimeError as error:  # of other versions, or the cluster could not start a process for this client
+        said = " ".join(str(error).split())[:400].rstrip(".")
         raise StudyError(
-            f"{error} Through ray:// both ends need the same Python and Ray; or use `heteroakd submit`."
+            f"{said}. Through ray:// both ends need the same Python and Ray; or use `heteroakd submit`."
         ) from None
     try:
         yield
