@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,8 +16,8 @@ from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device, place
 from trainables.errors import TeacherError
-from trainables.kept import checkpoint
-from trainables.kept.cache import default_cache
+from trainables.kept import atomic, checkpoint
+from trainables.kept.cache import CACHE, default_cache
 from trainables.loop import train
 from trainables.models.build import build, is_own
 from trainables.models.segmodel import SegModel
@@ -43,11 +46,12 @@ def freeze(model: SegModel) -> SegModel:
 def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
     """Path of the teacher's weights; trains them if they are not there.
 
-    Of several processes that ask at once, one trains and the others wait for its lock. An interrupted training goes on
-    from its last checkpoint.
+    What is there is only looked at, so a cache that cannot be written will do. Of several processes that ask at once,
+    one trains and the others wait for its lock. An interrupted training goes on from its last checkpoint.
 
     Raises:
         TeacherError: the user's checkpoint does not exist.
+        Interrupted: the cache cannot be written.
     """
     if config.teacher_checkpoint is not None:
         path = Path(config.teacher_checkpoint).expanduser()
@@ -57,14 +61,40 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
             )
         return path
     path = cached_path(config, dataset=dataset, cache=cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
+    if _is_there(path):
+        return path
+    with _locked(path.with_suffix(".lock")):
+        if not _is_there(path):
             recipe = config.teacher_config()
             state = train(recipe, dataset=dataset, directory=path.parent / "training")
             meta = {"model": config.teacher, "miou": state.history[-1].miou, "data": dataset.digest()}
             checkpoint.write(path, state.weights(), {**meta, "config": recipe.model_dump(mode="json")})
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Raises:
+    Interrupted: it cannot be told; a folder that is closed to this user, say.
+    """
+    with atomic.interrupting(_named(path.parent)), suppress(FileNotFoundError):
+        return stat.S_ISREG(path.stat().st_mode)
+    return False
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with atomic.interrupting(_named(path.parent)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _named(folder: Path) -> str:
+    return f"{folder}, in {CACHE}'s folder,"
 
 
 def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
