@@ -28,7 +28,7 @@ from explorer.search.groups import GroupBridge, Post
 from explorer.search.mailbox import Mailbox
 from explorer.search.plan import Role
 from explorer.search.tune_errors import every_error_taken
-from explorer.storage import storages
+from explorer.storage import storages, urls
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import own
@@ -147,9 +147,7 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
         base["teacher_checkpoint"] = store.absolute(base["teacher_checkpoint"])
     if base.get("encoder_weights"):
         base["encoder_weights"] = store.absolute(base["encoder_weights"])
-    storage = spec.storage
-    if storage and storage.startswith("sqlite:///"):
-        storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
+    storage = spec.storage and urls.absolute(spec.storage)
     paths = {name: store.absolute(path) for name in ("storage_path", "warm_start") if (path := getattr(spec, name))}
     if spec.mlflow:
         paths["mlflow"] = loggers.absolute(spec.mlflow)
