@@ -30,6 +30,9 @@ Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST
 TrustStorage = Annotated[
     bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Go on with own teacher weights that score below always saying one class.")
+]
 Mlflow = Annotated[
     str | None, typer.Option(help="Log to MLflow too: http://HOST:PORT, sqlite:///FILE, file:FOLDER or env:NAME.")
 ]
@@ -64,6 +67,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option(help="Show the plan and its hours, from step times measured here.")] = False,
     address: Address = None,
     trust_storage: TrustStorage = False,
+    force: Force = False,
     mlflow: Mlflow = None,
     tensorboard: Tensorboard = None,
 ) -> None:
@@ -90,7 +94,8 @@ def sweep(
     if dry_run:
         explorer.dry_run(spec or {}, console=_console(), **changes)
         return
-    _close(explorer.sweep(spec or {}, out, console=_console(), address=address, trust_storage=trust_storage, **changes))
+    options: dict[str, Any] = {"address": address, "trust_storage": trust_storage, "force": force}
+    _close(explorer.sweep(spec or {}, out, console=_console(), **options, **changes))
 
 
 @app.command()
@@ -125,6 +130,7 @@ def submit(
     follow: Annotated[bool, typer.Option(help="Show the job's log; exit with its code.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the study that --out holds.")] = False,
     trust_storage: TrustStorage = False,
+    force: Force = False,
 ) -> None:
     """Hand a sweep to a Ray cluster as a job."""
     code = explorer.submit(
@@ -136,6 +142,7 @@ def submit(
         resume=resume,
         follow=follow,
         trust_storage=trust_storage,
+        force=force,
     )
     raise typer.Exit(code)
 

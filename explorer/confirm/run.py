@@ -79,7 +79,8 @@ def confirm(
         arm = plan.open_arm(spec, studies, asked, top=top, split=scored_on)
         if arm.num_open() or unscored(arm.study, scored_on):
             with connected(address):
-                _drive(arm, asked, scored_on, directory, console, may_grow=address is not None)
+                known = studies["search"].user_attrs.get(sweep.TEACHERS, {})
+                _drive(arm, asked, scored_on, directory, console, known, may_grow=address is not None)
         show(spec, studies, arm.study, console)
         return confirmed_runs.num_open(arm.study)
 
@@ -173,11 +174,20 @@ def _tell(
     say(f"{num} finalists and {len(asked.alone)} students alone on the fresh seeds {seeds}")
 
 
-def _drive(arm: Reruns, asked: Request, split: str, directory: Path, console: Console, *, may_grow: bool) -> None:
+def _drive(
+    arm: Reruns,
+    asked: Request,
+    split: str,
+    directory: Path,
+    console: Console,
+    known: dict[str, float],
+    *,
+    may_grow: bool,
+) -> None:
     kinds, say = _kinds(asked), partial(_say, console)
     there = means(arm.spec, may_grow=may_grow)
     spec = with_group_size(arm.spec, there, kinds, say=say)
-    sweep.run_arms({"confirmed": replace(arm, spec=spec)}, directory, kinds, there, console=console)
+    sweep.run_arms({"confirmed": replace(arm, spec=spec)}, directory, kinds, there, console=console, known=known)
     score_runs(arm.study, split, spec, spec.storage_path or str(directory), there, say=say)
 
 

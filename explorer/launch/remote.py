@@ -29,7 +29,15 @@ HEAD = {"node:__internal_head__": 0.001}  # workers may be pre-emptible
 SCHEME = "ray://"
 
 
-def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str, trust_storage: bool = False) -> int:
+def sweep(
+    spec: StudySpec,
+    directory: Path,
+    *,
+    console: Console,
+    address: str,
+    trust_storage: bool = False,
+    force: bool = False,
+) -> int:
     """`sweep.sweep` on the cluster.
 
     Raises:
@@ -38,7 +46,7 @@ def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str, t
     sweeping.check(spec)
     folder = PurePosixPath(directory)
     travel.check(spec, folder)
-    arguments = spec.model_dump(mode="json"), str(folder), trust_storage
+    arguments = spec.model_dump(mode="json"), str(folder), trust_storage, force
     return _run(address, folder, travel.own_code(spec), console, _sweep_there, *arguments)
 
 
@@ -67,9 +75,10 @@ def with_study(address: str, directory: Path, console: Console, verb: Callable[.
     return _run(address, folder, code, console, verb, str(folder), *arguments)
 
 
-def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool) -> int:
+def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool, force: bool) -> int:
     parsed = StudySpec.parse(spec)
-    return sweeping.sweep(parsed, Path(directory), console=console, address="auto", trust_storage=trust)
+    options: dict[str, Any] = {"trust_storage": trust, "force": force}
+    return sweeping.sweep(parsed, Path(directory), console=console, address="auto", **options)
 
 
 def _resume_there(console: Console, directory: str, budget_s: float | None, trust: bool, logs: dict[str, Any]) -> int:

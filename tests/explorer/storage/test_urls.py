@@ -1,4 +1,4 @@
-"""A study's folder may have any name: URLs of files lead to the file, and a URL that is made absolute leads there too."""
+"""A study's folder may have any name: a URL of a file leads to that file, and still does when it is made absolute."""
 
 from __future__ import annotations
 
