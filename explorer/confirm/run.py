@@ -26,6 +26,7 @@ from explorer.results.confirmed import frame, open_study
 from explorer.results.trials import load_studies
 from explorer.results.verdict import verdict
 from explorer.search import warm
+from explorer.search.barren import barren
 from explorer.search.plan import Role
 from explorer.storage import storages
 from explorer.study import StudySpec
@@ -71,6 +72,8 @@ def confirm(
     say = partial(_say, console)
     with storages.in_words(), sweep.sole_driver(directory), storages.owned(spec, directory):
         _, studies = load_studies(directory)
+        if sentence := barren(spec, directory, warm.own(studies["search"])):
+            raise StudyError(sentence)
         before = plan.asked_before(spec, studies)
         top, seeds = top or before.get("top", USUAL), seeds or before.get("seeds", USUAL)
         asked = plan.request(spec, studies, top=top, num_seeds=seeds)

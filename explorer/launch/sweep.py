@@ -24,6 +24,7 @@ from explorer.launch.means import Means, means, with_group_size
 from explorer.launch.progress import Progress
 from explorer.search import engines, warm
 from explorer.search.arms import Arm, open_arms
+from explorer.search.barren import barren
 from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.search.groups import GroupBridge, Post
 from explorer.search.mailbox import Mailbox
@@ -65,6 +66,7 @@ def sweep(
 
     Raises:
         Interrupted: a disk is full, storage out of reach, or trials are lost again and again; it can be resumed.
+        StudyError: all trials of the search have failed.
         HeteroakdError: anything wrong with the spec, the data, the networks or the folder; before a worker starts.
     """
     directory = directory.resolve()
@@ -115,7 +117,7 @@ def resume(
         Trials left open again.
 
     Raises:
-        StudyError: no study there, or its space or data set has changed.
+        StudyError: no study there, its space or data set has changed, or all trials of the search have failed.
     """
     directory = directory.resolve()
     spec = StudySpec.of(directory)
@@ -130,6 +132,7 @@ def resume(
         arms = open_arms(spec, directory, data_digest=found.data_digest)
         if not any(arm.num_open() for arm in arms.values()):
             with loggers.logs(spec, arms, directory, say=partial(_say, console)):
+                _refuse_barren(arms["search"], directory)
                 _say(console, "Every trial has ended; nothing to run.")
             return 0
         with connected(address):
@@ -217,7 +220,17 @@ def _drive(
     )
     if limit := bridge.limit(arms["search"]):
         _say(console, f"stopped: {limit}")
+    if not bridge.num_open():
+        _refuse_barren(arms["search"], directory)
     return bridge.num_open()
+
+
+def _refuse_barren(search: Arm, directory: Path) -> None:
+    """Raises:
+    StudyError: all has ended, and nothing has come of it.
+    """
+    if sentence := barren(search.spec, directory, warm.own(search.study)):
+        raise StudyError(sentence)
 
 
 def run_arms(
