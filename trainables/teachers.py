@@ -19,6 +19,7 @@ from trainables.errors import TeacherError
 from trainables.kept import atomic, checkpoint
 from trainables.kept.cache import CACHE, default_cache
 from trainables.loop import train
+from trainables.models import given
 from trainables.models.build import build, is_own
 from trainables.models.segmodel import SegModel
 
@@ -32,7 +33,7 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
         TeacherError: the user's checkpoint does not fit the network.
     """
     path = ensure_teacher(config, dataset=dataset, cache=cache)
-    tensors, _ = checkpoint.load(path)
+    tensors = given.read(path)
     teacher = build(config.teacher, num_classes=dataset.num_classes)
     _load_weights(teacher, tensors, path, config.teacher)
     place(teacher, config, pick_device(config))
@@ -57,7 +58,7 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
         path = Path(config.teacher_checkpoint).expanduser()
         if not path.is_file():
             raise TeacherError(
-                f"teacher_checkpoint {str(path)!r} is no file. Give a .safetensors file of {config.teacher!r}."
+                f"teacher_checkpoint {str(path)!r} is no file. Give a .safetensors or .pth file of {config.teacher!r}."
             )
         return path
     path = cached_path(config, dataset=dataset, cache=cache)
@@ -115,10 +116,9 @@ def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:
 
 
 def _load_weights(model: SegModel, tensors: dict[str, Tensor], path: Path, name: str) -> None:
-    """Strictly; also takes segmentation-models-pytorch's own names."""
-    tensors = {key.replace("segmentation_head.0.", "head."): value for key, value in tensors.items()}
+    """Strictly, but for the names that a wrapper gives (`given.named`)."""
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(given.named(tensors, model.state_dict()))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise TeacherError(f"{path} does not hold the weights of {name!r} for this data set: {reason}") from None
