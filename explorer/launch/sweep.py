@@ -19,7 +19,7 @@ from ray import tune
 from rich.console import Console
 
 from explorer.launch import constraints, loggers, teachers
-from explorer.launch.cluster import connected
+from explorer.launch.cluster import check_sockets, connected
 from explorer.launch.means import Means, means, with_group_size
 from explorer.launch.progress import Progress
 from explorer.search import engines, warm
@@ -76,6 +76,8 @@ def sweep(
         )
     check(spec)
     warm.check(spec)
+    if address is None:
+        check_sockets()
     engines.refuse_untrusted(spec, trusted=trust_storage or spec.storage in (None, "journal", "sqlite"))
     storages.reach(spec)
     loggers.reach(spec)
