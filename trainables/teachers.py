@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,9 +16,10 @@ from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device, place
 from trainables.errors import TeacherError
-from trainables.kept import checkpoint
-from trainables.kept.cache import default_cache
+from trainables.kept import atomic, checkpoint
+from trainables.kept.cache import CACHE, default_cache
 from trainables.loop import train
+from trainables.models import given
 from trainables.models.build import build, is_own
 from trainables.models.segmodel import SegModel
 
@@ -29,7 +33,7 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
         TeacherError: the user's checkpoint does not fit the network.
     """
     path = ensure_teacher(config, dataset=dataset, cache=cache)
-    tensors, _ = checkpoint.load(path)
+    tensors = given.read(path)
     teacher = build(config.teacher, num_classes=dataset.num_classes)
     _load_weights(teacher, tensors, path, config.teacher)
     place(teacher, config, pick_device(config))
@@ -43,28 +47,55 @@ def freeze(model: SegModel) -> SegModel:
 def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
     """Path of the teacher's weights; trains them if they are not there.
 
-    Of several processes that ask at once, one trains and the others wait for its lock. An interrupted training goes on
-    from its last checkpoint.
+    What is there is only looked at, so a cache that cannot be written will do. Of several processes that ask at once,
+    one trains and the others wait for its lock. An interrupted training goes on from its last checkpoint.
 
     Raises:
         TeacherError: the user's checkpoint does not exist.
+        Interrupted: the cache cannot be written.
     """
     if config.teacher_checkpoint is not None:
         path = Path(config.teacher_checkpoint).expanduser()
         if not path.is_file():
             raise TeacherError(
-                f"teacher_checkpoint {str(path)!r} is no file. Give a .safetensors file of {config.teacher!r}."
+                f"teacher_checkpoint {str(path)!r} is no file. Give a .safetensors or .pth file of {config.teacher!r}."
             )
         return path
     path = cached_path(config, dataset=dataset, cache=cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
+    if _is_there(path):
+        return path
+    with _locked(path.with_suffix(".lock")):
+        if not _is_there(path):
             recipe = config.teacher_config()
             state = train(recipe, dataset=dataset, directory=path.parent / "training")
             meta = {"model": config.teacher, "miou": state.history[-1].miou, "data": dataset.digest()}
             checkpoint.write(path, state.weights(), {**meta, "config": recipe.model_dump(mode="json")})
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Raises:
+    Interrupted: it cannot be told; a folder that is closed to this user, say.
+    """
+    with atomic.interrupting(_named(path.parent)), suppress(FileNotFoundError):
+        return stat.S_ISREG(path.stat().st_mode)
+    return False
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with atomic.interrupting(_named(path.parent)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _named(folder: Path) -> str:
+    return f"{folder}, in {CACHE}'s folder,"
 
 
 def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
@@ -85,10 +116,9 @@ def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:
 
 
 def _load_weights(model: SegModel, tensors: dict[str, Tensor], path: Path, name: str) -> None:
-    """Strictly; also takes segmentation-models-pytorch's own names."""
-    tensors = {key.replace("segmentation_head.0.", "head."): value for key, value in tensors.items()}
+    """Strictly, but for the names that a wrapper gives (`given.named`)."""
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict(given.named(tensors, model.state_dict()))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise TeacherError(f"{path} does not hold the weights of {name!r} for this data set: {reason}") from None

@@ -22,8 +22,8 @@ def cure() -> None:
     """Import torchvision, declaring its missing operators only if the plain import fails for want of them."""
     try:
         importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
+    except RuntimeError:
+        if hasattr(torch.ops.torchvision, "nms"):  # its operators are there, so something else is wrong
             raise
         library = torch.library.Library("torchvision", "DEF")
         library.define(f"nms{_SIGNATURE}")

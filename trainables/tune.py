@@ -26,8 +26,10 @@ from trainables.kept import checkpoint
 from trainables.kept.store import open_store
 from trainables.preflight.rehearsal import footprint, students_that_fit
 from trainables.run import run_group, run_trial
+from trainables.scoring.evaluate import confusion
+from trainables.scoring.metrics import miou
 from trainables.state import Report
-from trainables.teachers import ensure_teacher
+from trainables.teachers import ensure_teacher, load_teacher
 
 
 def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code: Iterable[str] = ()) -> None:
@@ -150,6 +152,23 @@ def group_that_fits(configs: list[dict[str, Any]], *, share: float, most: int, c
     except torch.OutOfMemoryError:  # the trials of that kind will say so, and the others run
         return 1
     return students_that_fit(found, pick_device(kinds[0]), share=share, most=most)
+
+
+def score_teacher(config: dict[str, Any], *, code: Iterable[str] = ()) -> dict[str, float]:
+    """How a user's own teacher does on the validation split, as students are scored.
+
+    Returns:
+        miou: its own; majority: of always saying the split's commonest class. NaN where no pixel is labelled.
+
+    Raises:
+        TeacherError: the file does not hold this network's weights.
+    """
+    own.look_in(code)
+    trial = TrialConfig.parse(config)
+    torch.set_num_threads(trial.num_threads)
+    dataset = open_dataset(trial.data)
+    found = confusion(load_teacher(trial, dataset=dataset), dataset, "val", trial)
+    return {"miou": miou(found.iou()), "majority": miou(found.majority_iou())}
 
 
 def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:

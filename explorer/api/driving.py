@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+_WIDE = 1000  # columns: more than any table of ours, each of which takes what it needs
+
+
 class Open(NamedTuple):
     """What has not ended: `trials` of the sweep, and `runs` of a confirmation that was asked for."""
 
@@ -97,14 +100,18 @@ def count(directory: Path) -> Open | None:
 
 
 def console() -> Console:
-    """This process's output. A notebook gets plain lines there, and the table of a running sweep as HTML."""
+    """This process's output. A notebook gets plain lines there, and the table of a running sweep as HTML.
+
+    A file or a pipe has no width: nothing is cut off or wrapped there.
+    """
     from rich.console import Console
 
     from explorer.launch.boards import in_notebook
 
     if in_notebook():
         return Console(force_jupyter=False, force_terminal=False, width=100)
-    return Console()
+    found = Console()
+    return found if found.is_terminal else Console(width=_WIDE)
 
 
 def say(console: Console, sentence: str) -> None:

@@ -33,6 +33,7 @@ def sweep(
     set: Mapping[str, Any] | None = None,
     address: str | None = None,
     trust_storage: bool = False,
+    force: bool = False,
     console: Console | None = None,
     **overrides: Any,
 ) -> Study:
@@ -49,6 +50,7 @@ def sweep(
         set: likewise, over everything else; for names that are no Python words, such as {"own.alpha": 0.5}.
         address: of a Ray cluster: auto, HOST:PORT or ray://HOST:10001; none: start Ray.
         trust_storage: the storage is yours alone: CMA-ES may unpickle from it.
+        force: go on with a `teacher_checkpoint` that scores below always saying the commonest class.
         console: where progress goes; none: this process's output.
         **overrides: fields of StudySpec or of TrialConfig: num_trials=12, seeds=[0, 1], data="earth", steps=100.
 
@@ -59,7 +61,12 @@ def sweep(
     parsed = study_spec(spec, base=base, set=set, overrides=overrides)
     directory = Path("sweeps") / parsed.folder_name if out is None else path(out)
     console = console or driving.console()
-    options: dict[str, Any] = {"console": console, "address": address, "trust_storage": trust_storage}
+    options: dict[str, Any] = {
+        "console": console,
+        "address": address,
+        "trust_storage": trust_storage,
+        "force": force,
+    }
 
     def run() -> Open:
         return Open(driving.launcher(address).sweep(parsed, directory, **options))
@@ -138,6 +145,7 @@ def submit(
     resume: bool = False,
     follow: bool = False,
     trust_storage: bool = False,
+    force: bool = False,
     console: Console | None = None,
     **overrides: Any,
 ) -> int:
@@ -150,6 +158,7 @@ def submit(
         runtime_env: a YAML file with more of Ray's runtime_env.
         resume: go on with the study in the folder.
         follow: show the job's log until it ends; not in a notebook.
+        force: as for `sweep`.
 
     Returns:
         The job's exit code if followed, otherwise 0.
@@ -170,6 +179,7 @@ def submit(
         resume=resume,
         follow=follow,
         trust_storage=trust_storage,
+        force=force,
     )
 
 

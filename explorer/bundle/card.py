@@ -26,7 +26,7 @@ def card(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance:
         "## How it was chosen, and how sure that is",
         *_choice(metrics, config),
         "## How it was trained",
-        _training(config, dataset, provenance),
+        _training(metrics, config, dataset, provenance),
         "## Limits",
         _limits(metrics, config, dataset),
         "## How to use it",
@@ -121,17 +121,27 @@ def _confirmed(metrics: Metrics, found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _training(config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
+def _training(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
     start = "ImageNet weights of the encoder" if config.pretrained or config.encoder_weights else "random weights"
     facts = [
         f"data: {escape(dataset.name)}, {len(dataset.samples('train'))} training images (content hash "
         f"{provenance['data_digest']})",
         f"{config.steps} steps of {config.batch_size} crops of {config.crop_height} x {config.crop_width} pixels, from "
         f"{start}, seed {config.seed}",
+        *_teacher(metrics),
         "versions: " + ", ".join(f"{name} {escape(found)}" for name, found in provenance["versions"].items() if found),
         "everything else: `best.yaml`, `provenance.json`; all trials of the study: `trials.csv`, `trials.parquet`",
     ]
     return "\n".join(f"- {fact}" for fact in facts)
+
+
+def _teacher(metrics: Metrics) -> list[str]:
+    """What taught, and how good it was; nothing where nothing did."""
+    if (found := metrics["teacher"]) is None:
+        return []
+    whose = ", weights that it was given" if found["own_weights"] else ""
+    score = "an mIoU that nobody measured" if found["miou"] is None else f"mIoU {percent(found['miou'])} on val"
+    return [f"teacher: {escape(found['model'])}{whose}, with {score}"]
 
 
 def _limits(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:

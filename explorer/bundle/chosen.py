@@ -12,6 +12,8 @@ import pandas as pd
 from explorer.results.confirmed import Choice, choice, open_study
 from explorer.results.trained import Trained, load
 from explorer.results.trials import trials
+from explorer.search import warm
+from explorer.search.barren import barren
 from explorer.search.plan import Role
 from explorer.study import StudySpec
 from trainables.errors import ConfigError, StudyError
@@ -71,6 +73,11 @@ def choose(
         return _confirmed(spec, directory, studies, complete, confirmed)
     if trial is not None and trial not in set(search["number"]):
         raise StudyError(f"Search trial {trial} does not exist. `heteroakd dashboard` lists those that do.")
+    if complete.empty:
+        raise StudyError(
+            barren(spec, directory, warm.own(studies["search"]))
+            or f"No search trial is complete yet. Go on with: heteroakd resume {directory}"
+        )
     row = _best(complete, by or "miou", trial)
     return Chosen(
         trained=load(spec, directory, studies, int(row["number"])),
@@ -115,5 +122,5 @@ def _best(complete: pd.DataFrame, by: By, number: int | None) -> pd.Series:
             raise StudyError(f"Search trial {number} is not complete. `heteroakd dashboard` lists those that are.")
     done = complete.dropna(subset=[by])
     if done.empty:
-        raise StudyError(f"No complete search trial has a {by} yet. Let the sweep go on with `heteroakd resume`.")
+        raise StudyError(f"No complete search trial has a {by}: no student alone is complete. Choose --by miou.")
     return done.loc[done[by].idxmax()]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optuna
 import yaml
 
 from explorer.bundle import contents
@@ -56,7 +57,7 @@ def export(
     spec, studies = load_studies(directory)
     chosen = choose(spec, directory, studies, by=by, trial=trial)
     config, dataset = chosen.trained.config, chosen.trained.dataset
-    metrics = {**_metrics(chosen), "study": spec.name}
+    metrics = {**_metrics(chosen), "teacher": _teacher(config, studies["search"]), "study": spec.name}
     made_by = {
         **provenance(config, dataset=dataset),
         "study": spec.name,
@@ -118,6 +119,16 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
     return metrics
 
 
+def _teacher(config: TrialConfig, search: optuna.Study) -> dict[str, Any] | None:
+    """What taught: the model, its mIoU on val where that is known, and whether its weights were the user's own."""
+    if not config.reads("teacher_checkpoint"):
+        return None
+    scores = search.user_attrs.get("teachers")
+    score = scores.get(config.teacher) if isinstance(scores, dict) else None
+    known = _number(score) if isinstance(score, float) else None
+    return {"model": config.teacher, "miou": known, "own_weights": config.teacher_checkpoint is not None}
+
+
 def _confirmed(chosen: Chosen) -> dict[str, Any] | None:
     """What the confirmation says of the config, over its fresh seeds; not of these weights alone."""
     found = chosen.confirmation
@@ -165,7 +176,6 @@ def _write_weights(chosen: Chosen, out: Path) -> None:
         path = out / f"{name}.safetensors"
         if weights:
             checkpoint.write(path, weights, {"model": model, **labels})
-            path.chmod(0o644)  # safetensors writes for its owner alone
         else:
             path.unlink(missing_ok=True)  # of an earlier bundle here
 

@@ -23,6 +23,8 @@ _OPACITY = 0.5  # of the classes over the image
 def files(given: Sequence[str]) -> list[Path]:
     """Image files, each once: a file, the images that lie in a folder (not in those below), or what a glob finds.
 
+    Hidden ones, such as the `._photo.jpg` that macOS leaves, count only where they are named.
+
     Raises:
         DataError: something cannot be read or gives no image, or two images would have a mask of one name.
     """
@@ -95,7 +97,9 @@ def _images(text: str) -> list[Path]:
     root = Path(path.anchor) if path.is_absolute() else Path()
     pattern = str(path.relative_to(root)) if path.is_absolute() else str(path)
     found = path.iterdir() if path.is_dir() else root.glob(pattern)
-    return sorted(one for one in found if one.suffix.lower() in SUFFIXES and one.is_file())
+    named = not path.is_dir() and path.name.startswith(".")  # a pattern that asks for hidden ones
+    seen = (one for one in found if named or not one.name.startswith("."))
+    return sorted(one for one in seen if one.suffix.lower() in SUFFIXES and one.is_file())
 
 
 def _of_different_names(images: list[Path]) -> list[Path]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import explorer
 from explorer.cli import inspect
+from explorer.cli.console import console
 from explorer.cli.data import app as data_app
 from explorer.redact import redact
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(
     name="heteroakd",
@@ -29,6 +27,9 @@ StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default
 Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")]
 TrustStorage = Annotated[
     bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Go on with own teacher weights that score below always saying one class.")
 ]
 Mlflow = Annotated[
     str | None, typer.Option(help="Log to MLflow too: http://HOST:PORT, sqlite:///FILE, file:FOLDER or env:NAME.")
@@ -64,6 +65,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option(help="Show the plan and its hours, from step times measured here.")] = False,
     address: Address = None,
     trust_storage: TrustStorage = False,
+    force: Force = False,
     mlflow: Mlflow = None,
     tensorboard: Tensorboard = None,
 ) -> None:
@@ -88,9 +90,10 @@ def sweep(
         raise explorer.ConfigError("Nothing to search: give a spec file, or --preset.")
     changes = {"set": _fields(fix or []), **_without_none({**given, **trial})}
     if dry_run:
-        explorer.dry_run(spec or {}, console=_console(), **changes)
+        explorer.dry_run(spec or {}, console=console(), **changes)
         return
-    _close(explorer.sweep(spec or {}, out, console=_console(), address=address, trust_storage=trust_storage, **changes))
+    options: dict[str, Any] = {"address": address, "trust_storage": trust_storage, "force": force}
+    _close(explorer.sweep(spec or {}, out, console=console(), **options, **changes))
 
 
 @app.command()
@@ -111,7 +114,7 @@ def resume(
             trust_storage=trust_storage,
             mlflow=mlflow,
             tensorboard=tensorboard,
-            console=_console(),
+            console=console(),
         )
     )
 
@@ -125,17 +128,19 @@ def submit(
     follow: Annotated[bool, typer.Option(help="Show the job's log; exit with its code.")] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the study that --out holds.")] = False,
     trust_storage: TrustStorage = False,
+    force: Force = False,
 ) -> None:
     """Hand a sweep to a Ray cluster as a job."""
     code = explorer.submit(
         spec,
         out,
         address=address,
-        console=_console(),
+        console=console(),
         runtime_env=runtime_env,
         resume=resume,
         follow=follow,
         trust_storage=trust_storage,
+        force=force,
     )
     raise typer.Exit(code)
 
@@ -165,7 +170,7 @@ def pairs(
     from explorer.cli.pair_table import pair_table
 
     known = explorer.pairs(height=height, width=width, classes=classes)
-    _console().print(pair_table(known, title=f"GMAC for one {height}x{width} image, {classes} classes"))
+    console().print(pair_table(known, title=f"GMAC for one {height}x{width} image, {classes} classes"))
 
 
 @app.command()
@@ -178,7 +183,7 @@ def check(
     ] = None,
 ) -> None:
     """Hold a loss, network or data set to the claims that ours are tested with."""
-    raise typer.Exit(0 if explorer.check(name, set=_fields(fix or []), console=_console()).holds else 1)
+    raise typer.Exit(0 if explorer.check(name, set=_fields(fix or []), console=console()).holds else 1)
 
 
 @app.command()
@@ -238,9 +243,3 @@ def _integers(text: str) -> list[int]:
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import explorer
+from explorer.cli.console import console
 
 StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
 
@@ -48,10 +49,8 @@ def confirm(
     address: Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")] = None,
 ) -> None:
     """Run the finalists and their students alone again on fresh seeds: how much was luck, and is one the winner?"""
-    from rich.console import Console
-
     study = explorer.Study(directory).confirm(
-        top, seeds, split=split, time_budget_s=time_budget, address=address, console=Console()
+        top, seeds, split=split, time_budget_s=time_budget, address=address, console=console()
     )
     if study.num_open_runs:
         raise typer.Exit(130)

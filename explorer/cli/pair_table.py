@@ -14,9 +14,9 @@ def pair_table(pairs: pd.DataFrame, *, title: str) -> Table:
     """Every pair with both networks' cost, from `explorer.pairs`."""
     table = Table(title=title)
     for column in ("pair", "direction", "teacher", "student"):
-        table.add_column(column, no_wrap=column == "pair")
+        table.add_column(column, overflow="fold")
     for column in ("M params", "GMAC", "stride"):
-        table.add_column(f"{column}\nteacher -> student", justify="right")
+        table.add_column(f"{column}\nteacher -> student", justify="right", overflow="fold")
     for pair in pairs.itertuples():
         table.add_row(
             pair.pair,

@@ -92,7 +92,9 @@ def request(spec: StudySpec, studies: dict[Role, optuna.Study], *, top: int, num
     """
     search, baseline = (_candidates(role, warm.own(studies[role])) for role in ("search", "baseline"))
     if not search:
-        raise StudyError("No trial of the search is complete, so there is nothing to confirm. `heteroakd resume` it.")
+        raise StudyError(
+            "No trial of the search is complete yet, so there is nothing to confirm. `heteroakd resume` it."
+        )
     plain = [one for one in (*baseline, *search) if one.config.method == "task"]
     finalists = search[:top]
     alone: dict[str, Candidate] = {}

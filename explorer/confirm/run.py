@@ -26,6 +26,7 @@ from explorer.results.confirmed import frame, open_study
 from explorer.results.trials import load_studies
 from explorer.results.verdict import verdict
 from explorer.search import warm
+from explorer.search.barren import barren
 from explorer.search.plan import Role
 from explorer.storage import storages
 from explorer.study import StudySpec
@@ -71,6 +72,8 @@ def confirm(
     say = partial(_say, console)
     with storages.in_words(), sweep.sole_driver(directory), storages.owned(spec, directory):
         _, studies = load_studies(directory)
+        if sentence := barren(spec, directory, warm.own(studies["search"])):
+            raise StudyError(sentence)
         before = plan.asked_before(spec, studies)
         top, seeds = top or before.get("top", USUAL), seeds or before.get("seeds", USUAL)
         asked = plan.request(spec, studies, top=top, num_seeds=seeds)
@@ -79,7 +82,8 @@ def confirm(
         arm = plan.open_arm(spec, studies, asked, top=top, split=scored_on)
         if arm.num_open() or unscored(arm.study, scored_on):
             with connected(address):
-                _drive(arm, asked, scored_on, directory, console, may_grow=address is not None)
+                known = studies["search"].user_attrs.get(sweep.TEACHERS, {})
+                _drive(arm, asked, scored_on, directory, console, known, may_grow=address is not None)
         show(spec, studies, arm.study, console)
         return confirmed_runs.num_open(arm.study)
 
@@ -173,11 +177,20 @@ def _tell(
     say(f"{num} finalists and {len(asked.alone)} students alone on the fresh seeds {seeds}")
 
 
-def _drive(arm: Reruns, asked: Request, split: str, directory: Path, console: Console, *, may_grow: bool) -> None:
+def _drive(
+    arm: Reruns,
+    asked: Request,
+    split: str,
+    directory: Path,
+    console: Console,
+    known: dict[str, float],
+    *,
+    may_grow: bool,
+) -> None:
     kinds, say = _kinds(asked), partial(_say, console)
     there = means(arm.spec, may_grow=may_grow)
     spec = with_group_size(arm.spec, there, kinds, say=say)
-    sweep.run_arms({"confirmed": replace(arm, spec=spec)}, directory, kinds, there, console=console)
+    sweep.run_arms({"confirmed": replace(arm, spec=spec)}, directory, kinds, there, console=console, known=known)
     score_runs(arm.study, split, spec, spec.storage_path or str(directory), there, say=say)
 
 

@@ -11,11 +11,14 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray._common.utils import get_default_system_temp_dir
 from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
@@ -23,6 +26,7 @@ from ray.exceptions import AuthenticationError
 
 from trainables.errors import HeteroakdError, StudyError
 
+_SESSION = "session_2000-01-01_00-00-00_000000_4194304"  # as Ray names its own, with the largest process id
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
@@ -47,13 +51,36 @@ def connected(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _local() -> Iterator[None]:
-    """A Ray that nobody else can reach: loopback alone, whatever the machine's addresses, and a token of its own."""
+    """A Ray that nobody else can reach: loopback alone, whatever the machine's addresses, and a token of its own.
+
+    Raises:
+        StudyError: see `check_sockets`.
+    """
+    check_sockets()
     with _loopback(), _own_token():
         ray.init(address="local", include_dashboard=False, **QUIET)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def check_sockets() -> None:
+    """Ray keeps sockets in the folder for temporary files, whose paths the system limits to a hundred bytes or so.
+
+    Raises:
+        StudyError: that folder's own path is too long.
+    """
+    root = get_default_system_temp_dir()
+    longest = Path(root) / "ray" / _SESSION / "sockets" / "plasma_store.9"
+    most = 103 if sys.platform == "darwin" else 107
+    if sys.platform == "win32" or (over := len(os.fsencode(longest)) - most) <= 0:
+        return
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name) == root), "TMPDIR")
+    raise StudyError(
+        f"{name} is {root}, {over} bytes too long for the sockets that Ray keeps below it. Set RAY_TMPDIR to a shorter "
+        "folder, such as /tmp."
+    )
 
 
 @contextmanager

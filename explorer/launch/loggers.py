@@ -23,7 +23,7 @@ from ray.tune import Callback
 from explorer.launch.loggers_backends import Log, MlflowLog, StandIn, TensorboardLog, first_line, quiet, reach_mlflow
 from explorer.search.arms import Arm, trial_directory
 from explorer.search.plan import Role
-from explorer.storage import storages
+from explorer.storage import storages, urls
 from explorer.study import StudySpec
 from trainables.errors import StudyError
 
@@ -147,14 +147,8 @@ def reach(spec: StudySpec) -> None:
 
 def absolute(uri: str) -> str:
     """A tracking URI that means the same from any folder: files by their whole path."""
-    for scheme, written in (("sqlite:///", "sqlite:///"), ("file://", "file://"), ("file:", "file://")):
-        if uri.startswith(scheme):
-            return written + _resolved(uri.removeprefix(scheme))
-    return uri if ":" in uri or uri.startswith("databricks") else f"file://{_resolved(uri)}"
-
-
-def _resolved(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
+    plain = ":" not in uri and not uri.startswith("databricks")
+    return Path(uri).expanduser().resolve().as_uri() if plain else urls.absolute(uri)
 
 
 def _located(uri: str) -> str:

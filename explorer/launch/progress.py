@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from explorer.storage import storages
 
 _REFRESH_S = 0.5
 _HEADS = ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial")
+_NETWORKS = ("pair", "teacher", "student")
 _STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -64,7 +66,7 @@ class Progress(Callback):
             if trial.state.is_finished() and (role, trial.number) not in self._said:
                 self._said.add((role, trial.number))
                 self._console.print(
-                    f"{role} {trial.number}: {_outcome(trial)}; {self._time_left()}",
+                    f"{role} {trial.number}: {_outcome(trial, self._arms[role])}; {self._time_left()}",
                     highlight=False,
                     markup=False,
                     soft_wrap=True,
@@ -101,14 +103,37 @@ def _progress(trial: optuna.trial.FrozenTrial) -> float:
     return max(trial.intermediate_values, default=0) / trial.user_attrs.get("budget", 1)
 
 
-def _outcome(trial: optuna.trial.FrozenTrial) -> str:
-    what = trial.user_attrs.get("pair", trial.user_attrs.get("student", ""))
+def _outcome(trial: optuna.trial.FrozenTrial, arm: Arm) -> str:
+    what = " ".join(_told_apart(trial, arm))
     if trial.state == TrialState.FAIL:
         return f"{what} failed: {trial.user_attrs.get('reason', 'interrupted')}"
     word = "pruned at" if trial.state == TrialState.PRUNED else "mIoU"
     return f"{what} {word} {100 * _miou(trial):.2f} %" + (
         f" after {trial.last_step} steps" if trial.state == TrialState.PRUNED else ""
     )
+
+
+def _told_apart(trial: optuna.trial.FrozenTrial, arm: Arm) -> Iterator[str]:
+    """What a reader knows a trial by: its networks, then what it chose where trials choose; if they choose nothing,
+    the numbers that they were given.
+    """
+    told = trial.user_attrs
+    yield str(told.get("pair", told.get("student", "")))
+    dimensions = arm.space.dimensions
+    chosen = [name for name, known in dimensions.items() if len(getattr(known, "choices", ())) > 1]
+    yield from (_shown(name, trial.params[name]) for name in chosen if name in trial.params and name not in _NETWORKS)
+    if arm.role == "confirmed" and "method" in told:
+        yield str(told["method"])
+    if (len(arm.spec.seeds) > 1 or arm.role == "confirmed") and "seed" in told:
+        yield f"seed {told['seed']}"
+    if not chosen:
+        yield from (_shown(name, value) for name, value in trial.params.items())
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "method":
+        return str(value)
+    return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def _best(trials: list[optuna.trial.FrozenTrial]) -> tuple[str, str]:

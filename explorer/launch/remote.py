@@ -20,6 +20,7 @@ from rich.console import Console
 from explorer.launch import sweep as sweeping
 from explorer.launch import travel
 from explorer.launch.cluster import QUIET, knock, present_token, refused_in_words
+from explorer.launch.tasks import of_system
 from explorer.search.deaths import Death
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import HeteroakdError, Interrupted, StudyError
@@ -28,7 +29,15 @@ HEAD = {"node:__internal_head__": 0.001}  # workers may be pre-emptible
 SCHEME = "ray://"
 
 
-def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str, trust_storage: bool = False) -> int:
+def sweep(
+    spec: StudySpec,
+    directory: Path,
+    *,
+    console: Console,
+    address: str,
+    trust_storage: bool = False,
+    force: bool = False,
+) -> int:
     """`sweep.sweep` on the cluster.
 
     Raises:
@@ -37,7 +46,7 @@ def sweep(spec: StudySpec, directory: Path, *, console: Console, address: str, t
     sweeping.check(spec)
     folder = PurePosixPath(directory)
     travel.check(spec, folder)
-    arguments = spec.model_dump(mode="json"), str(folder), trust_storage
+    arguments = spec.model_dump(mode="json"), str(folder), trust_storage, force
     return _run(address, folder, travel.own_code(spec), console, _sweep_there, *arguments)
 
 
@@ -66,9 +75,10 @@ def with_study(address: str, directory: Path, console: Console, verb: Callable[.
     return _run(address, folder, code, console, verb, str(folder), *arguments)
 
 
-def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool) -> int:
+def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: bool, force: bool) -> int:
     parsed = StudySpec.parse(spec)
-    return sweeping.sweep(parsed, Path(directory), console=console, address="auto", trust_storage=trust)
+    options: dict[str, Any] = {"trust_storage": trust, "force": force}
+    return sweeping.sweep(parsed, Path(directory), console=console, address="auto", **options)
 
 
 def _resume_there(console: Console, directory: str, budget_s: float | None, trust: bool, logs: dict[str, Any]) -> int:
@@ -123,6 +133,8 @@ def _listen(running: Any, said: Queue, console: Console) -> int:
     except RayTaskError as error:
         if isinstance(error.cause, HeteroakdError):
             raise error.cause from None
+        if (reason := of_system(error)) is not None:
+            raise Interrupted(f"The sweep's process on the cluster failed: {reason}. Mend that, then resume.") from None
         raise
     except RayError as error:  # its process, or the node it was on
         raise Interrupted(
@@ -137,11 +149,10 @@ def _client(address: str, directory: PurePosixPath, code: list[str]) -> Iterator
         with refused_in_words(address):
             knock(address.removeprefix(SCHEME))
             ray.init(address=address, runtime_env=travel.environment(directory, code), **QUIET)
-    except RuntimeError as error:
-        if "mismatch" not in str(error):
-            raise
+    except RuntimeError as error:  # of other versions, or the cluster could not start a process for this client
+        said = " ".join(str(error).split())[:400].rstrip(".")
         raise StudyError(
-            f"{error} Through ray:// both ends need the same Python and Ray; or use `heteroakd submit`."
+            f"{said}. Through ray:// both ends need the same Python and Ray; or use `heteroakd submit`."
         ) from None
     try:
         yield

@@ -40,6 +40,7 @@ def submit(
     resume: bool = False,
     follow: bool = False,
     trust_storage: bool = False,
+    force: bool = False,
 ) -> int:
     """Hand a sweep to a cluster's job server.
 
@@ -49,6 +50,7 @@ def submit(
         runtime_env: a YAML file with more of Ray's `runtime_env`, such as `pip` or `env_vars`.
         resume: go on with the study in the folder.
         follow: show the job's log until it ends.
+        force: as for `sweep.sweep`.
 
     Returns:
         The job's exit code if followed, otherwise 0.
@@ -63,7 +65,7 @@ def submit(
     client = _client(address)
     with tempfile.TemporaryDirectory() as shipped:
         (Path(shipped) / SPEC).write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
-        command = entrypoint(folder, resume=resume, trust_storage=trust_storage)
+        command = entrypoint(folder, resume=resume, trust_storage=trust_storage, force=force)
         try:
             job = client.submit_job(entrypoint=command, runtime_env={**merged, "working_dir": shipped})
         except (RuntimeError, ValueError) as error:
@@ -74,10 +76,10 @@ def submit(
     return _follow(client, job, console) if follow else 0
 
 
-def entrypoint(directory: PurePosixPath, *, resume: bool, trust_storage: bool = False) -> str:
+def entrypoint(directory: PurePosixPath, *, resume: bool, trust_storage: bool = False, force: bool = False) -> str:
     """The job's shell command."""
     folder = shlex.quote(str(directory))
-    verb = f"resume {folder}" if resume else f"sweep {SPEC} --out {folder}"
+    verb = f"resume {folder}" if resume else f"sweep {SPEC} --out {folder}{' --force' if force else ''}"
     return f"{HETEROAKD} {verb} --address auto{' --trust-storage' if trust_storage else ''}"
 
 

@@ -6,29 +6,31 @@ import itertools
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import optuna
 from ray import tune
 from rich.console import Console
 
-from explorer.launch import constraints, loggers, tasks
-from explorer.launch.cluster import connected
+from explorer.launch import constraints, loggers, teachers
+from explorer.launch.cluster import check_sockets, connected
 from explorer.launch.means import Means, means, with_group_size
 from explorer.launch.progress import Progress
 from explorer.search import engines, warm
 from explorer.search.arms import Arm, open_arms
+from explorer.search.barren import barren
 from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace
 from explorer.search.groups import GroupBridge, Post
 from explorer.search.mailbox import Mailbox
 from explorer.search.plan import Role
 from explorer.search.tune_errors import every_error_taken
-from explorer.storage import storages
+from explorer.storage import storages, urls
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import own
@@ -38,15 +40,25 @@ from trainables.errors import Interrupted, StudyError
 from trainables.kept import checkpoint, store
 from trainables.kept.cache import default_cache
 from trainables.preflight.check import Preflight, preflight
-from trainables.tune import train_teacher, tune_group, tune_trial
+from trainables.tune import tune_group, tune_trial
+
+TEACHERS = "teachers"
+"""Attribute of the search's study: the teachers' mIoU on the validation split, by model."""
 
 
 def sweep(
-    spec: StudySpec, directory: Path, *, console: Console, address: str | None = None, trust_storage: bool = False
+    spec: StudySpec,
+    directory: Path,
+    *,
+    console: Console,
+    address: str | None = None,
+    trust_storage: bool = False,
+    force: bool = False,
 ) -> int:
     """Run a new study into an empty folder.
 
     Args:
+        force: go on with a teacher of the user's own that is worse than guessing.
         trust_storage: vouch for a shared storage that a sampler unpickles from (see `engines.refuse_untrusted`).
 
     Returns:
@@ -54,6 +66,7 @@ def sweep(
 
     Raises:
         Interrupted: a disk is full, storage out of reach, or trials are lost again and again; it can be resumed.
+        StudyError: all trials of the search have failed.
         HeteroakdError: anything wrong with the spec, the data, the networks or the folder; before a worker starts.
     """
     directory = directory.resolve()
@@ -63,6 +76,8 @@ def sweep(
         )
     check(spec)
     warm.check(spec)
+    if address is None:
+        check_sockets()
     engines.refuse_untrusted(spec, trusted=trust_storage or spec.storage in (None, "journal", "sqlite"))
     storages.reach(spec)
     loggers.reach(spec)
@@ -81,7 +96,8 @@ def sweep(
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory), connected(address):
         there = means(spec, may_grow=address is not None)
         spec = with_group_size(spec, there, kinds(spec), say=partial(_say, console))
-        return _drive(_begin(spec, directory, found), directory, found, console, there)
+        scores = teachers.score_own(spec, kinds(spec), there, say=partial(_say, console), force=force)
+        return _drive(_begin(spec, directory, found), directory, found, console, there, scores)
 
 
 def resume(
@@ -103,7 +119,7 @@ def resume(
         Trials left open again.
 
     Raises:
-        StudyError: no study there, or its space or data set has changed.
+        StudyError: no study there, its space or data set has changed, or all trials of the search have failed.
     """
     directory = directory.resolve()
     spec = StudySpec.of(directory)
@@ -118,6 +134,7 @@ def resume(
         arms = open_arms(spec, directory, data_digest=found.data_digest)
         if not any(arm.num_open() for arm in arms.values()):
             with loggers.logs(spec, arms, directory, say=partial(_say, console)):
+                _refuse_barren(arms["search"], directory)
                 _say(console, "Every trial has ended; nothing to run.")
             return 0
         with connected(address):
@@ -147,9 +164,7 @@ def with_absolute_paths(spec: StudySpec) -> StudySpec:
         base["teacher_checkpoint"] = store.absolute(base["teacher_checkpoint"])
     if base.get("encoder_weights"):
         base["encoder_weights"] = store.absolute(base["encoder_weights"])
-    storage = spec.storage
-    if storage and storage.startswith("sqlite:///"):
-        storage = f"sqlite:///{Path(storage.removeprefix('sqlite:///')).resolve()}"
+    storage = spec.storage and urls.absolute(spec.storage)
     paths = {name: store.absolute(path) for name in ("storage_path", "warm_start") if (path := getattr(spec, name))}
     if spec.mlflow:
         paths["mlflow"] = loggers.absolute(spec.mlflow)
@@ -187,18 +202,37 @@ def _begin(spec: StudySpec, directory: Path, found: Preflight) -> dict[Role, Arm
         raise
 
 
-def _drive(arms: dict[Role, Arm], directory: Path, found: Preflight, console: Console, there: Means) -> int:
+def _drive(
+    arms: dict[Role, Arm],
+    directory: Path,
+    found: Preflight,
+    console: Console,
+    there: Means,
+    scores: Mapping[str, float] = MappingProxyType({}),
+) -> int:
     spec, study = arms["search"].spec, arms["search"].study
     if "costs" not in study.user_attrs:
         study.set_user_attr("costs", found.costs)
 
-    def note(teachers: dict[str, float]) -> None:
-        study.set_user_attr("teachers", teachers)
-
-    bridge = run_arms(arms, directory, kinds(spec), there, console=console, note=note)
+    if scores:
+        study.set_user_attr(TEACHERS, dict(scores))
+    known = study.user_attrs.get(TEACHERS, {})
+    bridge = run_arms(
+        arms, directory, kinds(spec), there, console=console, known=known, note=partial(study.set_user_attr, TEACHERS)
+    )
     if limit := bridge.limit(arms["search"]):
         _say(console, f"stopped: {limit}")
+    if not bridge.num_open():
+        _refuse_barren(arms["search"], directory)
     return bridge.num_open()
+
+
+def _refuse_barren(search: Arm, directory: Path) -> None:
+    """Raises:
+    StudyError: all has ended, and nothing has come of it.
+    """
+    if sentence := barren(search.spec, directory, warm.own(search.study)):
+        raise StudyError(sentence)
 
 
 def run_arms(
@@ -208,13 +242,15 @@ def run_arms(
     there: Means,
     *,
     console: Console,
+    known: Mapping[str, float] = MappingProxyType({}),
     note: Callable[[dict[str, float]], None] = lambda _: None,
 ) -> Bridge:
     """Train what the arms have open: teachers first, then the trials through Ray Tune.
 
     Args:
         configs: one for each teacher that a trial may have.
-        note: told the teachers' mIoU by model, before the first trial starts.
+        known: mIoU of the teachers by model, as far as they were scored or trained before.
+        note: told all of them, before the first trial starts.
 
     Raises:
         Interrupted: a disk is full, storage out of reach, or trials are lost again and again.
@@ -225,8 +261,8 @@ def run_arms(
     mailbox = Mailbox() if spec.students_per_group > 1 else None
     bridge = open_bridge(spec, arms, root=root, gpus=there.resources["gpu"], post=mailbox.put if mailbox else None)
     if bridge.num_open():
-        note(_train_teachers(spec, configs, console, there))
         say = partial(_say, console)
+        note(teachers.ensure(spec, configs, there, say=say, known=known))
         with Progress(arms, console) as progress, loggers.logs(spec, arms, directory, say=say) as logs:
             fit(bridge, _trainable(root, mailbox), directory, *there, spec.time_budget_s, [progress, *logs])
     if bridge.interrupted:
@@ -325,33 +361,6 @@ def fit(
 
 def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-def _train_teachers(
-    spec: StudySpec, configs: Iterable[TrialConfig], console: Console, there: Means
-) -> dict[str, float]:
-    """Train the teachers that the cache lacks, side by side, so that no trial holds its resources waiting for one.
-
-    Returns:
-        Validation mIoU by model name; a user's own checkpoint has none.
-    """
-    teachers = {config.teacher: config for config in configs if config.reads("teacher_checkpoint")}
-
-    def calls() -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, config in teachers.items():
-            if config.teacher_checkpoint is not None:
-                _say(console, f"teacher {name}: {config.teacher_checkpoint}")
-                continue
-            _say(console, f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
-            values = config.model_dump(mode="json")
-            yield name, {"config": values, "cache": str(default_cache()), "code": own.folders()}
-
-    scores: dict[str, float] = {}
-    options = {**there._asdict(), "max_failures": spec.max_failures, "what": "teacher"}
-    for name, score in tasks.results(train_teacher, calls(), **options):
-        scores[name] = float(score)
-        _say(console, f"teacher {name}: mIoU {100 * scores[name]:.2f} %")
-    return scores
 
 
 def sole_driver(directory: Path) -> AbstractContextManager[None]:

@@ -54,7 +54,8 @@ def results(
     Raises:
         HeteroakdError: as the function does, without Ray's traceback.
         StudyError: a call's process crashes again and again.
-        Interrupted: it is lost again and again by no fault of its own.
+        Interrupted: it is lost again and again by no fault of its own, or meets an OSError, such as a folder that it
+            may not write.
     """
     state = state or RayState()
     task: Any = ray.remote(num_cpus=resources["cpu"], num_gpus=resources["gpu"], max_retries=0)(function)
@@ -81,11 +82,22 @@ def results(
             yield call.name, found
 
 
+def of_system(error: RayTaskError) -> str | None:
+    """What the system refused to code in a task, such as a folder that it may not write; None: something else."""
+    cause = error.cause
+    if not isinstance(cause, OSError) or isinstance(cause, RayError):  # some of Ray's own are OSErrors too
+        return None
+    about = f" ({cause.filename})" if cause.filename is not None else ""
+    return f"{cause.strerror or cause}{about}".rstrip(".")
+
+
 def _failed(call: _Task, error: RayError, state: State, max_failures: int, what: str) -> None:
     """Raises unless it is to be sent again."""
     if isinstance(error, RayTaskError):
         if isinstance(error.cause, HeteroakdError):
             raise error.cause from None
+        if (reason := of_system(error)) is not None:
+            raise Interrupted(f"The work on {what} {call.name} failed: {reason}. Mend that, then resume.") from None
         if not isinstance(error.cause, RayError):
             raise error
     death = Death(error, call.nodes)

@@ -9,6 +9,7 @@ from typing import Any
 
 from explorer.launch import loggers
 from explorer.redact import holds_password
+from explorer.storage import urls
 from explorer.study import StudySpec
 from trainables import own
 from trainables.data import DATASETS
@@ -74,8 +75,8 @@ def check(spec: StudySpec, directory: PurePosixPath) -> None:
             "A storage's URL with a password would stay in the cluster's records. Put it into an environment variable "
             "NAME there and give storage, or mlflow, env:NAME."
         )
-    if spec.storage and spec.storage.startswith("sqlite:///"):
-        _absolute("the storage's file", spec.storage.removeprefix("sqlite:///"))
+    if spec.storage and (file := urls.sqlite_file(spec.storage)):
+        _absolute("the storage's file", file)
     if spec.mlflow and loggers.absolute(spec.mlflow) != spec.mlflow:
         raise StudyError(f"mlflow must name its file by an absolute path, such as file:///PATH, got {spec.mlflow!r}.")
 

@@ -188,7 +188,9 @@ def _summary(
         "from first to last trial": _span(_elapsed(studies)),
     }
     if teachers := studies["search"].user_attrs.get("teachers"):
-        summary["teachers"] = ", ".join(f"{_shown(name)} {100 * score:.2f} %" for name, score in teachers.items())
+        whose = " (own weights)" if spec.trial_base.get("teacher_checkpoint") else ""
+        scores = (f"{_shown(name)} {100 * score:.2f} %{whose}" for name, score in teachers.items())
+        summary["teachers"] = ", ".join(scores)
     if views := spec.trial_base.get("views"):
         summary["protocol"] = f"a fixed bank of {views} views an image instead of fresh crops"
     told = (trial.user_attrs.get("teacher_hits") for trial in warm.own(studies["search"]))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, QMCSampler, RandomSampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler
 from optuna.trial import TrialState
 
 from explorer.search.asha import AshaPruner
@@ -113,6 +113,8 @@ def sampler(spec: StudySpec, *, number: int, stream: int = 0) -> BaseSampler:
     made = _make("sampler", spec.sampler, known, options)
     if isinstance(made, QMCSampler):  # it counts in the study's attributes, where a killed driver leaves gaps
         made._find_sample_id = lambda *_: number  # type: ignore[method-assign]
+    if isinstance(made, GridSampler):  # without a point left it asks Optuna's loop to stop; the quota does that here
+        made.after_trial = lambda *_: None  # type: ignore[method-assign]
     return FrontSampler(made) if len(spec.objectives) > 1 and spec.sampler not in _KEEP_SEED else made
 
 

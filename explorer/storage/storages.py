@@ -16,7 +16,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from explorer.redact import redact
-from explorer.storage import journal, proxy
+from explorer.storage import journal, proxy, urls
 from explorer.study import StudySpec
 from trainables.errors import Interrupted, MissingExtra, StudyError
 from trainables.extras import has, need
@@ -42,7 +42,7 @@ def open_storage(spec: StudySpec, directory: Path) -> BaseStorage:
         return _journal(directory / JOURNAL)
     if name.startswith(proxy.SCHEME):
         return proxy.connect(name)
-    url = f"sqlite:///{directory / SQLITE}" if name == "sqlite" else name
+    url = urls.sqlite((directory / SQLITE).absolute()) if name == "sqlite" else name
     database = _database(url)
     weakref.finalize(database, database.engine.dispose)  # Optuna leaves its connections to the garbage collector
     return optuna.storages.get_storage(database)

@@ -57,7 +57,9 @@ def test_dataset_yaml_that_is_no_mapping_is_a_data_error(tree):
         ({"classes": []}, "classes must name 1 to 255 classes, got 0."),
         ({"classes": [str(i) for i in range(256)]}, "classes must name 1 to 255 classes, got 256."),
         ({"classes": ["road", "road"]}, "classes must have different names, got road, road."),
-        ({"classes": [True, "off"]}, "classes.0 input should be a valid string, got True."),
+        ({"classes": ["road", ["sky"]]}, "classes.1 input should be a valid string, got ['sky']."),
+        ({"classes": ["road", ""]}, "classes must have a name each, got 'road', ''."),
+        ({"classes": {0: "road", 2: "sky"}}, "classes must name each id from 0 to 1 once, got 0, 2."),
         ({"palette": [[0, 0, 0]] * 6}, "palette must hold one colour for each of the 7 classes, got 6."),
         ({"palette": [[0, 0, 300]] * 7}, "palette.0.2 must be <= 255, got 300."),
         ({"ignore_index": 6}, "ignore_index must be outside the class ids (0-6) and at most 255, got 6."),
@@ -114,3 +116,35 @@ def test_hidden_and_foreign_files_are_left_alone(tree):
     (tree / "images" / "train" / ".r9.png").write_bytes(b"")
     (tree / "images" / "train" / "Thumbs.db").write_bytes(b"")
     assert len(open_dataset(str(tree)).samples("train")) == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("classes: [yes, no]", ("yes", "no")),
+        ("classes: [1, 2.50, 010, 0x1F]", ("1", "2.50", "010", "0x1F")),
+        ("classes: [2024-01-01, null, road]", ("2024-01-01", "null", "road")),
+        ("classes: {0: road, 1: no}", ("road", "no")),
+        ("classes:\n  1: sky\n  0: road", ("road", "sky")),
+        ("names: {0: person, 1: 'off'}", ("person", "off")),
+        ("names: [person, car]\nnc: 2", ("person", "car")),
+        ("classes: [road]\nnames: [person, car]", ("road",)),
+    ],
+)
+def test_classes_are_named_as_they_are_written(tree, written, names):
+    (tree / "dataset.yaml").write_text(f"{written}\n")
+    assert open_dataset(str(tree)).classes == names
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("classes: {0: road, 2: sky}", "classes must name each id from 0 to 1 once, got 0, 2."),
+        ("classes: {road: 0, sky: 1}", "classes must name each id from 0 to 1 once, got road, sky."),
+        ("classes: [road, ]\nname: x\nignore_index: 0", "ignore_index must be outside"),
+        ("classes:\n  - road\n  -", "classes must have a name each, got 'road', ''."),
+    ],
+)
+def test_names_that_cannot_be_understood_are_refused(tree, written, sentence):
+    (tree / "dataset.yaml").write_text(f"{written}\n")
+    assert sentence in refusal(tree)

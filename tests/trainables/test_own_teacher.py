@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from trainables import teachers
 from trainables.errors import HeteroakdError, TeacherError
+from trainables.models import given
 from trainables.models.build import build
 from trainables.teachers import load_teacher
 
@@ -89,14 +90,82 @@ def test_a_path_that_is_no_file_is_refused_by_name(load, tmp_path, kind):
     path = tmp_path if kind == "folder" else tmp_path / "none.safetensors"
     with pytest.raises(TeacherError) as caught:
         load(path)
-    assert str(caught.value) == f"teacher_checkpoint {str(path)!r} is no file. Give a .safetensors file of {FAST!r}."
+    remedy = f"Give a .safetensors or .pth file of {FAST!r}."
+    assert str(caught.value) == f"teacher_checkpoint {str(path)!r} is no file. {remedy}"
 
 
-def test_a_pickle_is_refused_by_name_and_not_read(load, weights, tmp_path):
-    path = tmp_path / "own.pth"
-    torch.save(weights, path)
-    with pytest.raises(HeteroakdError, match=r"own\.pth is no whole safetensors file"):
-        load(path)
+def prefixed(weights, *prefixes):
+    return {"".join(prefixes) + name: value for name, value in weights.items()}
+
+
+PLAIN = {
+    "plain": lambda weights: weights,
+    "DataParallel": lambda weights: prefixed(weights, "module."),
+    "no counters": lambda weights: {
+        name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")
+    },
+}
+WRAPPED = {
+    "Lightning": lambda weights: {
+        "state_dict": prefixed(weights, "model."),
+        "epoch": 3,
+        "hyper_parameters": {"lr": 0.1},
+    },
+    "compiled": lambda weights: {"model": prefixed(weights, "_orig_mod.", "module."), "optimizer": {"state": {}}},
+    "script": lambda weights: {"model_state_dict": weights, "loss": 0.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name", "write"),
+    [(wrap, "own.safetensors", save_file) for wrap in PLAIN.values()]
+    + [(wrap, "own.pth", torch.save) for wrap in (PLAIN | WRAPPED).values()]
+    + [(WRAPPED["Lightning"], "own.ckpt", torch.save)],
+    ids=[*PLAIN, *(f"{name}, pickled" for name in PLAIN | WRAPPED), "Lightning's own"],
+)
+def test_weights_as_training_scripts_leave_them_are_loaded(load, weights, tmp_path, wrap, name, write):
+    path = tmp_path / name
+    write(wrap(weights), path)
+    teacher = load(path).state_dict()
+    assert all(torch.equal(value, teacher[name]) for name, value in weights.items())
+
+
+def test_a_prefix_that_is_the_networks_own_stays():
+    own = {"model.a": torch.ones(1), "model.b": torch.ones(1)}
+    assert given.named(own, own).keys() == own.keys()
+    assert given.named(prefixed(own, "model."), own).keys() == own.keys()
+
+
+class Runs:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
+def test_a_pickle_of_more_than_tensors_is_refused_and_does_not_run(load, weights, tmp_path, name):
+    torch.save({**weights, "more": Runs(str(tmp_path / "ran"))}, tmp_path / name)
+    with pytest.raises(HeteroakdError, match=r"own\.(pth cannot be read without running|safetensors is no whole)"):
+        load(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("held", [[1, 2], {}, {"state_dict": {"a": "text"}}, torch.ones(2)])
+def test_a_file_of_torchs_without_weights_is_one_sentence(load, tmp_path, held):
+    torch.save(held, tmp_path / "own.pth")
+    with pytest.raises(HeteroakdError, match=r"own\.pth holds no weights\. Save them so: torch\.save\("):
+        load(tmp_path / "own.pth")
+
+
+def test_a_torn_file_of_torchs_is_one_sentence(load, weights, tmp_path):
+    torch.save(weights, tmp_path / "own.pth")
+    (tmp_path / "own.pth").write_bytes((tmp_path / "own.pth").read_bytes()[:100])
+    with pytest.raises(HeteroakdError, match=r"own\.pth cannot be read without running"):
+        load(tmp_path / "own.pth")
 
 
 def test_a_home_folder_is_spelt_out(load, weights, tmp_path, monkeypatch):

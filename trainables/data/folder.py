@@ -1,15 +1,18 @@
 """The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml.
 
-dataset.yaml holds `classes` (names, in the order of their ids) and may hold `name` (else the folder's), `palette`
+dataset.yaml holds `classes` (names, in the order of their ids, or a mapping of ids to names; YOLO's `names` is read
+likewise) and may hold `name` (else the folder's), `palette`
 (RGB of each class; else colours far apart) and `ignore_index` (else 255); other keys are left alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from trainables.config import load_yaml
 from trainables.data.dataset import Sample, SegDataset
@@ -63,11 +66,26 @@ class _Described(BaseModel):
     palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
     ignore_index: int = 255
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _by_id(cls, classes: Any) -> Any:
+        """`{0: road, 1: sky}` in the order of its ids."""
+        if not isinstance(classes, Mapping):
+            return classes
+        if sorted(map(str, classes)) != sorted(map(str, range(len(classes)))):
+            raise ValueError(
+                f"classes must name each id from 0 to {len(classes) - 1} once, got {', '.join(map(str, classes))}."
+            )
+        by_id = {str(number): name for number, name in classes.items()}
+        return [by_id[str(number)] for number in range(len(classes))]
+
     @model_validator(mode="after")
     def _fits_together(self) -> _Described:
         count = len(self.classes)
         if not 1 <= count <= _MOST_CLASSES:
             raise ValueError(f"classes must name 1 to {_MOST_CLASSES} classes, got {count}.")
+        if not all(name.strip() for name in self.classes):
+            raise ValueError(f"classes must have a name each, got {', '.join(map(repr, self.classes))}.")
         if len(set(self.classes)) < count:
             raise ValueError(f"classes must have different names, got {', '.join(self.classes)}.")
         if self.palette is not None and len(self.palette) != count:
@@ -92,11 +110,19 @@ def _describe(path: Path) -> _Described:
         example = "Write one that names the classes, such as `classes: [road, sky]`."
         raise DataError(f"{path} is missing. {example}{next(known, '')}")
     try:
-        return _Described.model_validate(load_yaml(path))
+        values = load_yaml(path)
+        if (key := "classes" if "classes" in values else "names") in values:
+            values = {**values, "classes": _as_written(path, key)}
+        return _Described.model_validate(values)
     except ValidationError as error:
         raise DataError(str(from_validation(error, known=_Described.model_fields, where=f"{path}: "))) from None
     except ConfigError as error:
         raise DataError(str(error)) from None
+
+
+def _as_written(path: Path, key: str) -> Any:
+    """The names as their file has them: YAML takes `no`, `1` or `2024-01-01` for a truth, a number or a date."""
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)[key]
 
 
 def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image
         formats: Pillow's names of the formats to try; none: all.
     """
     try:
-        with Image.open(path, formats=formats) as image:
+        with _open(path, formats) as image:
             yield image
     except DataError:
         raise
@@ -34,8 +35,21 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image
         raise DataError(f"{path} is no readable {kind} file. Replace it.") from None
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. Was it removed since the data set was opened?") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: broken PNG chunk
+    except Image.DecompressionBombError:
+        assert Image.MAX_IMAGE_PIXELS is not None  # else nothing is too large
+        raise DataError(
+            f"{path} has more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels, which is more than Pillow "
+            "opens. Cut it into tiles."
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:  # SyntaxError: broken PNG chunk
         raise DataError(f"{path} cannot be decoded: {str(error).rstrip('.')}. Replace it.") from None
+
+
+def _open(path: Path, formats: tuple[str, ...] | None) -> Image.Image:
+    """Pillow warns from half its limit on; such an image is taken like any other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=formats)
 
 
 def image_size(path: Path) -> tuple[int, int]:

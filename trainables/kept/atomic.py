@@ -78,11 +78,12 @@ def is_part(name: str) -> bool:
 
 
 @contextmanager
-def interrupting(where: object) -> Iterator[None]:
+def interrupting(where: object, *, missing: bool = False) -> Iterator[None]:
     """What goes wrong with the disk in here is no fault of the trial.
 
     Args:
-        where: named in the sentence; a folder or a URI without a password.
+        where: named in the sentence; a file, a folder or a URI without a password.
+        missing: let FileNotFoundError through, which is an answer and no interruption.
 
     Raises:
         Interrupted: instead of an OSError.
@@ -90,6 +91,8 @@ def interrupting(where: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if missing and isinstance(error, FileNotFoundError):
+            raise
         reason = error.strerror or str(error)
         then = _THEN.get()
         if error.errno in _FULL:

@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file each, written atomically; nothing is unpickled.
 
 The file's header carries the JSON-able state (step, history, the config's digest) and a SHA-256 of all that the file
-holds. A file that was cut short, emptied or changed is detected, and the one before it is used.
+holds. A file that was cut short, emptied or changed is detected, and the one before it is used. One that cannot be read
+now (another user's, a server that is away, too many open files) is whole for all we know: it interrupts, and stays.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
 from torch import Tensor
 
 from trainables.errors import CheckpointError
@@ -25,7 +26,6 @@ from trainables.kept.store import Store, at
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"step-\d{8,}\.safetensors")
-_OS_ERROR = re.compile(r"(.*)\(os error (\d+)\)")
 
 
 def save(
@@ -68,12 +68,17 @@ def load(path: Path, *, ours: bool = False) -> tuple[dict[str, Tensor], dict[str
 
     Raises:
         CheckpointError: missing, torn, changed since it was written, or no safetensors file.
+        Interrupted: it is there and cannot be opened or read.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            meta = dict(json.loads((file.metadata() or {}).get("meta", "{}")))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        with atomic.interrupting(path, missing=True):
+            raw = path.read_bytes()  # by Python: safetensors says of whatever cannot be opened that it is not there
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is no whole safetensors file: {error.strerror}.") from None
+    try:
+        tensors = safetensors.load(raw)
+        meta = _meta(raw)
+    except (SafetensorError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is no whole safetensors file: {error}") from None
     said = meta.pop("sha256", None)
     if (ours or said is not None) and said != _sum(tensors, meta):
@@ -86,7 +91,7 @@ def latest(place: Path | Store, *, digest: str) -> tuple[dict[str, Tensor], dict
 
     Raises:
         CheckpointError: it belongs to another config.
-        Interrupted: the storage cannot be reached.
+        Interrupted: the storage cannot be reached, or the newest file cannot be read. Nothing is removed.
     """
     store = at(place)
     for name in _newest_first(store):
@@ -122,14 +127,16 @@ def _step(name: str) -> int:
 
 
 def _fill(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """By Python too: safetensors' own files are their owner's alone, and it says a full disk as a text."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps({**meta, "sha256": _sum(whole, meta)})
-    try:
-        save_file(whole, path, metadata={"meta": text})  # one entry, because safetensors writes several in any order
-    except SafetensorError as error:  # says a full disk as text
-        if found := _OS_ERROR.search(str(error)):
-            raise OSError(int(found[2]), found[1].rpartition(": ")[2].strip()) from None
-        raise
+    path.write_bytes(safetensors.save(whole, {"meta": text}))  # one entry: it writes several in any order
+
+
+def _meta(raw: bytes) -> dict[str, Any]:
+    """What the header of a whole safetensors file holds of ours: 8 bytes of its length, then JSON."""
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    return dict(json.loads(header.get("__metadata__", {}).get("meta", "{}")))
 
 
 def _sum(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ class Store(Protocol):
 
         Raises:
             FileNotFoundError: there is none.
+            Interrupted: whether there is one cannot be told now.
         """
 
     def write(self, name: str, fill: Callable[[Path], object]) -> None:
@@ -43,13 +44,14 @@ class Folder:
         self.directory = directory
 
     def names(self) -> list[str]:
-        with atomic.interrupting(self):
-            return [path.name for path in self.directory.iterdir()] if self.directory.exists() else []
+        with atomic.interrupting(self), suppress(FileNotFoundError):
+            return [path.name for path in self.directory.iterdir()]
+        return []
 
     def read(self, name: str) -> AbstractContextManager[Path]:
         path = self.directory / name
-        if not path.exists():
-            raise FileNotFoundError(path)
+        with atomic.interrupting(self, missing=True):
+            path.stat()
         return nullcontext(path)
 
     def write(self, name: str, fill: Callable[[Path], object]) -> None:

@@ -12,6 +12,7 @@ from trainables.data.check import verify
 from trainables.data.dataset import SegDataset
 from trainables.errors import ModelError
 from trainables.guidance.cache import describe
+from trainables.kept.cache import check_cache
 from trainables.losses.find import find_method, make_criterion
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
@@ -40,11 +41,14 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
 
     Raises:
         DataError, ModelError, TeacherError: what the first trial would have failed with.
+        ConfigError: a teacher is to be trained, or to answer from a cache, and the cache cannot be written.
         Interrupted: the disk has no room for the teacher cache.
     """
     configs = list(configs)
     dataset = open_dataset(configs[0].data)
     verify(dataset)
+    if any(_fills_cache(config, dataset) for config in configs):
+        check_cache()
     built: dict[str, SegModel] = {}
     notes: dict[tuple[str, str], str] = {}
     to_write: dict[Path, int] = {}
@@ -67,6 +71,14 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
         [*notes.values()],
     )
+
+
+def _fills_cache(config: TrialConfig, dataset: SegDataset) -> bool:
+    """Whether it writes what others read: a teacher that is not there yet, or what a teacher says."""
+    if config.reads("teacher_cache") and config.teacher_cache:
+        return True
+    trained = config.reads("teacher_checkpoint") and config.teacher_checkpoint is None
+    return trained and not cached_path(config, dataset=dataset).exists()
 
 
 def _weights(config: TrialConfig, name: str) -> str | None:

@@ -23,13 +23,18 @@ _STRIDE = 32  # every encoder's coarsest; images are padded to a multiple
 _MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32
 
 
-@torch.no_grad()
 def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig) -> list[float | None]:
     """Per-class IoU of a split, logits on the label's own grid. Under `on_corrupt: skip` damaged samples are left out.
 
     Raises:
         DataError: a sample that cannot be read; under skip, no sample that can be.
     """
+    return confusion(student, dataset, split, config).iou()
+
+
+@torch.no_grad()
+def confusion(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig) -> ConfusionMatrix:
+    """What `evaluate` counts."""
     student.eval()
     dataset.keep_decoded(config.image_cache)
     device = next(student.parameters()).device
@@ -38,7 +43,7 @@ def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialCo
         num_images = max(1, _MOST_LOGITS // (dataset.num_classes * labels[0].numel()))
         for part, truth in zip(images.split(num_images), labels.split(num_images), strict=True):
             matrix.add(predict(student, part.to(device), config), truth.to(device))
-    return matrix.iou()
+    return matrix
 
 
 def predict(

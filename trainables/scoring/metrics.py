@@ -32,6 +32,13 @@ class ConfusionMatrix:
         union = self.counts.sum(dim=0) + self.counts.sum(dim=1) - hits
         return [h / u if u else None for h, u in zip(hits.tolist(), union.tolist(), strict=True)]
 
+    def majority_iou(self) -> list[float | None]:
+        """As `iou`, of a network that always says the labels' commonest class: its share of the labelled pixels, 0 for
+        the others that are labelled."""
+        labelled = self.counts.sum(dim=1).tolist()
+        commonest, total = max(range(len(labelled)), key=labelled.__getitem__), sum(labelled)
+        return [(num / total if number == commonest else 0.0) if num else None for number, num in enumerate(labelled)]
+
 
 def miou(iou: list[float | None]) -> float:
     """Mean over the classes that occur in label or prediction; NaN where none does.

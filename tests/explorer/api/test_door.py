@@ -99,6 +99,7 @@ def test_the_options_of_a_sweep_are_its_fields_by_name(heteroakd):
     assert found == {
         "address": None,
         "trust_storage": False,
+        "force": False,
         "preset": "lambdas",
         "data": "earth",
         "num_trials": 3,
@@ -131,4 +132,5 @@ def test_a_job_is_handed_over_with_the_code_that_it_ends_with(heteroakd):
         "resume": False,
         "follow": True,
         "trust_storage": False,
+        "force": False,
     }

@@ -232,3 +232,15 @@ def test_generated_colours_differ_and_the_first_stay_when_classes_are_added():
     assert distinct(1) == every[:1]
     greys = [0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in every[7:20]]
     assert max(greys) - min(greys) > 100  # apart for an eye without any cones, too
+
+
+def test_hidden_files_are_passed_over_unless_they_are_named(photo, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo("a.png").read_bytes())
+    for name in ("._a.png", ".hidden.png"):  # macOS leaves the first beside each file
+        (folder / name).write_bytes(b"no image")
+    assert files([str(folder)]) == files([str(folder / "*.png")]) == [folder / "a.png"]
+    assert files([str(folder / ".hidden.png")]) == files([str(folder / ".h*.png")]) == [folder / ".hidden.png"]
+    with pytest.raises(DataError, match="gives no image"):
+        files([str(folder / "*hidden.png")])

@@ -257,6 +257,18 @@ def test_files_are_named_by_their_whole_path(given, expected, tmp_path, monkeypa
     assert absolute(given) == expected.format(here=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["what? #1", "50%20 {x}"])
+def test_a_database_of_mlflow_in_a_folder_of_any_name_takes_runs(server, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "m.db").write_bytes(server.read_bytes())
+    monkeypatch.chdir(tmp_path / name)
+    uri = absolute("sqlite:///m.db")
+    with loggers_backends.quiet():
+        log = loggers_backends.MlflowLog(uri, experiment="e", owner="us")
+    assert list(log._runs()) == []
+    assert [path.name for path in tmp_path.rglob("*.db")] == ["m.db"]
+
+
 def trains(params):
     for step in range(1, STEPS + 1):
         tune.report({"step": step, "miou": step / 10, "lr": 0.1, "terms": {"task": 1.0}})
