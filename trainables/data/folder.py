@@ -11,13 +11,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from trainables.config import load_yaml
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
 from trainables.data.matching import pair_folders
 from trainables.drawing.palette import distinct
 from trainables.errors import ConfigError, DataError, from_validation
+from trainables.yamls import load_yaml
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
