@@ -27,7 +27,7 @@ class Network:
     """`student.onnx`; whole images, or windows averaged where they overlap, as the network was scored."""
 
     def __init__(self, folder: Path = HERE) -> None:
-        self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         self._session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
         size = self.metrics["files"]["student.onnx"]["size"]
         self._fixed = None if size.startswith("multiples") else [int(side) for side in size.split("x")]

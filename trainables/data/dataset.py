@@ -20,6 +20,7 @@ from trainables.data.faults import Fault, ranges, refuse
 from trainables.data.hashes import file_hashes
 from trainables.data.images import image_size, read_image
 from trainables.data.masks import check_ids, read_mask
+from trainables.data.names import text_of
 from trainables.errors import DataError
 from trainables.kept.cache import default_cache
 
@@ -75,7 +76,7 @@ class SegDataset:
     def _digest(self) -> str:
         paths = [(split, path) for split in sorted(self.splits) for sample in self.splits[split] for path in sample]
         hashes = file_hashes([path for _, path in paths], root=self.root)
-        files = [(split, path.name, found) for (split, path), found in zip(paths, hashes, strict=True)]
+        files = [(split, text_of(path.name), found) for (split, path), found in zip(paths, hashes, strict=True)]
         described = {"classes": self.classes, "ignore_index": self.ignore_index, "files": files}
         return digest(described if self.ids is None else {**described, "ids": sorted(self.ids.items())})
 

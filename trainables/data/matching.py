@@ -7,11 +7,16 @@ from pathlib import Path
 
 from trainables.data.dataset import Sample
 from trainables.data.faults import Fault, first_three
+from trainables.data.names import in_order
 
 
 def listed(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Files of a folder with one of these suffixes (lower case), hidden ones left out, in the order of their names."""
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes and path.name[0] != "."]
+    return [
+        path
+        for path in sorted(folder.iterdir(), key=in_order)
+        if path.suffix.lower() in suffixes and path.name[0] != "."
+    ]
 
 
 def by_key(paths: Iterable[Path], key: Callable[[Path], str], fault: Fault) -> dict[str, Path]:
@@ -33,8 +38,8 @@ def match(
         rule: which file belongs to which, such as "train/NAME.png needs trainannot/NAME.png".
     """
     for kind, other, alone in (
-        ("images", "label", sorted(images.keys() - labels.keys())),
-        ("labels", "image", sorted(labels.keys() - images.keys())),
+        ("images", "label", sorted(images.keys() - labels.keys(), key=in_order)),
+        ("labels", "image", sorted(labels.keys() - images.keys(), key=in_order)),
     ):
         if alone:
             fault(
@@ -42,7 +47,7 @@ def match(
                 f"Each {rule}: add the {other} or remove these {kind}.",
                 [str((images if kind == "images" else labels)[key]) for key in alone],
             )
-    return tuple(Sample(images[key], labels[key]) for key in sorted(images.keys() & labels.keys()))
+    return tuple(Sample(images[key], labels[key]) for key in sorted(images.keys() & labels.keys(), key=in_order))
 
 
 def pair_folders(
