@@ -10,11 +10,12 @@ from trainables.data.dataset import SegDataset
 from trainables.data.facts import SplitFacts
 
 _LARGEST_CROP = 512
+_MOST = 20  # classes named in a sentence
 
 
 def advice(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     """Sentences; none for a set without readable images."""
-    return [*_crops(dataset, splits), *_absences(dataset, splits)]
+    return [*_crops(dataset, splits), *notes(dataset, splits), *_clear(splits)]
 
 
 def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
@@ -35,6 +36,24 @@ def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     return [f"{said}."]
 
 
+def notes(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
+    """What a user should know before the first trial: classes without a pixel, images that are turned."""
+    return [*_absences(dataset, splits), *_turned(splits)]
+
+
+def _turned(splits: Sequence[SplitFacts]) -> list[str]:
+    return [
+        f"{facts.turned} images of {facts.name} are turned upright, as their EXIF says: their masks must lie on the "
+        "upright image."
+        for facts in splits
+        if facts.turned
+    ]
+
+
+def _clear(splits: Sequence[SplitFacts]) -> list[str]:
+    return [f"{facts.alpha} images of {facts.name} have alpha, which is left out." for facts in splits if facts.alpha]
+
+
 def _absences(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     said = []
     for facts in splits:
@@ -42,7 +61,8 @@ def _absences(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
         if absent and facts.num_masks:
             where = facts.name if facts.num_masks == facts.num_samples else f"the masks read of {facts.name}"
             what = "cannot be learned" if facts.name == "train" else "will be left out of its mIoU unless predicted"
-            said.append(f"No pixel of {where} is {', '.join(absent)}: {what}.")
+            named = ", ".join(absent[:_MOST]) + (f" and {len(absent) - _MOST} more" if len(absent) > _MOST else "")
+            said.append(f"No pixel of {where} is {named}: {what}.")
     return said
 
 
