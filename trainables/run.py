@@ -28,7 +28,8 @@ def run(config: TrialConfig, *, directory: Path, say: Callable[[str], None] = la
         HeteroakdError: wrong data, networks or checkpoint, a loss that is not finite, or a full disk.
     """
     dataset = open_dataset(config.data)
-    verify(dataset)
+    for note in verify(dataset):
+        say(note)
 
     def tell(found: Report) -> None:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 from filelock import FileLock
@@ -47,7 +48,7 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
     from its last checkpoint.
 
     Raises:
-        TeacherError: the user's checkpoint does not exist.
+        TeacherError: the user's checkpoint does not exist, or what was trained has no score.
     """
     if config.teacher_checkpoint is not None:
         path = Path(config.teacher_checkpoint).expanduser()
@@ -62,9 +63,23 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
         if not path.exists():
             recipe = config.teacher_config()
             state = train(recipe, dataset=dataset, directory=path.parent / "training")
+            refuse_unscored(config.teacher, state.history[-1].miou, dataset)
             meta = {"model": config.teacher, "miou": state.history[-1].miou, "data": dataset.digest()}
             checkpoint.write(path, state.weights(), {**meta, "config": recipe.model_dump(mode="json")})
     return path
+
+
+def refuse_unscored(name: str, miou: float, dataset: SegDataset) -> None:
+    """A teacher without a score says nothing of the data, and every trial would pay for it.
+
+    Raises:
+        TeacherError: its mIoU is no number.
+    """
+    if math.isnan(miou):
+        raise TeacherError(
+            f"The teacher {name!r} has no mIoU on the validation split of {dataset.root}: no pixel there is labelled. "
+            "`heteroakd data check` says why."
+        )
 
 
 def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:

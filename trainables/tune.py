@@ -27,7 +27,7 @@ from trainables.kept.store import open_store
 from trainables.preflight.rehearsal import footprint, students_that_fit
 from trainables.run import run_group, run_trial
 from trainables.state import Report
-from trainables.teachers import ensure_teacher
+from trainables.teachers import ensure_teacher, refuse_unscored
 
 
 def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code: Iterable[str] = ()) -> None:
@@ -153,8 +153,15 @@ def group_that_fits(configs: list[dict[str, Any]], *, share: float, most: int, c
 
 
 def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:
-    """Make sure the cache holds a trial's teacher; its validation mIoU."""
+    """Make sure the cache holds a trial's teacher; its validation mIoU.
+
+    Raises:
+        TeacherError: it has none.
+    """
     own.look_in(code)
     trial = TrialConfig.parse(config)
-    path = ensure_teacher(trial, dataset=open_dataset(trial.data), cache=Path(cache))
-    return float(checkpoint.load(path)[1]["miou"])
+    dataset = open_dataset(trial.data)
+    path = ensure_teacher(trial, dataset=dataset, cache=Path(cache))
+    miou = float(checkpoint.load(path)[1]["miou"])
+    refuse_unscored(trial.teacher, miou, dataset)  # of an older release's cache
+    return miou

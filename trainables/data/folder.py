@@ -1,7 +1,8 @@
 """The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml.
 
 dataset.yaml holds `classes` (names, in the order of their ids) and may hold `name` (else the folder's), `palette`
-(RGB of each class; else colours far apart) and `ignore_index` (else 255); other keys are left alone.
+(RGB of each class; else colours far apart), `ignore_index` (else 255) and `ids` (what another id of the masks means: a
+class id, or ignore_index; such as {255: 1} for masks of 0 and 255); other keys are left alone.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         classes=described.classes,
         palette=described.palette or distinct(len(described.classes)),
         ignore_index=described.ignore_index,
+        ids=described.mapped,
         splits={split: _pair(root, split, fault) for split in (*REQUIRED, *present)},
     )
 
@@ -62,6 +64,14 @@ class _Described(BaseModel):
     classes: tuple[str, ...] = ()
     palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
     ignore_index: int = 255
+    ids: dict[Byte, int] | None = None
+
+    @property
+    def mapped(self) -> dict[int, int] | None:
+        """Of every id that a mask may hold; None where nothing is mapped."""
+        if not self.ids:
+            return None
+        return {number: number for number in (*range(len(self.classes)), self.ignore_index)} | self.ids
 
     @model_validator(mode="after")
     def _fits_together(self) -> _Described:
@@ -75,6 +85,10 @@ class _Described(BaseModel):
         if not count <= self.ignore_index <= 255:
             rule = f"outside the class ids (0-{count - 1}) and at most 255"
             raise ValueError(f"ignore_index must be {rule}, got {self.ignore_index}.")
+        for stored, number in (self.ids or {}).items():
+            if number not in (*range(count), self.ignore_index):
+                rule = f"a class id (0-{count - 1}) or ignore_index ({self.ignore_index})"
+                raise ValueError(f"ids must map {stored} to {rule}, got {number}.")
         return self
 
 

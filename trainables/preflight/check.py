@@ -44,7 +44,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     """
     configs = list(configs)
     dataset = open_dataset(configs[0].data)
-    verify(dataset)
+    known = verify(dataset)
     built: dict[str, SegModel] = {}
     notes: dict[tuple[str, str], str] = {}
     to_write: dict[Path, int] = {}
@@ -65,7 +65,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
-        [*notes.values()],
+        [*known, *notes.values()],
     )
 
 
