@@ -174,7 +174,7 @@ def test_alpha_is_left_out_and_the_check_says_so(tree):
     Image.fromarray(np.dstack([colours, np.zeros((HEIGHT, WIDTH), np.uint8)])).save(path)
     assert header(path).alpha
     assert (read_image(path) == colours).all()
-    assert "1 images of train have alpha, which is left out." in diagnose(str(tree)).advice
+    assert "Alpha is left out: 1 image of train with it." in diagnose(str(tree)).advice
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own

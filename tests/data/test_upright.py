@@ -141,7 +141,7 @@ def test_a_mask_that_fits_only_the_unturned_image_is_a_fault_that_says_so(tmp_pa
 def test_turned_images_are_named_before_the_first_trial_and_by_the_check(tmp_path):
     write(tmp_path / "set", 3)
     said = [
-        f"1 images of {split} are turned upright, as their EXIF says: their masks must lie on the upright image."
+        f"Turned upright, as EXIF says: 1 image of {split}. Masks must lie on the upright image."
         for split in ("train", "val")
     ]
     assert verify(open_dataset(str(tmp_path / "set"))) == said

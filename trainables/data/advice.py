@@ -8,6 +8,7 @@ from statistics import median
 from trainables.config import CROPS, Recipe
 from trainables.data.dataset import SegDataset
 from trainables.data.facts import SplitFacts
+from trainables.data.faults import counted
 
 _LARGEST_CROP = 512
 _MOST = 20  # classes named in a sentence
@@ -42,16 +43,14 @@ def notes(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
 
 
 def _turned(splits: Sequence[SplitFacts]) -> list[str]:
-    return [
-        f"{facts.turned} images of {facts.name} are turned upright, as their EXIF says: their masks must lie on the "
-        "upright image."
-        for facts in splits
-        if facts.turned
-    ]
+    told = ((counted(facts.turned, "image"), facts.name) for facts in splits if facts.turned)
+    rule = "Masks must lie on the upright image."
+    return [f"Turned upright, as EXIF says: {number} of {name}. {rule}" for number, name in told]
 
 
 def _clear(splits: Sequence[SplitFacts]) -> list[str]:
-    return [f"{facts.alpha} images of {facts.name} have alpha, which is left out." for facts in splits if facts.alpha]
+    told = ((counted(facts.alpha, "image"), facts.name) for facts in splits if facts.alpha)
+    return [f"Alpha is left out: {number} of {name} with it." for number, name in told]
 
 
 def _absences(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:

@@ -16,6 +16,8 @@ from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
 from trainables.data.matching import pair_folders
+from trainables.data.names import folded
+from trainables.data.passed import entries, report
 from trainables.drawing.palette import distinct
 from trainables.errors import ConfigError, DataError, from_validation
 from trainables.yamls import load_yaml
@@ -42,9 +44,11 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
 
     Raises:
         DataError: no dataset.yaml or a wrong field in it; a split missing or empty; an image without label or a label
-            without image.
+            without image; a file that would be passed over.
     """
     described = _described(root / "dataset.yaml", fault)
+    for kind in ("images", "labels"):
+        _refuse_strays(root / kind, fault)
     present = [split for split in OPTIONAL if any((root / kind / split).is_dir() for kind in ("images", "labels"))]
     return SegDataset(
         name=described.name or root.resolve().name,
@@ -111,6 +115,20 @@ def _describe(path: Path) -> _Described:
         raise DataError(str(from_validation(error, known=_Described.model_fields, where=f"{path}: "))) from None
     except ConfigError as error:
         raise DataError(str(error)) from None
+
+
+def _refuse_strays(folder: Path, fault: Fault) -> None:
+    """Files that lie beside the splits, and splits whose name is spelt otherwise; other folders are the user's own."""
+    if not folder.is_dir():
+        return
+    splits = {*REQUIRED, *OPTIONAL}
+    passed = [
+        one
+        for one in entries(folder)
+        if (Path(one.name).suffix.lower() in SUFFIXES and not one.is_dir())
+        or (one.name not in splits and folded(one.name) in splits)
+    ]
+    report(folder, passed, wanted=f"the folders {', '.join((*REQUIRED, *OPTIONAL))}", fault=fault)
 
 
 def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:
