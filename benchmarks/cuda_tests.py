@@ -16,7 +16,9 @@ LIMIT_S = 55  # for all; a test has 45, and those that are left then do not run
 
 
 def run() -> Row:
-    files = sorted(path for path in (ROOT / "tests").rglob("test_*.py") if "mark.cuda" in path.read_text())
+    files = sorted(
+        path for path in (ROOT / "tests").rglob("test_*.py") if "mark.cuda" in path.read_text(encoding="utf-8")
+    )
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         limits = ["--timeout=45", f"--session-timeout={LIMIT_S}"]
@@ -27,7 +29,8 @@ def run() -> Row:
             cwd=ROOT,
             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         return counted(report, done.returncode, done.stdout + done.stderr)

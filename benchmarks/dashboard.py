@@ -187,7 +187,7 @@ def main() -> None:
                 time.sleep(1)
             figures = measure(studio, options.repeats) | {"read_s": round(read, 2)}
     figures |= {"trials": options.trials, "cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1)}
-    OUT.write_text(json.dumps(figures, indent=1) + "\n")
+    OUT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
 
 

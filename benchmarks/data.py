@@ -60,7 +60,7 @@ def make(root: Path, size: tuple[int, int], suffix: str) -> None:
             ids = Image.fromarray(rng.integers(0, CLASSES, (size[0] // 64, size[1] // 64), dtype=np.uint8))
             ids.resize(size[::-1], Image.Resampling.NEAREST).save(root / "labels" / split / f"{number}.png")
     described = {"classes": [f"class {number}" for number in range(CLASSES)]}
-    (root / "dataset.yaml").write_text(yaml.safe_dump(described))
+    (root / "dataset.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
 
 
 def configure(name: str, *, cache: str, place: str, workers: int) -> TrialConfig:
@@ -150,7 +150,7 @@ def main() -> None:
                 make(Path(root), *MADE[name])
             found.append(measure(name, root))
             show(found[-1])
-    OUT.write_text(json.dumps({"setting": setting, "sets": found}, indent=1) + "\n")
+    OUT.write_text(json.dumps({"setting": setting, "sets": found}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -49,11 +49,14 @@ def measure(name: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(NETWORKS))
-    rows = json.loads(OUT.read_text())["networks"] if OUT.exists() else {}
+    rows = json.loads(OUT.read_text(encoding="utf-8"))["networks"] if OUT.exists() else {}
     for name in parser.parse_args().only.split(","):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             rows[name] = pool.submit(measure, name).result()
-        OUT.write_text(json.dumps({"command": COMMAND, "torch": torch.__version__, "networks": rows}, indent=1) + "\n")
+        OUT.write_text(
+            json.dumps({"command": COMMAND, "torch": torch.__version__, "networks": rows}, indent=1) + "\n",
+            encoding="utf-8",
+        )
     table = Table("network", "model", *(exported.ONNX, exported.PT2), "seconds")
     for name, row in rows.items():
         table.add_row(

@@ -109,7 +109,7 @@ def main() -> int:
         "sections": {one.name: told(one) for one in found},
     }
     out = given.out or (Path(tempfile.mkdtemp()) / "gpu.json" if given.smoke else OUT)
-    out.write_text(json.dumps(content, indent=1) + "\n")
+    out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     show(found, console)
     failed = [one.name for one in found if one.state == "failed"]
     verdict = f"{len(failed)} of {len(found)} sections failed: {', '.join(failed)}" if failed else "no section failed"

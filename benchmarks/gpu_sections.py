@@ -339,7 +339,7 @@ def _freed() -> Row:
 def _driver() -> str | None:
     try:
         asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.split()[0]
+        return subprocess.run(asked, capture_output=True, encoding="utf-8", check=True, timeout=10).stdout.split()[0]
     except (OSError, subprocess.SubprocessError, IndexError):
         return None
 

@@ -187,7 +187,7 @@ def main() -> None:
         "interactions": of_interactions(repeats),
         "confirm": of_confirm(50 * repeats),
     }
-    OUT.write_text(json.dumps(figures, indent=1) + "\n")
+    OUT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
 
 

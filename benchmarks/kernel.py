@@ -193,7 +193,7 @@ def main() -> None:
         "torch": torch.__version__,
         "copy_gb_s": round(copied / 1e9, 2),
     }
-    OUT.write_text(json.dumps({"setting": setting, "kernels": rows}, indent=1) + "\n")
+    OUT.write_text(json.dumps({"setting": setting, "kernels": rows}, indent=1) + "\n", encoding="utf-8")
     show(rows, setting)
 
 

@@ -240,7 +240,7 @@ def main() -> None:
         "steps_a_round": SCALE.steps,
         "matmul_tflops": round(ceiling / 1e12, 4),
     }
-    OUT.write_text(json.dumps({"setting": setting, "cases": rows}, indent=1) + "\n")
+    OUT.write_text(json.dumps({"setting": setting, "cases": rows}, indent=1) + "\n", encoding="utf-8")
     show(rows, setting)
 
 

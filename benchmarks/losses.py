@@ -109,7 +109,7 @@ def start_peak(device: str) -> int:
     libc = ctypes.CDLL(None)
     libc.mallopt(_MMAP_THRESHOLD, 2**16)
     libc.malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return status("VmRSS")
 
 
@@ -119,7 +119,7 @@ def peak(device: str) -> int:
 
 def status(field: str) -> int:
     """A line of the process's own status, bytes; Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
@@ -143,7 +143,7 @@ def main() -> None:
         "crop": CROP,
         **PAIR,
     }
-    OUT.write_text(json.dumps({"setting": setting, "losses": rows}, indent=1) + "\n")
+    OUT.write_text(json.dumps({"setting": setting, "losses": rows}, indent=1) + "\n", encoding="utf-8")
     print(f"{setting['device']}, torch {setting['torch']}")
     print(f"{'method':14} step (ms)   x kd   peak (MiB)   x kd   own weights (M)")
     for row in rows:

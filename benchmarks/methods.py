@@ -92,7 +92,9 @@ def run_all(kinds: Iterable[tuple[str, str, Row, int]], rows: list[Row], workers
         for done in pool.imap_unordered(train, todo):
             rows.append(done)
             told = {"recipe": RECIPE, "teacher_recipe": TEACHER, "trials": rows}
-            OUT.write_text(json.dumps(told | {"wall_seconds": round(time.time() - started)}, indent=1) + "\n")
+            OUT.write_text(
+                json.dumps(told | {"wall_seconds": round(time.time() - started)}, indent=1) + "\n", encoding="utf-8"
+            )
             print(f"{len(rows):4} {done['pair']} {done['row']} {done['setting']} seed {done['seed']}: "
                   f"val {100 * done['val']:.2f}, {done['seconds']:.0f} s", flush=True)  # fmt: skip
 
@@ -138,7 +140,7 @@ def main() -> None:
     parser.add_argument("--tuned", action="store_true", help="three settings of every method, not its paper's alone")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    known = json.loads(OUT.read_text()) if OUT.exists() else {}
+    known = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     fits = known.get("recipe") == RECIPE and known.get("teacher_recipe") == TEACHER
     rows: list[Row] = known["trials"] if fits else []
     started = time.time() - (known["wall_seconds"] if fits else 0)

@@ -57,8 +57,8 @@ def main() -> None:
     device = torch.cuda.get_device_name() if CUDA else platform.machine()
     head = f"{pair}, batch {config.batch_size} of {crop[0]}x{crop[1]}, {device}, torch {torch.__version__}\n"
     head += "python benchmarks/operators.py\n"
-    OUT.write_text("\n".join([head, before, "", after, ""]))
-    print(OUT.read_text())
+    OUT.write_text("\n".join([head, before, "", after, ""]), encoding="utf-8")
+    print(OUT.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def main() -> None:
         "plain_wall_over_its_training": round(bare["wall"] / bare["training"], 3),
         "sweep_wall_over_plain_wall": round(wall / bare["wall"], 3),
     }
-    OUT.write_text(json.dumps(figures, indent=1) + "\n")
+    OUT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for name, figure in figures.items():
         print(f"{name:32} {figure}")
 

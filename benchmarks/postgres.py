@@ -60,7 +60,7 @@ def server(*, durable: bool) -> Iterator[Server]:
             os.chown(home, pwd.getpwnam(user).pw_uid, -1)
         made = Server(_free_port(), secrets.token_hex(16))
         secret = Path(home) / "password"
-        secret.write_text(made.password)
+        secret.write_text(made.password, encoding="utf-8")
         secret.chmod(0o644)
         data = f"{home}/data"
         initialise = [folder / "initdb", "-D", data, "-U", USER, "-A", "scram-sha-256", "--pwfile", secret, "-N"]
@@ -89,7 +89,7 @@ def _await(made: Server, process: subprocess.Popen, log: Path) -> None:
             return
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}") from None
+                raise RuntimeError(f"PostgreSQL did not start: {log.read_text(encoding='utf-8')}") from None
             time.sleep(0.05)
 
 

@@ -69,7 +69,7 @@ def record(jobs: list[tuple[int, int, dict[str, Any]]], log: str) -> None:
                 report=lambda found, curve=curve: curve.append(found.miou),
             )
         line = {"point": index, "seed": seed, "miou": curve, "seconds": round(time.perf_counter() - started, 2)}
-        with Path(log).open("a") as file:
+        with Path(log).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     log = Path(options.log)
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     done = {(line["point"], line["seed"]) for line in lines}
     jobs = [job for job in configs() if job[:2] not in done]
     spawn = multiprocessing.get_context("spawn")
@@ -108,7 +108,7 @@ def main() -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    write([json.loads(line) for line in log.read_text().splitlines()])
+    write([json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()])
 
 
 def write(lines: list[dict[str, Any]]) -> None:

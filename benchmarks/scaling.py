@@ -120,7 +120,7 @@ def main() -> None:
         "command": "python benchmarks/scaling.py",
         **PAIR,
     }
-    OUT.write_text(json.dumps({"setting": setting, "steps": rows}, indent=1) + "\n")
+    OUT.write_text(json.dumps({"setting": setting, "steps": rows}, indent=1) + "\n", encoding="utf-8")
     print(f"{setting['device']}, torch {setting['torch']}, {PAIR['teacher']} -> {PAIR['student']}")
     print("batch  classes       crop   step (ms)   ns a pixel   peak (MiB)")
     for row in rows:

@@ -207,7 +207,7 @@ def main() -> None:
                 missed = int(np.isinf(spent).sum())
                 found[name] = {"median": median, "quartiles": [lower, upper], "not_reached": missed}
                 print(f"{method:28} {name:19} {median} steps, {lower} to {upper}, not reached: {missed}", flush=True)
-    Path(options.out).write_text(json.dumps(figures, indent=1) + "\n")
+    Path(options.out).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

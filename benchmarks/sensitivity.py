@@ -386,7 +386,7 @@ def main() -> None:
     for name, weak in (("all", False), ("all, weak", True)):
         figures[name] = summary([one for one in every if one["case"].endswith(", weak") == weak])
         show(name, figures[name])
-    Path(options.out).write_text(json.dumps(figures, indent=1) + "\n")
+    Path(options.out).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

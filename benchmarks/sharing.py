@@ -222,7 +222,7 @@ def main() -> None:
         size: round(statistics.mean(shared_under_pruning(size, seed=seed) for seed in range(20)), 2) for size in SIZES
     }
     found = {"setting": setting, "sharing": rows, "sweeps": sweeps, "students_a_forward_under_pruning": pruned}
-    OUT.write_text(json.dumps(found, indent=1) + "\n")
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"{setting['device']}, torch {setting['torch']}, {CROP['crop_height']} x {CROP['crop_width']}")
     print("pair           K   trial-steps/s   alone   gain (range)        limit   T/S   peak MiB")
     for row in rows:

@@ -117,12 +117,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _rows(path: Path) -> list[Row]:
     """Those that are whole; the last may be torn."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
 
 
@@ -132,7 +132,7 @@ def one_line(text: object) -> str:
 
 def write_cases(cases: Iterable[Case], path: Path) -> None:
     """In the part's own process: measure each case and write its rows; one that raises stops no other."""
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         for name, measure in cases:
             for row in _measured(measure):
                 file.write(json.dumps({"case": name, **row}) + "\n")

@@ -84,7 +84,7 @@ def _spread(seconds: Timed) -> dict[str, float]:
 
 
 def _resident_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--storages", nargs="+", default=list(TRIALS), choices=list(TRIALS))
     chosen = parser.parse_args().storages
     os.environ["OMP_NUM_THREADS"] = "1"
-    figures = json.loads(OUT.read_text()) if OUT.exists() and len(chosen) < len(TRIALS) else {}
+    figures = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() and len(chosen) < len(TRIALS) else {}
     for name in chosen:
         if why := _why_not(name):
             figures[name] = {"skipped": why}
@@ -137,7 +137,7 @@ def main() -> None:
         with _opened(name) as storage, multiprocessing.get_context("spawn").Pool(1) as pool:
             load = os.getloadavg()[0]
             figures[name] = {**pool.apply(measure, (storage, TRIALS[name])), "load_before": round(load, 1)}
-        OUT.write_text(json.dumps(figures, indent=1) + "\n")
+        OUT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         _print(name, figures[name])
 
 

@@ -94,7 +94,7 @@ def main() -> None:
             "page_mib": round((directory / "dashboard.html").stat().st_size / 2**20, 2),
             "journal_mib": round((directory / "study.journal").stat().st_size / 2**20, 2),
         }
-    OUT.write_text(json.dumps(figures, indent=1) + "\n")
+    OUT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
 
 

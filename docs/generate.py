@@ -34,7 +34,7 @@ def main() -> int:
         return 1
     for page, text in older.items():
         if not check:
-            page.write_text(text)
+            page.write_text(text, encoding="utf-8")
         print(f"{page.relative_to(ROOT)}: {'older than what it shows; run make pages' if check else 'written'}")
     for sentence in pages.unused(ROOT):
         print(f"Note: {sentence}")

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from explorer.redact import holds_password, redact
 from search_spaces import preset
 from search_spaces.space import BY_FAMILY, SearchSpace
-from trainables.config import load_yaml, with_data_defaults, with_teacher_recipe
+from trainables.config import with_data_defaults, with_teacher_recipe
 from trainables.errors import StudyError, from_validation
 from trainables.kept import atomic
+from trainables.yamls import load_yaml
 
 SPEC_FILE = "study.yaml"
 Cost = Literal["parameters_millions", "gmac", "latency_ms"]
@@ -160,7 +161,7 @@ class StudySpec(BaseModel):
 
         def fill(part: Path) -> None:
             part.touch(mode=0o600 if holds_password(text) else 0o666)
-            part.write_text(text)
+            part.write_text(text, encoding="utf-8")
 
         atomic.write(directory / SPEC_FILE, fill)
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainables.errors import ConfigError, from_validation, unknown
+from trainables.errors import from_validation, unknown
+from trainables.yamls import load_yaml
 
 METHODS = (
     *("task", "kd", "heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "dist", "cirkd", "afdcd", "ofa"),
@@ -324,20 +324,3 @@ def with_data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 def digest(values: Any) -> str:
     """First 16 hex digits of the SHA-256 of the values' canonical JSON."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, read without constructing objects.
-
-    Raises:
-        ConfigError: no such file, not YAML, or not a mapping.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a mapping of fields to values, got {type(values).__name__}.")
-    return values

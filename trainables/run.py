@@ -22,13 +22,14 @@ def run(config: TrialConfig, *, directory: Path, say: Callable[[str], None] = la
     """Check the data, then `run_trial`.
 
     Args:
-        say: told each evaluation as a line of text.
+        say: told what to know of the data first, then each evaluation, as lines of text.
 
     Raises:
         HeteroakdError: wrong data, networks or checkpoint, a loss that is not finite, or a full disk.
     """
     dataset = open_dataset(config.data)
-    verify(dataset)
+    for note in verify(dataset):
+        say(note)
 
     def tell(found: Report) -> None:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,7 +52,7 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
     one trains and the others wait for its lock. An interrupted training goes on from its last checkpoint.
 
     Raises:
-        TeacherError: the user's checkpoint does not exist.
+        TeacherError: the user's checkpoint does not exist, or what was trained has no score.
         Interrupted: the cache cannot be written.
     """
     if config.teacher_checkpoint is not None:
@@ -68,6 +69,7 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
         if not _is_there(path):
             recipe = config.teacher_config()
             state = train(recipe, dataset=dataset, directory=path.parent / "training")
+            refuse_unscored(config.teacher, state.history[-1].miou, dataset)
             meta = {"model": config.teacher, "miou": state.history[-1].miou, "data": dataset.digest()}
             checkpoint.write(path, state.weights(), {**meta, "config": recipe.model_dump(mode="json")})
     return path
@@ -96,6 +98,19 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _named(folder: Path) -> str:
     return f"{folder}, in {CACHE}'s folder,"
+
+
+def refuse_unscored(name: str, miou: float, dataset: SegDataset) -> None:
+    """A teacher without a score says nothing of the data, and every trial would pay for it.
+
+    Raises:
+        TeacherError: its mIoU is no number.
+    """
+    if math.isnan(miou):
+        raise TeacherError(
+            f"The teacher {name!r} has no mIoU on the validation split of {dataset.root}: no pixel there is labelled. "
+            "`heteroakd data check` says why."
+        )
 
 
 def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:

@@ -29,7 +29,7 @@ from trainables.run import run_group, run_trial
 from trainables.scoring.evaluate import confusion
 from trainables.scoring.metrics import miou
 from trainables.state import Report
-from trainables.teachers import ensure_teacher, load_teacher
+from trainables.teachers import ensure_teacher, load_teacher, refuse_unscored
 
 
 def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code: Iterable[str] = ()) -> None:
@@ -172,8 +172,15 @@ def score_teacher(config: dict[str, Any], *, code: Iterable[str] = ()) -> dict[s
 
 
 def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:
-    """Make sure the cache holds a trial's teacher; its validation mIoU."""
+    """Make sure the cache holds a trial's teacher; its validation mIoU.
+
+    Raises:
+        TeacherError: it has none.
+    """
     own.look_in(code)
     trial = TrialConfig.parse(config)
-    path = ensure_teacher(trial, dataset=open_dataset(trial.data), cache=Path(cache))
-    return float(checkpoint.load(path)[1]["miou"])
+    dataset = open_dataset(trial.data)
+    path = ensure_teacher(trial, dataset=dataset, cache=Path(cache))
+    miou = float(checkpoint.load(path)[1]["miou"])
+    refuse_unscored(trial.teacher, miou, dataset)  # of an older release's cache
+    return miou

@@ -35,18 +35,18 @@ def filled(page: Path, root: Path) -> str:
             raise PageError(f"{name} is not from {source}. Write `<!-- from {block.label}: {name} -->`.")
         return _wrapped(block.render(*_loaded(block, root)))
 
-    return markers.fill(page.read_text(), render, where=str(page.relative_to(root)))
+    return markers.fill(page.read_text(encoding="utf-8"), render, where=str(page.relative_to(root)))
 
 
 def older(root: Path) -> dict[Path, str]:
     """Pages that differ from what they show now, and their text as it should be."""
     now = {page: filled(page, root) for page in every(root)}
-    return {page: text for page, text in now.items() if text != page.read_text()}
+    return {page: text for page, text in now.items() if text != page.read_text(encoding="utf-8")}
 
 
 def unused(root: Path) -> Iterator[str]:
     """A sentence for each measurement that no page shows, and for each block that stands nowhere."""
-    placed = {name for page in every(root) for name in markers.names(page.read_text())}
+    placed = {name for page in every(root) for name in markers.names(page.read_text(encoding="utf-8"))}
     shown = {source for name in placed & BLOCKS.keys() for source in BLOCKS[name].sources}
     for path in sorted((root / "benchmarks").glob("*.json")):
         if path.name not in shown:
@@ -65,4 +65,4 @@ def _loaded(block: Block, root: Path) -> Iterator[Any]:
         path = root / "benchmarks" / name
         if not path.exists():
             raise PageError(f"benchmarks/{name} is not there. Run python benchmarks/{path.stem}.py first.")
-        yield json.loads(path.read_text())
+        yield json.loads(path.read_text(encoding="utf-8"))

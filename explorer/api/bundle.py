@@ -98,7 +98,7 @@ class Bundle:
             CheckpointError: there is none.
         """
         try:
-            return json.loads((self.directory / "metrics.json").read_text())
+            return json.loads((self.directory / "metrics.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise CheckpointError(f"{self.directory} has no readable metrics.json. Export it again.") from None
 

@@ -77,7 +77,7 @@ def _values(given: Any) -> tuple[dict[str, Any], str]:
     """A spec's fields as far as they are given, and what to say in front of what is wrong with them."""
     from explorer.study import StudySpec
     from search_spaces import PRESETS
-    from trainables.config import load_yaml
+    from trainables.yamls import load_yaml
 
     if isinstance(given, StudySpec):
         return given.model_dump(exclude_unset=True), ""

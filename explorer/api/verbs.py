@@ -47,7 +47,7 @@ def train(
     Args:
         config: a YAML file such as an exported best.yaml, a mapping of fields, or a TrialConfig.
         out: folder of checkpoints and log; none: trial-DIGEST.
-        say: told each evaluation as a line of text.
+        say: told what to know of the data first, then each evaluation, as lines of text.
 
     Raises:
         HeteroakdError: wrong fields, data, networks or checkpoint, a loss that is not finite, or a full disk.

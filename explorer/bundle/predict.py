@@ -56,7 +56,8 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
         DataError: a mask would be written over an image that is to be read.
         Interrupted: the disk is full.
     """
-    from trainables.serving.predict import read_upright, save_mask
+    from trainables.data.images import read_image
+    from trainables.serving.predict import save_mask
 
     for folder in (MASKS, OVERLAYS):
         atomic.check_folder(out / folder)
@@ -68,7 +69,7 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
     failed = 0
     for path, (mask, over) in targets.items():
         try:
-            image = read_upright(path)
+            image = read_image(path)
             ids = predictor.predict(image)
         except Interrupted:
             raise

@@ -56,7 +56,13 @@ def _commit() -> str | None:
     """Commit of the product's source tree, `-dirty` if it was changed; None when installed from a wheel."""
     here = Path(__file__).resolve()
     git = ["git", "-C", str(here.parent)]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 10, "check": True}
+    options: dict[str, Any] = {
+        "capture_output": True,
+        "encoding": "utf-8",
+        "errors": "replace",
+        "timeout": 10,
+        "check": True,
+    }
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", here.name], **options)  # else: somebody else's repository
         told: str = subprocess.run([*git, "describe", "--always", "--dirty", "--abbrev=40"], **options).stdout

@@ -83,27 +83,28 @@ export HETEROAKD_PATH
 _PREPARE = """import json, os, shutil, sys
 from pathlib import Path
 import yaml
+from trainables.yamls import load_yaml
 here, work = map(Path, sys.argv[1:])
-config = yaml.safe_load((here / "best.yaml").read_text())
+config = load_yaml(here / "best.yaml")
 if os.environ.get("DATA"):
     data = os.environ["DATA"]
     config["data"] = str(Path(data).resolve()) if Path(data).is_dir() else data
 if os.environ.get("TEACHER"):
     config["teacher_checkpoint"] = str(Path(os.environ["TEACHER"]).resolve())
-if json.loads((here / "provenance.json").read_text()).get("device") == "cpu":
+if json.loads((here / "provenance.json").read_text(encoding="utf-8")).get("device") == "cpu":
     config["device"] = "cpu"  # where it is exact
-(work / "trial.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+(work / "trial.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 log = work / "trial" / "log.jsonl"
-if log.is_file() and json.loads(log.read_text().splitlines()[-1])["step"] >= config["steps"]:
+if log.is_file() and json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["step"] >= config["steps"]:
     shutil.rmtree(log.parent)  # finished before; an interrupted one goes on
 """
 
 _COMPARE = """import json, sys
 from pathlib import Path
 here, work = map(Path, sys.argv[1:])
-wanted = json.loads((here / "metrics.json").read_text())["miou"]
-found = json.loads((work / "trial" / "log.jsonl").read_text().splitlines()[-1])["miou"]
-on_cpu = json.loads((here / "provenance.json").read_text()).get("device") == "cpu"
+wanted = json.loads((here / "metrics.json").read_text(encoding="utf-8"))["miou"]
+found = json.loads((work / "trial" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["miou"]
+on_cpu = json.loads((here / "provenance.json").read_text(encoding="utf-8")).get("device") == "cpu"
 within = {exact} if on_cpu else {near}
 equal = abs(found - wanted) <= within
 print(f"mIoU {{found:.8f}}, in the bundle {{wanted:.8f}}: " + ("reproduced" if equal else f"NOT within {{within}}"))

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainables.data.images import read_image
 from trainables.errors import HeteroakdError
-from trainables.serving.predict import Predictor, read_upright, save_mask
+from trainables.serving.predict import Predictor, save_mask
 
 
 def main(arguments: Sequence[str]) -> str | None:
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str]) -> str | None:
         return "Usage: python predict.py IMAGE MASK.png"
     source, target = map(Path, arguments)
     try:
-        image = read_upright(source)
+        image = read_image(source)
         network = Predictor.open(Path(__file__).resolve().parent)
         save_mask(network.predict(image), network.palette, target)
     except HeteroakdError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -199,7 +200,13 @@ def storage(
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence and exit code 2, never a traceback."""
+    """Entry point: a user's mistake is one sentence and exit code 2, never a traceback.
+
+    What the terminal's encoding lacks, such as a letter of a name under LC_ALL=C, is shown as `?`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except OSError as error:
@@ -219,19 +226,9 @@ def _close(study: explorer.Study) -> None:
 
 
 def _fields(assignments: list[str]) -> dict[str, Any]:
-    """`lr=0.002` -> {"lr": 0.002}, values read as YAML."""
-    import yaml
+    from explorer.fields import assigned
 
-    fields = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise explorer.ConfigError(f"--set needs FIELD=VALUE, got {assignment!r}.")
-        try:
-            fields[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise explorer.ConfigError(f"--set {name} needs a YAML value, got {value!r}.") from None
-    return fields
+    return assigned(assignments)
 
 
 def _integers(text: str) -> list[int]:

@@ -32,6 +32,7 @@ from explorer.storage import storages
 from explorer.study import StudySpec
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
+from trainables.data.check import verify
 from trainables.errors import StudyError
 from trainables.preflight.check import preflight
 
@@ -137,11 +138,11 @@ def _checked(asked: Request, search: optuna.Study, split: str | None) -> str:
     """The split that runs are scored on; after a look at everything that a run could stumble over.
 
     Raises:
-        HeteroakdError: the data set is another than the search's, or lacks the split.
+        HeteroakdError: the data set is another than the search's, or lacks the split, or it cannot be scored.
     """
     dataset = open_dataset(asked.finalists[0].config.data)
     split = split or ("test" if "test" in dataset.splits else "val")
-    dataset.samples(split)
+    verify(dataset, [split])
     if preflight(_kinds(asked)).data_digest != search.user_attrs.get("identity", {}).get("data"):
         raise StudyError(f"The data set {dataset.name!r} has changed since the sweep. Confirm on the one it ran on.")
     return split

@@ -19,9 +19,9 @@ from explorer.launch.cluster import present_token, refused_in_words
 from explorer.launch.sweep import check
 from explorer.redact import redact
 from explorer.study import StudySpec
-from trainables.config import load_yaml
 from trainables.errors import StudyError
 from trainables.extras import need
+from trainables.yamls import load_yaml
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -64,7 +64,9 @@ def submit(
     merged = merge(travel.environment(folder, travel.own_code(spec)), load_yaml(runtime_env) if runtime_env else {})
     client = _client(address)
     with tempfile.TemporaryDirectory() as shipped:
-        (Path(shipped) / SPEC).write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
+        (Path(shipped) / SPEC).write_text(
+            yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+        )
         command = entrypoint(folder, resume=resume, trust_storage=trust_storage, force=force)
         try:
             job = client.submit_job(entrypoint=command, runtime_env={**merged, "working_dir": shipped})

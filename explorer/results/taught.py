@@ -51,7 +51,7 @@ def _logged(root: Path | str, directory: str, last: int) -> Rows:
     with open_store(root, directory).read("log.jsonl") as path:
         if path.stat().st_size > _LARGEST:
             return ()
-        reports = [json.loads(line) for line in path.read_text().splitlines()]
+        reports = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return tuple((report["step"], *_shares(report["terms"])) for report in reports if report["step"] in range(last + 1))
 
 

@@ -65,5 +65,5 @@ def death_of(trial: Trial) -> Death:
         with suppress(Exception):  # a class of the user's, whose constructor may ask for anything
             return Death(cloudpickle.loads(Path(path).read_bytes()))
     path = trial.error_file
-    lines = Path(path).read_text().strip().splitlines() if path and Path(path).exists() else []
+    lines = Path(path).read_text(encoding="utf-8").strip().splitlines() if path and Path(path).exists() else []
     return Death(RuntimeError(lines[-1])) if lines else UNTOLD

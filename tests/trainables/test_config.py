@@ -5,7 +5,7 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from trainables.config import OWN, Recipe, TrialConfig, as_condition, load_yaml
+from trainables.config import OWN, Recipe, TrialConfig, as_condition
 from trainables.device import pick_device
 from trainables.errors import ConfigError, HeteroakdError, unknown
 
@@ -91,32 +91,6 @@ def test_conditions_name_fields_and_values_they_can_have():
                 parsed = getattr(TrialConfig.parse({other: given}), other)
                 assert parsed == given, name
                 assert as_condition(parsed) == value, name
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("- a\n- b\n", "must hold a mapping of fields to values, got list."),
-        ("", "must hold a mapping of fields to values, got NoneType."),
-        ("a: [1, 2\n", "is not YAML: "),
-        ("a: !!python/object/apply:os.getcwd []\n", "is not YAML: "),
-    ],
-)
-def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path, text, reason):
-    path = tmp_path / "trial.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load_yaml(path)
-    assert str(caught.value).startswith(f"{path} {reason}")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_or_binary_file_is_refused_by_name(tmp_path):
-    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read: No such file or directory\.$"):
-        load_yaml(tmp_path / "none.yaml")
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ConfigError, match=r"binary\.yaml is not YAML: "):
-        load_yaml(tmp_path / "binary.yaml")
 
 
 def test_an_unknown_name_gets_the_nearest_or_the_whole_list():

@@ -6,16 +6,20 @@ import hashlib
 import shutil
 import time
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from trainables import teachers
 from trainables.data.catalogue import open_dataset
+from trainables.data.masks import read_mask
+from trainables.errors import TeacherError
 from trainables.kept import checkpoint
 from trainables.kept.cache import default_cache
 from trainables.loop import train
 from trainables.teachers import cached_path, ensure_teacher, load_teacher, weights_hash
+from trainables.tune import train_teacher
 
 
 def refuse(*_args, **_options):
@@ -62,6 +66,30 @@ def test_an_interrupted_teacher_goes_on_from_its_checkpoint(small, dataset, cach
     monkeypatch.setattr("trainables.loop.losses", refuse)
     again = ensure_teacher(config, dataset=dataset, cache=tmp_path)
     assert again.read_bytes() == kept.read_bytes()
+
+
+@pytest.fixture
+def unlabelled(folder, tmp_path):
+    """The tiny data without a labelled pixel in its validation split."""
+    root = shutil.copytree(folder, tmp_path / "unlabelled")
+    for path in (root / "labels" / "val").iterdir():
+        Image.fromarray(np.full_like(read_mask(path), 255)).save(path)
+    return open_dataset(str(root))
+
+
+def test_a_teacher_without_a_score_ends_the_sweep_and_is_not_cached(small, unlabelled, tmp_path):
+    config = small(method="kd", data=str(unlabelled.root))
+    with pytest.raises(TeacherError, match=r"has no mIoU on the validation split of .*unlabelled: no pixel there is"):
+        ensure_teacher(config, dataset=unlabelled, cache=tmp_path)
+    assert not cached_path(config, dataset=unlabelled, cache=tmp_path).exists()
+
+
+def test_one_that_an_older_release_has_cached_ends_it_too(small, unlabelled, tmp_path):
+    config = small(method="kd", data=str(unlabelled.root))
+    path = cached_path(config, dataset=unlabelled, cache=tmp_path)
+    checkpoint.write(path, {"weight": torch.zeros(1)}, {"miou": float("nan")})
+    with pytest.raises(TeacherError, match="has no mIoU"):
+        train_teacher(config.model_dump(mode="json"), cache=str(tmp_path))
 
 
 OTHER_PROCESS = """

@@ -49,6 +49,7 @@ def classes_have_names_and_colours(data: Data) -> None:
     dataset = data.open()
     names, palette = dataset.classes, dataset.palette
     ensure(len({*names}) == len(names) > 0 and all(names), f"classes must have different names, got {names}.")
+    ensure(len(names) > 1, f"mIoU needs two classes, got {', '.join(names)}.")
     ensure(len(palette) == len(names), f"palette has {len(palette)} colours for {len(names)} classes.")
     for colour in palette:
         fits = len(colour) == 3 and all(isinstance(part, int) and 0 <= part <= _BYTE for part in colour)

@@ -8,13 +8,15 @@ from statistics import median
 from trainables.config import CROPS, Recipe
 from trainables.data.dataset import SegDataset
 from trainables.data.facts import SplitFacts
+from trainables.data.faults import counted
 
 _LARGEST_CROP = 512
+_MOST = 20  # classes named in a sentence
 
 
 def advice(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     """Sentences; none for a set without readable images."""
-    return [*_crops(dataset, splits), *_absences(dataset, splits)]
+    return [*_crops(dataset, splits), *notes(dataset, splits), *_clear(splits)]
 
 
 def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
@@ -35,6 +37,22 @@ def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     return [f"{said}."]
 
 
+def notes(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
+    """What a user should know before the first trial: classes without a pixel, images that are turned."""
+    return [*_absences(dataset, splits), *_turned(splits)]
+
+
+def _turned(splits: Sequence[SplitFacts]) -> list[str]:
+    told = ((counted(facts.turned, "image"), facts.name) for facts in splits if facts.turned)
+    rule = "Masks must lie on the upright image."
+    return [f"Turned upright, as EXIF says: {number} of {name}. {rule}" for number, name in told]
+
+
+def _clear(splits: Sequence[SplitFacts]) -> list[str]:
+    told = ((counted(facts.alpha, "image"), facts.name) for facts in splits if facts.alpha)
+    return [f"Alpha is left out: {number} of {name} with it." for number, name in told]
+
+
 def _absences(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     said = []
     for facts in splits:
@@ -42,7 +60,8 @@ def _absences(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
         if absent and facts.num_masks:
             where = facts.name if facts.num_masks == facts.num_samples else f"the masks read of {facts.name}"
             what = "cannot be learned" if facts.name == "train" else "will be left out of its mIoU unless predicted"
-            said.append(f"No pixel of {where} is {', '.join(absent)}: {what}.")
+            named = ", ".join(absent[:_MOST]) + (f" and {len(absent) - _MOST} more" if len(absent) > _MOST else "")
+            said.append(f"No pixel of {where} is {named}: {what}.")
     return said
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, refuse
 from trainables.data.matching import by_key, match
+from trainables.data.passed import entries, report, taken
 
 IGNORED = 255
 CLASSES = {  # id in the files: name, colour
@@ -36,6 +37,7 @@ CLASSES = {  # id in the files: name, colour
 }
 OTHERS = {number: IGNORED for number in (*range(34), 255) if number not in CLASSES}
 _IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_ENDS = {"leftImg8bit": (_IMAGE, _IMAGE), "gtFine": (_LABEL, "_gtFine_")}  # what is read, what may be there
 
 
 def read_cityscapes(root: Path, *, fault: Fault = refuse) -> SegDataset:
@@ -57,7 +59,7 @@ def read_cityscapes(root: Path, *, fault: Fault = refuse) -> SegDataset:
 
 def _split(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:
     rule = f"leftImg8bit/{split}/CITY/NAME{_IMAGE} needs gtFine/{split}/CITY/NAME{_LABEL}"
-    found = [_by_name(root / kind / split, end, fault) for kind, end in (("leftImg8bit", _IMAGE), ("gtFine", _LABEL))]
+    found = [_by_name(root / kind / split, *ends, fault) for kind, ends in _ENDS.items()]
     if not all(found):
         empty = root / ("leftImg8bit" if not found[0] else "gtFine") / split
         fault(f"split {split!r} is missing: {empty} holds no city with files of the set. Each {rule}.")
@@ -65,7 +67,20 @@ def _split(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:
     return match(*found, split=split, root=root, rule=rule, fault=fault)
 
 
-def _by_name(folder: Path, end: str, fault: Fault) -> dict[str, Path]:
-    """The files of all cities under CITY/NAME."""
-    paths = sorted(path for path in folder.glob(f"*/*{end}") if path.name[0] != ".")
-    return by_key(paths, lambda path: f"{path.parent.name}/{path.name.removesuffix(end)}", fault)
+def _by_name(folder: Path, end: str, known: str, fault: Fault) -> dict[str, Path]:
+    """The files of all cities under CITY/NAME.
+
+    Args:
+        end: of the names that are taken.
+        known: what stands in all names that may be there, such as other kinds of label.
+    """
+    if not folder.is_dir():
+        return {}
+    wanted = f"CITY/NAME{end}"
+    found = entries(folder)
+    report(folder, [one for one in found if not one.is_dir()], wanted=wanted, fault=fault)
+    paths: list[Path] = []
+    for city in (Path(one.path) for one in found if one.is_dir()):
+        paths += taken(city, lambda name: known in name, wanted=wanted, fault=fault)
+    ending = (path for path in paths if path.name.endswith(end))
+    return by_key(ending, lambda path: f"{path.parent.name}/{path.name.removesuffix(end)}", fault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,8 +19,9 @@ from trainables.data.cache import SampleCache
 from trainables.data.decoded import DecodedFiles
 from trainables.data.faults import Fault, ranges, refuse
 from trainables.data.hashes import file_hashes
-from trainables.data.images import image_size, read_image
-from trainables.data.masks import check_ids, read_mask
+from trainables.data.images import header, read_image
+from trainables.data.masks import check_ids, count_ids, read_mask
+from trainables.data.names import text_of
 from trainables.errors import DataError
 from trainables.kept.cache import default_cache
 
@@ -29,6 +31,18 @@ class Sample(NamedTuple):
 
     image: Path
     label: Path
+
+
+class Checked(NamedTuple):
+    """What a look at a sample's mask and its image's header has shown.
+
+    Attributes:
+        counts: pixels of each id of the file.
+        turned: whether the image is turned as its EXIF says.
+    """
+
+    counts: Int64[np.ndarray, " ids"]
+    turned: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +89,7 @@ class SegDataset:
     def _digest(self) -> str:
         paths = [(split, path) for split in sorted(self.splits) for sample in self.splits[split] for path in sample]
         hashes = file_hashes([path for _, path in paths], root=self.root)
-        files = [(split, path.name, found) for (split, path), found in zip(paths, hashes, strict=True)]
+        files = [(split, text_of(path.name), found) for (split, path), found in zip(paths, hashes, strict=True)]
         described = {"classes": self.classes, "ignore_index": self.ignore_index, "files": files}
         return digest(described if self.ids is None else {**described, "ids": sorted(self.ids.items())})
 
@@ -143,26 +157,27 @@ class SegDataset:
         self._skipped.clear()
         return names
 
-    def check(self, sample: Sample) -> None:
+    def check(self, sample: Sample) -> Checked:
         """Decode the mask and read the image's header only.
 
         Raises:
-            DataError: the mask is no 8-bit PNG of known ids, or its size is not the image's.
+            DataError: the mask is no 8-bit PNG of known ids, or its size is not that of the upright image.
         """
-        self._label(sample, image_size(sample.image))
+        found, label = header(sample.image), read_mask(sample.label)
+        if reason := misfit(sample, found.size, label.shape):
+            raise DataError(reason)
+        counts = count_ids(label)
+        held = np.flatnonzero(counts).astype(np.uint8)[None]
+        check_ids(held, sample.label, known=self.known_ids, rule=self.id_rule)
+        return Checked(counts, found.orientation != 1)
 
     def _decode(self, sample: Sample) -> tuple[Tensor, Tensor]:
         image = read_image(sample.image)
-        height, width, _ = image.shape
-        label = self._label(sample, (height, width))
-        return torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(label)
-
-    def _label(self, sample: Sample, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
         label = read_mask(sample.label)
-        if label.shape != size:
-            raise DataError(unequal(sample, size, label.shape))
+        if label.shape != image.shape[:2]:
+            raise DataError(unequal(sample, image.shape[:2], label.shape))
         check_ids(label, sample.label, known=self.known_ids, rule=self.id_rule)
-        return label
+        return torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(label)
 
     @property
     def id_rule(self) -> str:
@@ -196,8 +211,26 @@ def _table(ids: tuple[tuple[int, int], ...], ignore_index: int, device: torch.de
     return table.to(device)
 
 
+def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str | None:
+    """Of an image's header and its mask's (height, width): the sentence if they differ.
+
+    A PNG may be turned by what stands behind its pixels, so one that does not fit is decoded.
+    """
+    if image == mask:
+        return None
+    with suppress(DataError):
+        if read_image(sample.image).shape[:2] == mask:
+            return None
+    return unequal(sample, image, mask)
+
+
 def unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
-    """The sentence for two files of different (height, width)."""
+    """The sentence for two files of different (height, width); `image`: of the upright one."""
+    stored = header(sample.image).stored
+    if mask == stored != image:
+        shown = f"{sample.image} is shown upright, {image[1]}x{image[0]} (width x height), as its EXIF says"
+        fits = f"{sample.label} is {mask[1]}x{mask[0]} and fits the image only as it is stored"
+        return f"{shown}, but {fits}. Turn the mask, or store the image without that orientation."
     sizes = f"{image[1]}x{image[0]} but {sample.label} is {mask[1]}x{mask[0]}"
     return f"{sample.image} is {sizes} (width x height). Both must have one size."
 

@@ -19,7 +19,10 @@ from trainables.errors import Interrupted
 from trainables.kept import atomic
 
 RESERVE_BYTES = 2**30  # of the disk, left to checkpoints
-_HEADER, _MARK = struct.Struct("<8sII"), b"decoded1"  # the mark, height, width; .npy's takes 0.3 ms to parse
+_HEADER, _MARK = (
+    struct.Struct("<8sII"),
+    b"decoded2",
+)  # the mark (1: not yet upright), height, width; .npy's takes 0.3 ms to parse
 _PLANES = 4  # red, green, blue, ids
 
 

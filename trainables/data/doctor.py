@@ -8,22 +8,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int64
-from PIL import Image
 
 from trainables.data.advice import advice
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import THREADS
-from trainables.data.dataset import Sample, SegDataset, unequal
+from trainables.data.dataset import Sample, SegDataset, misfit
 from trainables.data.facts import SplitFacts
-from trainables.data.images import image_size, read_image
-from trainables.data.masks import check_ids, mask_kind, read_mask
+from trainables.data.images import Header, header, image_size, read_image
+from trainables.data.masks import check_ids, count_ids, mask_kind, read_mask
+from trainables.data.scorable import unscorable
 from trainables.errors import DataError
 
 MASKS, IMAGES = 400, 40  # decoded of each split, evenly spaced, unless all are asked for
@@ -71,6 +71,8 @@ def diagnose(name_or_path: str, *, split: str | None = None, full: bool = False)
     dataset = open_dataset(name_or_path, fault=note)
     names = list(dataset.splits) if split is None else [split]
     facts = [_examine(dataset, name, full, faults) for name in names]
+    for reason in filter(None, (_unscorable(dataset, one) for one in facts)):
+        note(reason)
     if twins := _twins(dataset, names):
         faults[TWINS] = twins
     return Diagnosis(dataset, facts, dict(faults), advice(dataset, facts))
@@ -86,7 +88,7 @@ def evenly(samples: Sequence[Item], most: int) -> list[Item]:
 class _Look:
     """What one sample is."""
 
-    size: tuple[int, int] | None = None
+    header: Header | None = None
     kind: str | None = None
     counts: Int64[np.ndarray, " ids"] | None = None
     faults: list[tuple[str, str]] = field(default_factory=list)
@@ -101,12 +103,26 @@ def _examine(dataset: SegDataset, split: str, full: bool, faults: dict[str, list
     with ThreadPoolExecutor(THREADS) as pool:
         looks = [*pool.map(partial(_look, dataset, images), masks), *pool.map(_look_outside, sorted(rest))]
     for look in looks:
-        facts.sizes += [look.size] if look.size else []
+        if look.header:
+            facts.sizes.append(look.header.size)
+            facts.turned += look.header.orientation != 1
+            facts.alpha += look.header.alpha
         facts.kinds.update([look.kind] if look.kind else [])
         facts.counts += 0 if look.counts is None else look.counts
         for kind, sentence in look.faults:
             faults[kind].append(sentence)
     return facts
+
+
+def _unscorable(dataset: SegDataset, facts: SplitFacts) -> str | None:
+    """Where the chosen masks cannot be scored, the others are read until they can: a rare class is no fault."""
+    if not dataset.classes or not facts.counts.any():
+        return None  # which is a fault already
+    seen, left = facts, iter(dataset.samples(facts.name) if facts.num_masks < facts.num_samples else ())
+    while (reason := unscorable(dataset, seen)) and (sample := next(left, None)):
+        with suppress(DataError):
+            seen = replace(seen, counts=seen.counts + count_ids(read_mask(sample.label)))
+    return reason
 
 
 def _pixels(samples: Sequence[Sample]) -> int:
@@ -119,22 +135,26 @@ def _pixels(samples: Sequence[Sample]) -> int:
 
 def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
     faults: list[tuple[str, str]] = []
-    size = kind = counts = None
+    found = size = kind = counts = None
     try:
-        size = read_image(sample.image).shape[:2] if sample in decoded else _size(sample.image)
+        found = header(sample.image)
+        size = found.size
+        if sample in decoded or not _ends_well(sample.image):
+            size = read_image(sample.image).shape[:2]
+            found = found._replace(size=size)
     except DataError as error:
         faults.append((IMAGE, str(error)))
     try:
         mask = read_mask(sample.label)
-        kind, counts = mask_kind(sample.label), np.array(Image.fromarray(mask).histogram(), np.int64)
-        if size is not None and mask.shape != size:
-            faults.append((SIZE, unequal(sample, size, mask.shape)))
+        kind, counts = mask_kind(sample.label), count_ids(mask)
+        if size is not None and (reason := misfit(sample, size, mask.shape)):
+            faults.append((SIZE, reason))
         check_ids(
             np.flatnonzero(counts).astype(np.uint8)[None], sample.label, known=_known(dataset), rule=dataset.id_rule
         )
     except DataError as error:
         faults.append((MASK if counts is None else IDS, str(error)))
-    return _Look(size, kind, counts, faults)
+    return _Look(found, kind, counts, faults)
 
 
 def _look_outside(sample: Sample) -> _Look:
@@ -147,11 +167,6 @@ def _look_outside(sample: Sample) -> _Look:
         except DataError as error:
             faults.append((kind, str(error)))
     return _Look(faults=faults)
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """From the header, of a file that ends well."""
-    return image_size(path) if _ends_well(path) else read_image(path).shape[:2]
 
 
 def _ends_well(path: Path) -> bool:

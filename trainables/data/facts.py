@@ -22,6 +22,8 @@ class SplitFacts:
         sizes: (height, width) of the images looked at.
         kinds: of the masks looked at, such as "8-bit palette".
         counts: pixels of each 8-bit id in the masks' files.
+        turned: images that are turned as their EXIF says, of those looked at.
+        alpha: images with an alpha channel, of those looked at.
     """
 
     name: str
@@ -31,6 +33,8 @@ class SplitFacts:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     counts: Int64[np.ndarray, " ids"] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    turned: int = 0
+    alpha: int = 0
 
     def class_counts(self, dataset: SegDataset) -> Int64[np.ndarray, " classes"]:
         """Labelled pixels of each class; unknown ids and ignored ones are left out."""

@@ -31,6 +31,11 @@ def first_three(names: Sequence[str]) -> str:
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: "1 image", "2 images"."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def ranges(numbers: Sequence[int]) -> str:
     """Sorted whole numbers, neighbours joined: "0-33, 255"."""
     runs: list[list[int]] = []

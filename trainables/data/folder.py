@@ -1,8 +1,9 @@
 """The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml.
 
 dataset.yaml holds `classes` (names, in the order of their ids, or a mapping of ids to names; YOLO's `names` is read
-likewise) and may hold `name` (else the folder's), `palette`
-(RGB of each class; else colours far apart) and `ignore_index` (else 255); other keys are left alone.
+likewise) and may hold `name` (else the folder's), `palette` (RGB of each class; else colours far apart), `ignore_index`
+(else 255) and `ids` (what another id of the masks means: a class id, or ignore_index; such as {255: 1} for masks of 0
+and 255); other keys are left alone.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from trainables.config import load_yaml
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
 from trainables.data.matching import pair_folders
+from trainables.data.names import folded
+from trainables.data.passed import entries, report
 from trainables.drawing.palette import distinct
 from trainables.errors import ConfigError, DataError, from_validation
+from trainables.yamls import load_yaml
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
@@ -44,9 +47,11 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
 
     Raises:
         DataError: no dataset.yaml or a wrong field in it; a split missing or empty; an image without label or a label
-            without image.
+            without image; a file that would be passed over.
     """
     described = _described(root / "dataset.yaml", fault)
+    for kind in ("images", "labels"):
+        _refuse_strays(root / kind, fault)
     present = [split for split in OPTIONAL if any((root / kind / split).is_dir() for kind in ("images", "labels"))]
     return SegDataset(
         name=described.name or root.resolve().name,
@@ -54,6 +59,7 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         classes=described.classes,
         palette=described.palette or distinct(len(described.classes)),
         ignore_index=described.ignore_index,
+        ids=described.mapped,
         splits={split: _pair(root, split, fault) for split in (*REQUIRED, *present)},
     )
 
@@ -65,6 +71,14 @@ class _Described(BaseModel):
     classes: tuple[str, ...] = ()
     palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
     ignore_index: int = 255
+    ids: dict[Byte, int] | None = None
+
+    @property
+    def mapped(self) -> dict[int, int] | None:
+        """Of every id that a mask may hold; None where nothing is mapped."""
+        if not self.ids:
+            return None
+        return {number: number for number in (*range(len(self.classes)), self.ignore_index)} | self.ids
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -93,6 +107,10 @@ class _Described(BaseModel):
         if not count <= self.ignore_index <= 255:
             rule = f"outside the class ids (0-{count - 1}) and at most 255"
             raise ValueError(f"ignore_index must be {rule}, got {self.ignore_index}.")
+        for stored, number in (self.ids or {}).items():
+            if number not in (*range(count), self.ignore_index):
+                rule = f"a class id (0-{count - 1}) or ignore_index ({self.ignore_index})"
+                raise ValueError(f"ids must map {stored} to {rule}, got {number}.")
         return self
 
 
@@ -123,6 +141,20 @@ def _describe(path: Path) -> _Described:
 def _as_written(path: Path, key: str) -> Any:
     """The names as their file has them: YAML takes `no`, `1` or `2024-01-01` for a truth, a number or a date."""
     return yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)[key]
+
+
+def _refuse_strays(folder: Path, fault: Fault) -> None:
+    """Files that lie beside the splits, and splits whose name is spelt otherwise; other folders are the user's own."""
+    if not folder.is_dir():
+        return
+    splits = {*REQUIRED, *OPTIONAL}
+    passed = [
+        one
+        for one in entries(folder)
+        if (Path(one.name).suffix.lower() in SUFFIXES and not one.is_dir())
+        or (one.name not in splits and folded(one.name) in splits)
+    ]
+    report(folder, passed, wanted=f"the folders {', '.join((*REQUIRED, *OPTIONAL))}", fault=fault)
 
 
 def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:

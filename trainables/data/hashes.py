@@ -74,7 +74,10 @@ def _hash(path: Path) -> str:
 
 def _load(path: Path) -> Kept:
     try:
-        return {name: (list(stamp), str(value)) for name, (stamp, value) in json.loads(path.read_text()).items()}
+        return {
+            name: (list(stamp), str(value))
+            for name, (stamp, value) in json.loads(path.read_text(encoding="utf-8")).items()
+        }
     except (OSError, ValueError, TypeError, AttributeError):
         return {}  # nothing kept, or a file that is not ours
 

@@ -1,4 +1,4 @@
-"""Image files to RGB arrays. EXIF orientation is ignored, as in the masks: pixels are taken as they are stored."""
+"""Image files to RGB arrays, upright as one sees them: turned as their EXIF says, in training as in `predict`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,35 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+from trainables.data.headers import orientation, refusal, upright
 from trainables.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _DEEP = ("I", "F")  # first letter of Pillow's modes beyond 8 bits; their conversion to RGB clips at 255
+_TURNED = (5, 6, 7, 8)  # orientations under which width becomes height
+_CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
+
+
+class Header(NamedTuple):
+    """What an image is, from its header alone.
+
+    Attributes:
+        size: height and width of the upright picture.
+        stored: those of the file's pixels.
+        orientation: 1 to 8 of EXIF; 1: they are upright.
+        alpha: whether it has an alpha channel, which is left out.
+    """
+
+    size: tuple[int, int]
+    stored: tuple[int, int]
+    orientation: int
+    alpha: bool
 
 
 @contextmanager
@@ -23,11 +43,16 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image
 
     Args:
         path: the file.
-        formats: Pillow's names of the formats to try; none: all.
+        formats: Pillow's names of the formats to try; none: all, of pictures of 8 bits and 1 or 3 channels.
     """
     try:
-        with _open(path, formats) as image:
-            yield image
+        with path.open("rb") as file:
+            if formats is None:
+                check_header(file, path)
+            with _open(file, formats) as image:
+                if formats is None:
+                    check_mode(image, path)
+                yield image
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -45,40 +70,62 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image
         raise DataError(f"{path} cannot be decoded: {str(error).rstrip('.')}. Replace it.") from None
 
 
-def _open(path: Path, formats: tuple[str, ...] | None) -> Image.Image:
+def _open(file: BinaryIO, formats: tuple[str, ...] | None) -> Image.Image:
     """Pillow warns from half its limit on; such an image is taken like any other."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path, formats=formats)
+        return Image.open(file, formats=formats)
+
+
+def header(path: Path) -> Header:
+    """Nothing is decoded. An orientation that a PNG holds behind its pixels is not seen, but by `read_image`.
+
+    Raises:
+        DataError: no such file, no image, or other than 1 or 3 channels of 8 bits.
+    """
+    with opened(path) as image:
+        width, height = image.size
+        turn = orientation(image)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # some releases of Pillow give the upright size
+            width, height = image.tag_v2[256], image.tag_v2[257]
+        size = (width, height) if turn in _TURNED else (height, width)
+        alpha = image.mode in _CLEAR or "transparency" in image.info
+        return Header(size, (height, width), turn, alpha)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the header alone.
-
-    Raises:
-        DataError: no such file, no image, or more than 8 bits a channel.
-    """
-    with opened(path) as image:
-        check_depth(image, path)
-        return image.height, image.width
+    """Height and width of the upright picture, from the header alone; raises as `header`."""
+    return header(path).size
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode a file of any 8-bit mode (grey, palette, CMYK, with alpha, ...) to RGB.
+    """Decode a file of any 8-bit mode (grey, palette, CMYK, with alpha, ...) to upright RGB. Alpha is left out.
 
     Raises:
-        DataError: no such file, no image, damaged, or more than 8 bits a channel.
+        DataError: no such file, no image, damaged, or other than 1 or 3 channels of 8 bits.
     """
     with opened(path) as image:
-        check_depth(image, path)
-        return np.array(image.convert("RGB"))
+        return np.array(upright(image).convert("RGB"))
 
 
-def check_depth(image: Image.Image, path: object) -> None:
-    """Refuse an opened image whose conversion to RGB would not be its picture.
+def check_header(file: BinaryIO, name: object) -> None:
+    """Refuse a file whose conversion to RGB would not be its picture; leaves it at its start.
+
+    Raises:
+        DataError: more than 8 bits a channel, or other channels than RGB, grey and alpha.
+    """
+    file.seek(0)
+    reason = refusal(file)
+    file.seek(0)
+    if reason:
+        raise DataError(f"{name} {reason}")
+
+
+def check_mode(image: Image.Image, name: object) -> None:
+    """As `check_header`, of what Pillow has made of it; for formats whose header is not looked into.
 
     Raises:
         DataError: more than 8 bits a channel.
     """
     if image.mode.startswith(_DEEP):
-        raise DataError(f"{path} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")
+        raise DataError(f"{name} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int64, UInt8
+from PIL import Image
 
 from trainables.data.faults import first_three
+from trainables.data.headers import upright
 from trainables.data.images import opened
 from trainables.errors import DataError
 
@@ -17,7 +19,7 @@ _REMEDY = "Save class ids as a palette or 8-bit grey PNG."
 
 
 def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
-    """The ids a palette or 8-bit grey PNG stores.
+    """The ids a palette or 8-bit grey PNG stores, upright as its image is, should it have an orientation of its own.
 
     Grey of 1, 2 or 4 bits is refused too: decoders, Pillow among them, stretch it to 0-255 (4-bit id 1 reads as 17).
 
@@ -26,7 +28,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
     """
     with opened(path, ("PNG",)) as image:
         _check_kind(path)
-        return np.array(image)
+        return np.array(upright(image))
 
 
 def mask_kind(path: Path) -> str:
@@ -45,6 +47,11 @@ def _header(path: Path) -> tuple[int, int]:
     with path.open("rb") as file:
         *_, depth, colour = file.read(_HEADER)
     return depth, colour
+
+
+def count_ids(mask: UInt8[np.ndarray, "height width"]) -> Int64[np.ndarray, " ids"]:
+    """Pixels of each of the 256 ids."""
+    return np.array(Image.fromarray(mask).histogram(), np.int64)
 
 
 def check_ids(

@@ -6,12 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from trainables.data.dataset import Sample
-from trainables.data.faults import Fault, first_three
+from trainables.data.faults import Fault, counted, first_three
+from trainables.data.names import folded, in_order
+from trainables.data.passed import taken
 
 
-def listed(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Files of a folder with one of these suffixes (lower case), hidden ones left out, in the order of their names."""
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes and path.name[0] != "."]
+def listed(folder: Path, suffixes: Collection[str], fault: Fault) -> list[Path]:
+    """Files of a folder with one of these suffixes (lower case), in the order of their names; all else is a fault."""
+    wanted = "NAME with " + ", ".join(sorted(suffixes))
+    return taken(folder, lambda name: Path(name).suffix.lower() in suffixes, wanted=wanted, fault=fault)
 
 
 def by_key(paths: Iterable[Path], key: Callable[[Path], str], fault: Fault) -> dict[str, Path]:
@@ -32,9 +35,10 @@ def match(
     Args:
         rule: which file belongs to which, such as "train/NAME.png needs trainannot/NAME.png".
     """
+    _refuse_almost_pairs(images, labels, split=split, root=root, fault=fault)
     for kind, other, alone in (
-        ("images", "label", sorted(images.keys() - labels.keys())),
-        ("labels", "image", sorted(labels.keys() - images.keys())),
+        ("images", "label", sorted(images.keys() - labels.keys(), key=in_order)),
+        ("labels", "image", sorted(labels.keys() - images.keys(), key=in_order)),
     ):
         if alone:
             fault(
@@ -42,7 +46,23 @@ def match(
                 f"Each {rule}: add the {other} or remove these {kind}.",
                 [str((images if kind == "images" else labels)[key]) for key in alone],
             )
-    return tuple(Sample(images[key], labels[key]) for key in sorted(images.keys() & labels.keys()))
+    return tuple(Sample(images[key], labels[key]) for key in sorted(images.keys() & labels.keys(), key=in_order))
+
+
+def _refuse_almost_pairs(
+    images: Mapping[str, Path], labels: Mapping[str, Path], *, split: str, root: Path, fault: Fault
+) -> None:
+    """An image and a label whose names look alike are named together: apart, each would seem to lack the other."""
+    of_labels = {folded(key): labels[key] for key in labels.keys() - images.keys()}
+    alone = sorted(images.keys() - labels.keys(), key=in_order)
+    pairs = [(images[key], of_labels[folded(key)]) for key in alone if folded(key) in of_labels]
+    if pairs:
+        alike = [f"{image.name} and {label.name}" for image, label in pairs]
+        fault(
+            f"split {split!r} of {root} has {counted(len(alike), 'image')} with a label whose name differs in case or "
+            f"Unicode form: {first_three(alike)}. Rename one of each.",
+            [str(image) for image, _ in pairs],
+        )
 
 
 def pair_folders(
@@ -53,7 +73,7 @@ def pair_folders(
     if missing:
         fault(f"split {split!r} is missing: expected {missing[0]}. Each {rule}.")
         return ()
-    found = by_key(listed(images, suffixes), stem, fault), by_key(listed(labels, {".png"}), stem, fault)
+    found = by_key(listed(images, suffixes, fault), stem, fault), by_key(listed(labels, {".png"}, fault), stem, fault)
     if not found[0]:
         fault(f"split {split!r} is empty: {images} holds no {', '.join(sorted(suffixes))}.")
     return match(*found, split=split, root=root, rule=rule, fault=fault)

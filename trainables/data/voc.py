@@ -8,11 +8,13 @@ SegmentationClassAug where that folder is, else on train with SegmentationClass;
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, first_three, refuse
 from trainables.data.matching import inside
+from trainables.data.names import in_order
 
 BOUNDARY = 255
 CLASSES = {
@@ -71,7 +73,7 @@ def _listed(tree: Path, name: str, labels: str, fault: Fault) -> tuple[Sample, .
         return ()
     lines = {
         line: text.split()[0]
-        for line, text in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        for line, text in enumerate(os.fsdecode(path.read_bytes()).splitlines(), 1)
         if text.strip()
     }
     if not lines:
@@ -82,13 +84,17 @@ def _listed(tree: Path, name: str, labels: str, fault: Fault) -> tuple[Sample, .
     gone = [f"line {line} ({file.relative_to(tree)})" for line, file in absent]
     if gone:
         fault(f"{path} names files that are missing: {first_three(gone)}. Add them or remove the lines.", gone)
-    return tuple(sorted({pair for line, pair in samples.items() if line not in dict(absent)}))
+    return tuple(sorted({pair for line, pair in samples.items() if line not in dict(absent)}, key=_in_order))
 
 
 def _sample(tree: Path, labels: str, text: str) -> Sample:
     """Lists of other code bases write paths (/JPEGImages/NAME.jpg /SegmentationClassAug/NAME.png): the name counts."""
     name = text.rpartition("/")[2].removesuffix(".jpg")
     return Sample(tree / "JPEGImages" / f"{name}.jpg", tree / labels / f"{name}.png")
+
+
+def _in_order(sample: Sample) -> bytes:
+    return in_order(sample.image)
 
 
 def _refuse_twins(path: Path, lines: dict[int, str], fault: Fault) -> None:

@@ -38,8 +38,8 @@ def write(path: Path, fill: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write`, in UTF-8."""
-    write(path, lambda part: part.write_bytes(text.encode()))
+    """As `write`, in UTF-8; a lone surrogate, which is no text of any file, becomes `?`."""
+    write(path, lambda part: part.write_bytes(text.encode("utf-8", "replace")))
 
 
 def check_folder(path: Path) -> None:

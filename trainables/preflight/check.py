@@ -46,7 +46,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     """
     configs = list(configs)
     dataset = open_dataset(configs[0].data)
-    verify(dataset)
+    known = verify(dataset)
     if any(_fills_cache(config, dataset) for config in configs):
         check_cache()
     built: dict[str, SegModel] = {}
@@ -69,7 +69,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
-        [*notes.values()],
+        [*known, *notes.values()],
     )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
 from trainables.config import TrialConfig
-from trainables.data.images import check_depth, opened
+from trainables.data.headers import upright
+from trainables.data.images import check_header, check_mode, read_image
 from trainables.device import pick_device
 from trainables.drawing.palette import Colour, distinct
 from trainables.errors import CheckpointError, DataError, ModelError
@@ -22,6 +26,7 @@ from trainables.scoring.evaluate import predict
 from trainables.serving.samples import here, network
 
 Ids = UInt8[np.ndarray, "height width"]
+_NAME = "The image"
 
 
 @dataclass(frozen=True)
@@ -87,21 +92,11 @@ class Predictor:
         return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
-def read_upright(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """A photo as one sees it: turned as its EXIF says, grey and palettes as RGB, without its alpha.
-
-    Raises:
-        DataError: no image, damaged, or more than 8 bits a channel.
-    """
-    with opened(path) as image:
-        return _upright(image, path)
-
-
 def pixels(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
     """An image in any form that people hold it in, as one sees it.
 
     Raises:
-        DataError: as `read_upright`; or an array that is not uint8 [height, width, 3].
+        DataError: as `read_image`; or an array that is not uint8 [height, width, 3].
     """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -113,17 +108,37 @@ def pixels(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> UInt8[np
         return image
     if isinstance(image, Image.Image):
         try:
-            return _upright(image, "The image")
+            return _upright(image)
         except (OSError, SyntaxError) as error:  # one that was opened is only now decoded
-            raise DataError(f"The image cannot be decoded: {str(error).rstrip('.')}. Replace it.") from None
+            raise DataError(f"{_NAME} cannot be decoded: {str(error).rstrip('.')}. Replace it.") from None
     if isinstance(image, (str, os.PathLike)):
-        return read_upright(Path(image).expanduser())
+        return read_image(Path(image).expanduser())
     raise DataError(f"An image must be a path, a PIL image or an array, got {type(image).__name__}.")
 
 
-def _upright(image: Image.Image, name: object) -> UInt8[np.ndarray, "height width 3"]:
-    check_depth(image, name)
-    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+def _upright(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    """Of an image that is open its file is looked into, too: Pillow's mode does not tell how many bits there were."""
+    check_mode(image, _NAME)
+    if isinstance(image, ImageFile.ImageFile):
+        with _file_of(image) as file:
+            if file is not None:
+                check_header(file, _NAME)
+    return np.array(upright(image).convert("RGB"))
+
+
+@contextmanager
+def _file_of(image: ImageFile.ImageFile) -> Iterator[BinaryIO | None]:
+    """The file that an image was opened from, left where it stood; None where it is gone."""
+    file: Any = image.fp
+    if file is not None and not getattr(file, "closed", False):
+        place = file.tell()
+        yield file
+        file.seek(place)
+    elif image.filename and Path(os.fsdecode(image.filename)).is_file():
+        with Path(os.fsdecode(image.filename)).open("rb") as again:
+            yield again
+    else:
+        yield None
 
 
 @atomic.outside_a_sweep()

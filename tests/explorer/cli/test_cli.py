@@ -137,6 +137,12 @@ def test_an_id_out_of_range_is_refused(heteroakd, tmp_path, folder):
     refused(result, "labels/train/a.png holds id 9, but dataset.yaml names 2 classes (0-1) and ignore_index 255.")
 
 
+def test_what_cannot_be_scored_is_refused_before_anything_is_written(heteroakd, tmp_path, folder):
+    bad = spec(tmp_path, base={"data": str(folder(wrong_id=255))})
+    refused(heteroakd("sweep", bad, "--out", tmp_path / "study"), "split 'train' of ", "has no labelled pixel")
+    assert not (tmp_path / "study").exists()
+
+
 def test_images_and_labels_of_two_sizes_are_refused(heteroakd, tmp_path, folder):
     refused(heteroakd("sweep", spec(tmp_path, base={"data": str(folder(size=(16, 32)))})), "32x32", "32x16")
 
