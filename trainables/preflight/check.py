@@ -100,7 +100,8 @@ def _check_pair(config: TrialConfig, built: dict[str, SegModel], dataset: SegDat
 def _cost(name: str, model: SegModel, config: TrialConfig) -> Cost:
     """Also the proof that the network takes the training crop; some encoders want multiples of more than 32."""
     try:
-        return cost(model, height=config.crop_height, width=config.crop_width)
+        height, width = config.padded_crop
+        return cost(model, height=height, width=width)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{name!r} takes no {config.crop_height}x{config.crop_width} crop: {reason}") from None
