@@ -66,6 +66,20 @@ def test_a_study_of_every_preset_passes_its_own_check(preset):
     StudySpec.parse({"preset": preset.name}).check()
 
 
+def test_no_preset_trains_on_crops_too_small_for_its_networks(preset):
+    """128 pixels are 4 cells at stride 32, every encoder's coarsest."""
+    config = preset.space.config({}, {name: value for name, value in preset.base.items() if name != "by_family"})
+    assert min(config.crop_height, config.crop_width, config.teacher_recipe.crop_height) >= 128
+
+
+@pytest.mark.parametrize("study", ["demo.yaml", "docs/earth.yaml"])
+def test_nor_does_a_study_that_is_shown(study):
+    spec = StudySpec.load(Path(search_spaces.__file__).parents[1] / study)
+    spec.check()
+    config = spec.search_space.config({}, spec.trial_base)
+    assert min(config.crop_height, config.crop_width, config.teacher_recipe.crop_height) >= 128
+
+
 def test_papers_weights_are_tried_first():
     tried = [(point["lambda_kd"], point["lambda_hakd"]) for point in load("heteroakd").enqueue]
     assert tried == [(0.1, 1.0), (0.1, 10.0)]

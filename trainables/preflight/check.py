@@ -18,6 +18,7 @@ from trainables.models.cost import Cost, cost
 from trainables.models.latency import latency_ms
 from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
+from trainables.preflight.cells import too_small
 from trainables.teachers import cached_path, load_teacher
 
 
@@ -47,6 +48,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     verify(dataset)
     built: dict[str, SegModel] = {}
     notes: dict[tuple[str, str], str] = {}
+    small: dict[str, str] = {}
     to_write: dict[Path, int] = {}
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
@@ -54,6 +56,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
                 local = _weights(config, name)
                 built[name] = build(name, num_classes=dataset.num_classes, encoder_weights=local)
         _check_pair(config, built, dataset)
+        small |= too_small(config, built, dataset)
         if config.reads("teacher_checkpoint") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
         cached = (config.teacher, config.projector_tap if config.reads("projector_tap") else "")
@@ -65,7 +68,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
-        [*notes.values()],
+        [*notes.values(), *small.values()],
     )
 
 
