@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.config import STRIDE, TrialConfig
 from trainables.data.dataset import SegDataset
+from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 
 LEAST = 4
@@ -34,6 +35,22 @@ def too_small(config: TrialConfig, built: dict[str, SegModel], dataset: SegDatas
         crops[config.teacher] = crops[config.student]  # trained along
     found = {name: _sentence(name, built[name], crop) for name, crop in crops.items() if _exceed(dataset, crop)}
     return {name: text for name, text in found.items() if text}
+
+
+def notes(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[str]:
+    """The sentences on all networks of these trials, which are built for it, each once.
+
+    Raises:
+        ModelError: a network that cannot be built.
+    """
+    built: dict[str, SegModel] = {}
+    found: dict[str, str] = {}
+    for config in configs:
+        for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
+            if name not in built:
+                built[name] = build(name, num_classes=dataset.num_classes)
+        found |= too_small(config, built, dataset)
+    return [*found.values()]
 
 
 def _sentence(name: str, model: SegModel, crop: tuple[int, int]) -> str:
