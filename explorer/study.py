@@ -328,7 +328,7 @@ def _fill(values: dict[str, Any], known: preset.Preset) -> dict[str, Any]:
         space = SearchSpace.from_dict(space).readable({**base, **fixed}).to_dict()
     length = {name: value for name, value in known.study.items() if name != "balance" or value in space}
     filled = {"name": known.name, "space": space, **length, **values, "base": {**base, **fixed}}
-    return {"enqueue": _fitting(known.enqueue, filled["space"]), **filled}
+    return {"enqueue": _fitting(known.points(fixed), filled["space"]), **filled}
 
 
 def _fitting(points: Iterable[Mapping[str, Any]], space: Any) -> list[dict[str, Any]]:

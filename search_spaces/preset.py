@@ -10,6 +10,7 @@ from typing import Any
 from search_spaces import PRESETS
 from search_spaces.space import SearchSpace
 from trainables.errors import ConfigError, unknown
+from trainables.published import published
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,20 @@ class Preset:
     base: Mapping[str, Any]
     enqueue: tuple[Mapping[str, Any], ...]
     study: Mapping[str, Any]
+
+    def points(self, fixed: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        """`enqueue`, with the weights that the sources have under the point's method and on the data of a study.
+
+        Args:
+            fixed: the study's own base.
+        """
+        base = {**self.base, **fixed}
+        data = str(base.get("data", ""))
+        found = []
+        for point in self.enqueue:
+            known = published(str(point.get("method", base.get("method", ""))), data)
+            found.append({name: known.get(name, value) for name, value in point.items()})
+        return tuple(found)
 
 
 def load(name: str) -> Preset:

@@ -7,10 +7,10 @@ not suggested to it.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, get_args
 
 import optuna
@@ -28,8 +28,8 @@ _NESTED = {
     if name == "own" or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
 }
 NAMES = ("pair", *(name for name in TrialConfig.model_fields if name not in _NESTED))
-
-
+_Way = dict[str, tuple[Any, ...]]
+"""Conditions that must all hold: other field -> its values."""
 BY_FAMILY = "by_family"
 """A key of `base` beside the fields: family -> fields of a recipe."""
 _SHARED = ("steps", "batch_size", "crop_height", "crop_width", "seed", "num_threads")  # what trials are compared at
@@ -113,10 +113,10 @@ class SearchSpace:
         params: dict[str, Any] = {}
         for name in self._ordered():
             read = (
-                as_condition(params.get(field, getattr(fixed, field))) in values
-                for field, values in _conditions(name).items()
+                all(as_condition(params.get(field, getattr(fixed, field))) in values for field, values in way.items())
+                for way in _alternatives(name)
             )
-            if all(read):
+            if any(read):
                 params[name] = dimension.suggest(trial, name, self.dimensions[name])
         return params
 
@@ -147,7 +147,7 @@ class SearchSpace:
         if "pair" in self.dimensions:
             resolved = (resolve_pair(name) for name in self.values("pair", base))
             return _unique((pair.teacher.model, pair.student.model) for pair in resolved)
-        return _unique(product(self.values("teacher", base), self.values("student", base)))
+        return _unique(itertools.product(self.values("teacher", base), self.values("student", base)))
 
     def values(self, field: str, base: Mapping[str, Any]) -> tuple[Any, ...]:
         """What trials have in a field: all values of a dimension with few, else the fixed one."""
@@ -172,7 +172,7 @@ class SearchSpace:
         ordered: dict[str, None] = {}
 
         def visit(name: str) -> None:
-            for field in _conditions(name):
+            for field in itertools.chain.from_iterable(_alternatives(name)):
                 if field in self.dimensions and field not in ordered:
                     visit(field)
             ordered[name] = None
@@ -216,7 +216,7 @@ class SearchSpace:
                 )
         if "pair" not in self.dimensions or not self._can_read("pair", base):
             return
-        paired = _conditions("pair")["method"]
+        paired = TrialConfig.conditions("teacher")["method"]
         without = [value for value in self.values("method", base) if as_condition(value) not in paired]
         if without:
             raise ConfigError(
@@ -225,24 +225,29 @@ class SearchSpace:
             )
 
     def _check_read(self, name: str, base: Mapping[str, Any]) -> None:
-        for field, values in _conditions(name).items():
-            taken = self.values(field, base)
-            if not _meet(taken, values):
-                raise ConfigError(
-                    f"{name} is read only when {field} is {_either(values)}, "
-                    f"but every trial here has {field} {_either(taken, quote=True)}. "
-                    f"Remove the dimension or change {field}."
-                )
+        """Of several ways, tell the one that lacks least, and rather a switch than the method."""
+        ways = (self._lacking(way, base) for way in _alternatives(name))
+        lacking = min(ways, key=lambda way: (len(way), "method" in way))
+        for field, values in lacking.items():
+            raise ConfigError(
+                f"{name} is read only when {field} is {_either(values)}, "
+                f"but every trial here has {field} {_either(self.values(field, base), quote=True)}. "
+                f"Remove the dimension or change {field}."
+            )
 
     def _can_read(self, name: str, base: Mapping[str, Any]) -> bool:
-        return all(_meet(self.values(field, base), values) for field, values in _conditions(name).items())
+        return not all(self._lacking(way, base) for way in _alternatives(name))
+
+    def _lacking(self, way: _Way, base: Mapping[str, Any]) -> _Way:
+        """The conditions that no trial meets."""
+        return {field: values for field, values in way.items() if not _meet(self.values(field, base), values)}
 
 
-def _conditions(name: str) -> dict[str, tuple[Any, ...]]:
-    """TrialConfig's conditions; a pair is read when a teacher is, and an entry of `own` when `own` is."""
+def _alternatives(name: str) -> list[_Way]:
+    """TrialConfig's; a pair is read when a teacher is, and an entry of `own` when `own` is."""
     if name.startswith(OWN_PREFIX):
-        return TrialConfig.conditions("own")
-    return TrialConfig.conditions("teacher" if name == "pair" else name)
+        return TrialConfig.alternatives("own")
+    return TrialConfig.alternatives("teacher" if name == "pair" else name)
 
 
 def _meet(taken: Iterable[Any], values: Iterable[Any]) -> bool:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from trainables.errors import from_validation, unknown
+from trainables.fields import read, under, weight
+from trainables.published import BESIDE, published
 from trainables.yamls import load_yaml
 
 METHODS = (
@@ -25,8 +27,10 @@ OWN = "own"
 """What a method of the user's own, `package.module:name`, is called in conditions."""
 OWN_PREFIX = "own."
 """A search dimension `own.alpha` is the entry `alpha` of the field `own`."""
-CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (352, 480)}
+CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (360, 360)}
 """Training crops of the papers, height and width, pixels."""
+STRIDE = 32
+"""Every encoder's coarsest, pixels: what a network sees is padded to a multiple."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
 SPEED = (
     *("num_workers", "channels_last", "compile", "fused_optimizer", "hakd_kernel", "fold_teacher"),
@@ -44,25 +48,16 @@ _STREAM = (
 _GUIDE = ("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_cache", "fold_teacher", "compile")
 
 
-def _read(default: Any, doc: str, /, *, unit: str = "", when: dict[str, Any] | None = None, **limits: Any) -> Any:
-    """A field with its description; `when`: the values of other fields under which a trial reads it.
-
-    `unit` is a number's, "1" if it has none; the reference (docs/reference/trial.md) shows both.
-    """
-    return Field(default, description=doc, json_schema_extra={"when": when or {}, "unit": unit}, **limits)
-
-
-def _method(*names: str) -> dict[str, Any]:
-    return {"method": names}
-
-
-_TAUGHT = _method(*(name for name in METHODS if name not in ("task", "collaborative")), OWN)
-_PAIRED = _method(*_TAUGHT["method"], "collaborative")
-_TAPPED = _method("heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", OWN)
-_SOFTENED = _method("kd", "heteroakd", "collaborative")
-_HAKD = _method("heteroakd")
+_TAUGHT = under(*(name for name in METHODS if name not in ("task", "collaborative")), OWN)
+_PAIRED = under(*_TAUGHT["method"], "collaborative")
+_TAPPED = under("heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", OWN)
+_BESIDE = under(*BESIDE)
+_WITH_KD = _BESIDE | {"with_kd": (True,)}
+_KD = (under("kd", "heteroakd"), _WITH_KD)
+_SOFTENED = (under("kd", "heteroakd", "collaborative"), _WITH_KD)
+_HAKD = under("heteroakd")
 _DEEP = _HAKD | {"projector_depth": (2, 3)}
-_ONLINE = _method("collaborative")
+_ONLINE = under("collaborative")
 
 
 def as_condition(value: Any) -> Any:
@@ -76,42 +71,36 @@ def _known_method(name: str) -> str:
     return name
 
 
-def _weight(default: float, doc: str, /, *methods: str) -> Any:
-    """The weight of a term, under the methods that have it."""
-    return _read(default, f"Weight of {doc}.", unit="1", ge=0, le=1e6, when=_method(*methods))
-
-
 class Recipe(BaseModel):
     """How one network is trained: shared by students and teachers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = _read(400, "Budget: optimiser steps.", unit="steps", ge=1)
-    batch_size: int = _read(8, "Images a step; BatchNorm after global pooling needs 2.", unit="images", ge=2)
-    crop_height: int = _read(128, "Training crop, pixels.", unit="pixels", ge=32, multiple_of=32)
-    crop_width: int = _read(128, "Training crop, pixels.", unit="pixels", ge=32, multiple_of=32)
-    scale_min: float = _read(0.5, "Smallest random scale of a training image.", unit="image sides", gt=0, le=8)
-    scale_max: float = _read(2.0, "Largest random scale of a training image.", unit="image sides", gt=0, le=8)
-    flip_horizontal: float = _read(0.5, "Probability of a left-right flip.", unit="probability", ge=0, le=1)
-    flip_vertical: float = _read(0.0, "Probability of a top-bottom flip.", unit="probability", ge=0, le=1)
-    color_jitter: float = _read(0.0, "Strength of brightness, contrast and saturation jitter.", unit="1", ge=0, lt=1)
-    optimizer: Literal["adamw", "sgd"] = _read("adamw", "AdamW for Transformers, SGD with momentum as in CNN recipes.")
-    lr: float = _read(1e-3, "Learning rate at step 0; decays by the poly schedule.", unit="1", gt=0, le=10)
-    momentum: float = _read(0.9, "Momentum of SGD.", unit="1", ge=0, lt=1, when={"optimizer": ("sgd",)})
-    weight_decay: float = _read(1e-2, "Weight decay.", unit="1", ge=0, le=1)
-    poly_power: float = _read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", unit="1", ge=0)
-    clip_norm: float | None = _read(None, "Largest gradient norm; none: not clipped.", unit="1", gt=0)
-    lambda_aux: float = _read(
+    steps: int = read(400, "Budget: optimiser steps.", unit="steps", ge=1)
+    batch_size: int = read(8, "Images a step; BatchNorm after global pooling needs 2.", unit="images", ge=2)
+    crop_height: int = read(128, "Training crop; networks see it padded to a multiple of 32.", unit="pixels", ge=32)
+    crop_width: int = read(128, "Training crop; networks see it padded to a multiple of 32.", unit="pixels", ge=32)
+    scale_min: float = read(0.5, "Smallest random scale of a training image.", unit="image sides", gt=0, le=8)
+    scale_max: float = read(2.0, "Largest random scale of a training image.", unit="image sides", gt=0, le=8)
+    flip_horizontal: float = read(0.5, "Probability of a left-right flip.", unit="probability", ge=0, le=1)
+    flip_vertical: float = read(0.0, "Probability of a top-bottom flip.", unit="probability", ge=0, le=1)
+    color_jitter: float = read(0.0, "Strength of brightness, contrast and saturation jitter.", unit="1", ge=0, lt=1)
+    optimizer: Literal["adamw", "sgd"] = read("adamw", "AdamW for Transformers, SGD with momentum as in CNN recipes.")
+    lr: float = read(1e-3, "Learning rate at step 0; decays by the poly schedule.", unit="1", gt=0, le=10)
+    momentum: float = read(0.9, "Momentum of SGD.", unit="1", ge=0, lt=1, when={"optimizer": ("sgd",)})
+    weight_decay: float = read(1e-2, "Weight decay.", unit="1", ge=0, le=1)
+    poly_power: float = read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", unit="1", ge=0)
+    warmup_steps: int = read(0, "Steps over which lr rises linearly, beside the poly schedule.", unit="steps", ge=0)
+    clip_norm: float | None = read(None, "Largest gradient norm; none: not clipped.", unit="1", gt=0)
+    lambda_aux: float = read(
         0.0, "Weight of an auxiliary FCN head on stage3, 0.4 in CNN recipes; 0: none.", unit="1", ge=0
     )
-    pretrained: bool = _read(False, "ImageNet weights for the encoder, fetched by timm; needs a network once.")
-    encoder_weights: str | None = _read(
+    pretrained: bool = read(False, "ImageNet weights for the encoder, fetched by timm; needs a network once.")
+    encoder_weights: str | None = read(
         None, "Local weights of the encoder: a file, or a folder with <encoder>.safetensors or .pth."
     )
-    seed: int = _read(0, "Seed of weights, data order, crops and dropout.", unit="1", ge=0, lt=2**31)
-    num_threads: int = _read(
-        1, "CPU threads; part of the recipe because float sums depend on it.", unit="threads", ge=1
-    )
+    seed: int = read(0, "Seed of weights, data order, crops and dropout.", unit="1", ge=0, lt=2**31)
+    num_threads: int = read(1, "CPU threads; part of the recipe because float sums depend on it.", unit="threads", ge=1)
 
     @model_validator(mode="after")
     def _scales_are_ordered(self) -> Recipe:
@@ -119,16 +108,41 @@ class Recipe(BaseModel):
             raise ValueError(f"scale_min must be <= scale_max ({self.scale_max}), got {self.scale_min}.")
         return self
 
+    @model_validator(mode="after")
+    def _warms_up_within_the_budget(self) -> Recipe:
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps must be < steps ({self.steps}), got {self.warmup_steps}.")
+        return self
+
+    @property
+    def padded_crop(self) -> tuple[int, int]:
+        """Height and width of what a network sees, pixels: the crop, padded below and right with ignored pixels."""
+        return self.crop_height + -self.crop_height % STRIDE, self.crop_width + -self.crop_width % STRIDE
+
     @classmethod
-    def conditions(cls, field: str) -> dict[str, tuple[Any, ...]]:
-        """Which values of which other fields make it be read; empty: always read."""
+    def alternatives(cls, field: str) -> list[dict[str, tuple[Any, ...]]]:
+        """The ways in which a field comes to be read: which other fields have which values; an empty one always holds.
+
+        One for most fields.
+        """
         extra = cls.model_fields[field].json_schema_extra
         assert isinstance(extra, dict)
-        return {name: tuple(values) for name, values in extra["when"].items()}  # type: ignore[union-attr, arg-type]
+        ways: Any = extra["when"]
+        return [{name: tuple(values) for name, values in way.items()} for way in ways]
+
+    @classmethod
+    def conditions(cls, field: str) -> dict[str, tuple[Any, ...]]:
+        """Which values of which other fields it needs to be read, in one way or another; empty: always read."""
+        first, *others = cls.alternatives(field)
+        named = [name for name in first if all(name in way for way in others)]
+        return {name: tuple(dict.fromkeys(value for way in (first, *others) for value in way[name])) for name in named}
 
     def reads(self, field: str) -> bool:
         """Whether a training with this config reads `field`."""
-        return all(as_condition(getattr(self, name)) in values for name, values in self.conditions(field).items())
+        return any(
+            all(as_condition(getattr(self, name)) in values for name, values in way.items())
+            for way in self.alternatives(field)
+        )
 
     def read_values(self, *, without: Iterable[str] = ()) -> dict[str, Any]:
         """The fields that are read, as JSON; nested recipes likewise."""
@@ -140,105 +154,129 @@ class Recipe(BaseModel):
 class TrialConfig(Recipe):
     """One trial. Frozen; unknown fields are refused."""
 
-    method: Annotated[str, AfterValidator(_known_method)] = _read(
+    method: Annotated[str, AfterValidator(_known_method)] = read(
         "heteroakd", "A name of METHODS, task being the student alone; or your own, package.module:name."
     )
-    student: str = _read("segformer:mit_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
-    teacher: str = _read(
+    student: str = read("segformer:mit_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
+    teacher: str = read(
         "deeplabv3:resnet18", "The frozen network; under collaborative the other student, trained along.", when=_PAIRED
     )
-    data: str = _read("earth", "A data set's name, NAME:PATH, the path of a folder, or package.module:name.")
-    own: dict[str, float | int | bool | str] = _read({}, "What your own method reads.", when=_method(OWN))
+    data: str = read("earth", "A data set's name, NAME:PATH, the path of a folder, or package.module:name.")
+    own: dict[str, float | int | bool | str] = read({}, "What your own method reads.", when=under(OWN))
 
-    projector_tap: Tap = _read("stage4", "Feature that is distilled; stage4: last backbone stage.", when=_TAPPED)
-    temperature: float = _read(1.0, "Softens both softmaxes (tau).", unit="1", gt=0, le=100, when=_SOFTENED)
-    lambda_kd: float = _weight(0.1, "loss_kd (lambda_1)", "kd", "heteroakd")
-
-    lambda_hakd: float = _weight(1.0, "loss_hakd (lambda_2)", "heteroakd")
-    lambda_proj: float = _weight(1.0, "the projectors' label BCE", "heteroakd")
-    kmm: bool = _read(True, "Knowledge mixing; false: the target is Z_T.", when=_HAKD)
-    kem: bool = _read(True, "Knowledge evaluation; false: uniform weights.", when=_HAKD)
-    kem_axis: Literal["class", "space"] = _read("class", "Axis of KEM's softmax.", when=_HAKD | {"kem": (True,)})
-    projector_depth: int = _read(1, "Convolutions in a projector.", unit="convolutions", ge=1, le=3, when=_HAKD)
-    projector_width: int = _read(64, "Hidden channels.", unit="channels", ge=8, le=2048, when=_DEEP)
-    projector_kernel: Literal[1, 3] = _read(1, "Side of the hidden convolutions.", unit="cells", when=_DEEP)
-
-    lambda_cwd: float = _weight(3.0, "cwd on the logits", "cwd")
-    lambda_cwd_feature: float = _weight(0.0, "cwd on the tap, 50 in the paper's variant", "cwd")
-    cwd_temperature: float = _read(4.0, "Of the softmax over space.", unit="1", gt=0, le=100, when=_method("cwd"))
-    lambda_skd: float = _weight(10.0, "the pair-wise part of skd", "skd")
-    skd_pool: int = _read(
-        2, "Cells a side that are max-pooled to a node.", unit="cells", ge=1, le=64, when=_method("skd")
+    projector_tap: Tap = read(
+        "stage4",
+        "Feature that is distilled. stage4: last backbone stage; by default decoder for skd, ifvd, at, fitnet, cirkd "
+        "and cwd.",
+        when=_TAPPED,
     )
-    lambda_ifvd: float = _weight(20.0, "ifvd", "ifvd")
-    lambda_at: float = _weight(1e4, "attention transfer", "at")
-    lambda_fitnet: float = _weight(10.0, "the hint of fitnet", "fitnet")
-    lambda_dist_inter: float = _weight(1.0, "dist between classes", "dist")
-    lambda_dist_intra: float = _weight(1.0, "dist within classes", "dist")
-    lambda_cirkd_batch: float = _weight(1.0, "cirkd within the mini-batch", "cirkd")
-    lambda_cirkd_pixel: float = _weight(0.1, "cirkd's memory of pixels", "cirkd")
-    lambda_cirkd_region: float = _weight(0.1, "cirkd's memory of regions", "cirkd")
-    cirkd_temperature: float = _read(0.1, "Of cirkd's similarities.", unit="1", gt=0, le=100, when=_method("cirkd"))
-    lambda_afdcd_feature: float = _weight(33.6, "af-dcd's masked feature reconstruction", "afdcd")
-    lambda_afdcd_contrast: float = _weight(0.08, "af-dcd's contrast", "afdcd")
-    afdcd_temperature: float = _read(0.07, "Of af-dcd's contrast.", unit="1", gt=0, le=100, when=_method("afdcd"))
-    lambda_ofa: float = _weight(4.0, "ofa's stage exits", "ofa")
-    ofa_eps: float = _read(1.0, "Exponent of ofa's target.", unit="1", gt=0, le=10, when=_method("ofa"))
+    temperature: float = read(1.0, "Softens both softmaxes (tau).", unit="1", gt=0, le=100, when=_SOFTENED)
+    with_kd: bool = read(False, "Plain KD beside the method, as in the scripts of its source.", when=_BESIDE)
+    lambda_kd: float = weight(
+        0.1, "loss_kd (lambda_1); by default 1 under `with_kd`, for afdcd on ADE20K 0.5", when=_KD
+    )
+    kd_direction: Literal["teacher_student", "student_teacher"] = read(
+        "teacher_student", "loss_kd is KL(teacher || student), or the other way round.", when=_KD
+    )
 
-    lambda_hfd: float = _weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
-    lambda_region: float = _weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
-    lambda_pixel: float = _weight(1.0, "pixel-wise selective distillation (c); 0: off", "collaborative")
-    region_size: Literal[8, 16, 32, 64] = _read(16, "Side of a region, pixels.", unit="pixels", when=_ONLINE)
-    peer_lr: float | None = _read(
+    lambda_hakd: float = weight(1.0, "loss_hakd (lambda_2)", "heteroakd")
+    lambda_proj: float = weight(1.0, "the projectors' label BCE", "heteroakd")
+    kmm: bool = read(True, "Knowledge mixing; false: the target is Z_T.", when=_HAKD)
+    kem: bool = read(True, "Knowledge evaluation; false: uniform weights.", when=_HAKD)
+    kem_axis: Literal["class", "space"] = read("class", "Axis of KEM's softmax.", when=_HAKD | {"kem": (True,)})
+    projector_depth: int = read(1, "Convolutions in a projector.", unit="convolutions", ge=1, le=3, when=_HAKD)
+    projector_width: int = read(64, "Hidden channels.", unit="channels", ge=8, le=2048, when=_DEEP)
+    projector_kernel: Literal[1, 3] = read(1, "Side of the hidden convolutions.", unit="cells", when=_DEEP)
+
+    lambda_cwd: float = weight(3.0, "cwd on the logits", "cwd")
+    lambda_cwd_feature: float = weight(0.0, "cwd on the tap, 50 in the paper's variant", "cwd")
+    cwd_temperature: float = read(4.0, "Of the softmax over space.", unit="1", gt=0, le=100, when=under("cwd"))
+    lambda_skd: float = weight(10.0, "the pair-wise part of skd", "skd")
+    skd_pool: int = read(2, "Cells a side that are max-pooled to a node.", unit="cells", ge=1, le=64, when=under("skd"))
+    lambda_ifvd: float = weight(20.0, "ifvd", "ifvd")
+    lambda_at: float = weight(1e4, "attention transfer", "at")
+    lambda_fitnet: float = weight(10.0, "the hint of fitnet", "fitnet")
+    lambda_dist_inter: float = weight(1.0, "dist between classes", "dist")
+    lambda_dist_intra: float = weight(1.0, "dist within classes", "dist")
+    lambda_cirkd_batch: float = weight(1.0, "cirkd within the mini-batch", "cirkd")
+    lambda_cirkd_pixel: float = weight(0.1, "cirkd's memory of pixels; by default 0.01 on VOC 2012", "cirkd")
+    lambda_cirkd_region: float = weight(0.1, "cirkd's memory of regions; by default 0.01 on VOC 2012", "cirkd")
+    cirkd_temperature: float = read(0.1, "Of cirkd's similarities.", unit="1", gt=0, le=100, when=under("cirkd"))
+    lambda_afdcd_feature: float = weight(
+        33.6, "af-dcd's masked feature reconstruction; by default 8.4 on VOC 2012 and ADE20K, 33.2 on CamVid", "afdcd"
+    )
+    lambda_afdcd_contrast: float = weight(0.08, "af-dcd's contrast; by default 0.64 on ADE20K, 0.16 on CamVid", "afdcd")
+    afdcd_temperature: float = read(0.07, "Of af-dcd's contrast.", unit="1", gt=0, le=100, when=under("afdcd"))
+    lambda_ofa: float = weight(4.0, "ofa's stage exits", "ofa")
+    ofa_eps: float = read(1.0, "Exponent of ofa's target.", unit="1", gt=0, le=10, when=under("ofa"))
+
+    lambda_hfd: float = weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
+    lambda_region: float = weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
+    lambda_pixel: float = weight(1.0, "pixel-wise selective distillation (c); 0: off", "collaborative")
+    region_size: Literal[8, 16, 32, 64] = read(16, "Side of a region, pixels.", unit="pixels", when=_ONLINE)
+    peer_lr: float | None = read(
         None, "lr of the other student (alone it has lr); none: lr.", unit="1", gt=0, le=10, when=_ONLINE
     )
 
-    teacher_recipe: Recipe = _read(
+    teacher_recipe: Recipe = read(
         Recipe(), "How the teacher is trained.", when=_TAUGHT | {"teacher_checkpoint": (None,)}
     )
-    teacher_checkpoint: str | None = _read(None, "Your own teacher's .safetensors; none: train one.", when=_TAUGHT)
+    teacher_checkpoint: str | None = read(None, "Your own teacher's .safetensors; none: train one.", when=_TAUGHT)
 
-    eval_every: int | None = _read(
+    eval_every: int | None = read(
         None,
         "Steps between evaluations (and reports and checkpoints); none: a fifth of the budget.",
         unit="steps",
         ge=1,
     )
-    eval_mode: Literal["whole", "slide"] = _read("whole", "One forward an image, or windows of the crop's size.")
-    eval_stride: float = _read(
+    eval_mode: Literal["whole", "slide"] = read("whole", "One forward an image, or windows of the crop's size.")
+    eval_stride: float = read(
         2 / 3, "Step of the windows, in crops; scores are averaged where they overlap.", unit="crops", gt=0, le=1,
         when={"eval_mode": ("slide",)},
     )  # fmt: skip
-    on_corrupt: Literal["fail", "skip"] = _read(
+    align_corners: bool = read(
+        False, "Logits are enlarged to the label's size, in the task loss and in evaluation, with the corner cells' "
+        "centres on the corner pixels', as in CIRKD's code; else cells cover as many pixels each.",
+    )  # fmt: skip
+    on_corrupt: Literal["fail", "skip"] = read(
         "fail", "A file that cannot be read in mid-training: end the trial, or take the next one and say so."
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = _read(
+    device: Literal["auto", "cpu", "cuda", "mps"] = read(
         "auto", "auto: cuda where there is one, else cpu. mps, a Mac's GPU, is taken only when asked for; untried."
     )
-    amp: bool = _read(True, "bf16 autocast on CUDA; losses stay fp32.")
-    views: int | None = _read(
+    amp: bool = read(True, "bf16 autocast on CUDA; losses stay fp32.")
+    views: int | None = read(
         None, "Another protocol: crops from a fixed bank of so many views an image, one bank for all seeds; none: "
         "fresh crops.", unit="crops an image", ge=1, le=10_000,
     )  # fmt: skip
-    teacher_cache: bool = _read(
+    teacher_cache: bool = read(
         False, "With `views`: what the teacher says of each view is computed once, kept on disk in fp16 and shared.",
         when=_TAUGHT,
     )  # fmt: skip
 
-    num_workers: int = _read(0, "Data-loading processes; 0: in the training process.", unit="processes", ge=0)
-    channels_last: bool | None = _read(None, "Memory format of networks and images; none: on CUDA.")
-    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = _read(
+    num_workers: int = read(0, "Data-loading processes; 0: in the training process.", unit="processes", ge=0)
+    channels_last: bool | None = read(None, "Memory format of networks and images; none: on CUDA.")
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = read(
         "off", "torch.compile's mode for the networks; reduce-overhead records CUDA graphs."
     )
-    fused_optimizer: bool | None = _read(None, "One kernel for the optimiser's step; none: on CUDA.")
-    hakd_kernel: Literal["auto", "plain", "lean", "triton"] = _read(
+    fused_optimizer: bool | None = read(None, "One kernel for the optimiser's step; none: on CUDA.")
+    hakd_kernel: Literal["auto", "plain", "lean", "triton"] = read(
         "auto", "KMM, KEM and L_hakd term by term, in one pass, or in one kernel; auto: the best there is.", when=_HAKD
     )
-    fold_teacher: bool = _read(True, "The teacher's BatchNorms become part of its convolutions.", when=_TAUGHT)
-    augment_on: Literal["cpu", "device"] = _read("cpu", "Where crops are scaled, jittered and flipped.")
-    image_cache: Literal["memory", "disk"] = _read(
+    fold_teacher: bool = read(True, "The teacher's BatchNorms become part of its convolutions.", when=_TAUGHT)
+    augment_on: Literal["cpu", "device"] = read("cpu", "Where crops are scaled, jittered and flipped.")
+    image_cache: Literal["memory", "disk"] = read(
         "memory", "Decoded images: what fits into memory, for each process; or all, mapped from a file all share."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_published(cls, values: Any) -> Any:
+        """What is not given has the value of the method's source."""
+        if not isinstance(values, Mapping):
+            return values
+        method, data = (str(values.get(name, cls.model_fields[name].default)) for name in ("method", "data"))
+        return {**published(method, data), **values}
 
     @model_validator(mode="after")
     def _caches_views(self) -> TrialConfig:
@@ -286,7 +324,7 @@ class TrialConfig(Recipe):
     def teacher_config(self) -> TrialConfig:
         """The teacher's own training: a `task` trial of the teacher network under `teacher_recipe`."""
         recipe = self.teacher_recipe.model_dump()
-        names = ("data", "device", "amp", "eval_mode", "eval_stride", "on_corrupt", *SPEED)
+        names = ("data", "device", "amp", "eval_mode", "eval_stride", "align_corners", "on_corrupt", *SPEED)
         shared = {name: getattr(self, name) for name in names if not self.conditions(name).get("method")}
         return TrialConfig(method="task", student=self.teacher, **shared, **recipe)
 

@@ -200,12 +200,14 @@ def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter])
 
 
 def set_lr(optimizer: torch.optim.Optimizer, config: TrialConfig, step: int) -> None:
-    """The poly schedule, a function of the step alone: each group's initial_lr * (1 - step / steps) ** poly_power.
+    """The schedule, a function of the step alone: each group's initial_lr * warm * (1 - step / steps) ** poly_power,
+    where warm = min(1, (step + 1) / warmup_steps).
 
     The first group is the student's.
     """
+    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * (1 - step / config.steps) ** config.poly_power
+        group["lr"] = group["initial_lr"] * warm * (1 - step / config.steps) ** config.poly_power
 
 
 def save(state: TrialState, config: TrialConfig, directory: Path | Store) -> None:

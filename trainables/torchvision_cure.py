@@ -4,7 +4,7 @@ A CPU build of torch beside torchvision's registry wheel cannot load the wheel's
 with "operator torchvision::nms does not exist" although nothing here needs an operator. Declaring the two names that
 torchvision registers fake kernels for lets the import through; calling them would still fail, as it should.
 
-Imported by the two packages that use torchvision or what is built on it (`models`, `data`), before anything else.
+Imported by the packages that use torchvision or what is built on it (`models`, `data`, `scoring`), before all else.
 """
 
 from __future__ import annotations

@@ -38,8 +38,12 @@ def unit_of(name: str) -> str:
 
 
 def condition(name: str) -> str:
-    """`method` is kd or heteroakd; `kem` is true."""
-    return "; ".join(f"`{other}` is {_values(other, values)}" for other, values in TrialConfig.conditions(name).items())
+    """`method` is kd or heteroakd; `kem` is true; or `method` is skd."""
+    ways = (
+        "; ".join(f"`{other}` is {_values(other, values)}" for other, values in way.items())
+        for way in TrialConfig.alternatives(name)
+    )
+    return "; or ".join(way for way in ways if way)
 
 
 def _kind(name: str) -> str:

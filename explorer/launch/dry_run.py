@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import device_name, pick_device
+from trainables.preflight import cells
 from trainables.preflight.rehearsal import StepTime, step_time
 from trainables.teachers import cached_path
 
@@ -58,6 +59,7 @@ class Dry:
     hours: of each stage if nothing is pruned, were its trainings spread evenly over its kinds.
     device: what the steps were timed on.
     on_gpu: whether that is a GPU.
+    notes: on crops that are too small for their network.
     """
 
     parts: list[Part]
@@ -65,6 +67,7 @@ class Dry:
     hours: dict[str, float]
     device: str
     on_gpu: bool
+    notes: list[str] = field(default_factory=list)
 
 
 def plan(spec: StudySpec) -> Dry:
@@ -88,7 +91,8 @@ def plan(spec: StudySpec) -> Dry:
         for name, found in stages.items()
         if any(part.time for part in found)
     }
-    return Dry(parts, trainings, hours, device_name(configs[0]), pick_device(configs[0]).type == "cuda")
+    on_gpu = pick_device(configs[0]).type == "cuda"
+    return Dry(parts, trainings, hours, device_name(configs[0]), on_gpu, cells.notes(configs, dataset))
 
 
 def show(dry: Dry, spec: StudySpec, console: Console) -> None:
@@ -102,6 +106,8 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         told = (f"{1000 * part.seconds:.0f}", f"{part.hours:.2f}") if part.time else ("in the cache", "0")
         table.add_row(part.stage, part.what, part.method, f"{part.steps:,}", *told)
     console.print(table)
+    for note in dry.notes:
+        console.print(note, highlight=False, markup=False)
     for stage, count in dry.trainings.items():
         console.print(f"{stage}: {count} trainings, {dry.hours.get(stage, 0):.2f} hours", highlight=False)
     unit = "GPU-hours" if dry.on_gpu else "hours of one trial's cores"

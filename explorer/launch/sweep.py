@@ -175,10 +175,12 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
     """One config of each kind that trials can have: every pair under every method at every tap, every student alone."""
     base, space = spec.trial_base, spec.search_space
     plain = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
-    methods, taps = space.values("method", base), space.values("projector_tap", base)
+    methods = space.values("method", base)
+    searched = "projector_tap" in {*space.dimensions, *base}  # else each method has its own
+    taps = [{"projector_tap": tap} for tap in space.values("projector_tap", base)] if searched else [{}]
     entries = {name: space.values(name, base)[0] for name in space.dimensions if name.startswith(OWN_PREFIX)}
     for (teacher, student), method, tap in itertools.product(space.pairs(base), methods, taps):
-        kind = {"teacher": teacher, "student": student, "method": method, "projector_tap": tap, **entries}
+        kind = {"teacher": teacher, "student": student, "method": method, **tap, **entries}
         config = space.config(kind, plain)
         if tap == taps[0] or config.reads("projector_tap"):
             yield config

@@ -11,7 +11,8 @@ import torch
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.feed import feed
-from trainables.data.transforms import STD, Cut, draw
+from trainables.data.loader import train_batches
+from trainables.data.transforms import STD, Cut, draw, normalize
 from trainables.data.windows import pack, unpack
 
 CPU = torch.device("cpu")
@@ -20,6 +21,7 @@ RECIPES = {
     "scaled and flipped": {"scale_min": 0.3, "scale_max": 2.5, "flip_vertical": 0.5},
     "not scaled": {"scale_min": 1.0, "scale_max": 1.0, "flip_horizontal": 0.0},
     "jittered": {"color_jitter": 0.7},
+    "no multiple of a stride": {"crop_height": 40, "crop_width": 50},
     "mostly padding": {"crop_height": 160, "crop_width": 160, "flip_vertical": 0.5, "scale_max": 0.6},
     "of a bank": {"views": 2, "color_jitter": 0.2},
     "channels last": {"channels_last": True},
@@ -53,6 +55,23 @@ def same(one, other):
 @pytest.mark.parametrize("fields", RECIPES.values(), ids=RECIPES)
 def test_crops_made_on_the_device_are_those_made_on_the_cpu(dataset, fields):
     assert same(fed(dataset, fields, "device"), fed(dataset, fields, "cpu"))
+
+
+@pytest.mark.parametrize("place", ["cpu", "device"])
+def test_a_crop_of_any_side_is_padded_with_what_no_loss_sees(dataset, place):
+    """40x50 to 64x64; inside it is the crop of the very numbers that it would be alone."""
+    plain = [
+        (normalize(taken.images), dataset.as_classes(taken.ids))
+        for taken in train_batches(dataset, config("cpu", RECIPES["no multiple of a stride"]), start_step=0)
+    ]
+    found = fed(dataset, RECIPES["no multiple of a stride"], place)
+    for batch, (pixels, labels) in zip(found, plain, strict=True):
+        assert batch.pixels.shape == (3, 3, 64, 64)
+        assert torch.equal(batch.pixels[..., :40, :50], pixels)
+        assert torch.equal(batch.labels[..., :40, :50], labels)
+        assert (batch.labels[..., 40:, :] == 255).all()
+        assert (batch.labels[..., 50:] == 255).all()
+        assert batch.pixels[..., 40:, :].abs().max() == batch.pixels[..., 50:].abs().max() == 0
 
 
 @pytest.mark.parametrize("place", ["cpu", "device"])

@@ -66,6 +66,20 @@ def test_a_study_of_every_preset_passes_its_own_check(preset):
     StudySpec.parse({"preset": preset.name}).check()
 
 
+def test_no_preset_trains_on_crops_too_small_for_its_networks(preset):
+    """128 pixels are 4 cells at stride 32, every encoder's coarsest."""
+    config = preset.space.config({}, {name: value for name, value in preset.base.items() if name != "by_family"})
+    assert min(config.crop_height, config.crop_width, config.teacher_recipe.crop_height) >= 128
+
+
+@pytest.mark.parametrize("study", ["demo.yaml", "docs/earth.yaml"])
+def test_nor_does_a_study_that_is_shown(study):
+    spec = StudySpec.load(Path(search_spaces.__file__).parents[1] / study)
+    spec.check()
+    config = spec.search_space.config({}, spec.trial_base)
+    assert min(config.crop_height, config.crop_width, config.teacher_recipe.crop_height) >= 128
+
+
 def test_papers_weights_are_tried_first():
     tried = [(point["lambda_kd"], point["lambda_hakd"]) for point in load("heteroakd").enqueue]
     assert tried == [(0.1, 1.0), (0.1, 10.0)]
@@ -77,6 +91,50 @@ def test_a_fixed_field_goes_over_what_a_preset_says_of_families():
     configs = [asked.search_space.config({"pair": pair}, asked.trial_base) for pair in pairs]
     assert {(config.lr, config.teacher_recipe.lr) for config in configs} == {(0.005, 0.005)}
     assert {config.optimizer for config in configs} == {"sgd", "adamw"}
+
+
+SETS = {"cityscapes": (33.6, 0.08, 1.0), "voc": (8.4, 0.08, 1.0), "ade20k": (8.4, 0.64, 0.5)}
+"""Af-DCD's weights of feature, contrast and plain KD."""
+
+
+@pytest.mark.parametrize("data", SETS)
+def test_a_papers_recipe_has_its_sources_weights_for_that_data_set(data):
+    base = load(f"paper-{data}").base
+    for pair in ("r101:mit_b0", "mit_b4:r18"):
+        fields = {name: value for name, value in base.items() if name != "by_family"}
+        space = SearchSpace.from_dict({"pair": [pair]})
+        config = space.config({"pair": pair}, {**fields, "by_family": base["by_family"], "method": "afdcd"})
+        found = (config.lambda_afdcd_feature, config.lambda_afdcd_contrast, config.lambda_kd)
+        assert found == SETS[data]
+        assert config.with_kd
+        assert config.align_corners
+        assert config.weight_decay == config.teacher_recipe.weight_decay == 1e-4
+        assert config.projector_tap == "stage4"
+    memory = SearchSpace({}).config({}, {**fields, "method": "cirkd"})
+    wanted = (0.01, 0.01) if data == "voc" else (0.1, 0.1)
+    assert (memory.lambda_cirkd_pixel, memory.lambda_cirkd_region) == wanted
+    assert memory.projector_tap == "decoder"
+
+
+def test_a_papers_recipe_tries_the_sources_kd_first_where_another_method_is_fixed():
+    def tried(preset, **base):
+        return {point["lambda_kd"] for point in StudySpec.parse({"preset": preset, "base": base}).enqueue}
+
+    assert tried("paper-cityscapes") == {0.1}
+    assert tried("paper-cityscapes", method="skd") == {1.0}
+    assert tried("paper-ade20k", method="afdcd") == {0.5}
+
+
+@pytest.mark.parametrize(("data", "contrast"), [("earth", 0.08), ("ade20k:/x", 0.64), ("camvid:/x", 0.16)])
+def test_every_methods_first_trial_has_the_papers_weight_for_the_data_at_hand(data, contrast):
+    asked = StudySpec.parse({"preset": "methods", "base": {"data": data}})
+    asked.check()
+    first = {point["method"]: point for point in asked.enqueue}
+    assert first["afdcd"]["lambda_afdcd_contrast"] == contrast
+    assert first["skd"]["lambda_skd"] == 10
+    assert (first["kd"]["lambda_kd"], first["heteroakd"]["lambda_kd"]) == (1.0, 0.1)
+    taps = {method: asked.search_space.config(point, asked.trial_base).projector_tap for method, point in first.items()}
+    assert {name for name, tap in taps.items() if tap == "decoder"} == {"skd", "ifvd", "at", "fitnet", "cirkd", "cwd"}
 
 
 def test_pairing_tries_every_pair_once():

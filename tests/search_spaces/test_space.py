@@ -72,7 +72,13 @@ def test_a_field_that_holds_fields_is_no_dimension():
     [
         ({"lambda_kd": {"low": -1, "high": 1}}, {}, "lambda_kd must be >= 0.0, got -1.0."),
         ({"optimizer": ["adam", "sgd"]}, {}, "optimizer must be 'adamw' or 'sgd', got 'adam'."),
-        ({"crop_height": {"low": 64, "high": 128}}, {}, "crop_height must be a multiple of 32, got 65."),
+        ({"crop_height": {"low": 31, "high": 128}}, {}, "crop_height must be >= 32, got 31."),
+        (
+            {"lambda_kd": [0.1, 1]},
+            {"method": "skd"},
+            "lambda_kd is read only when with_kd is True, but every trial here has with_kd False. "
+            "Remove the dimension or change with_kd.",
+        ),
         (
             {"scale_min": {"low": 0.5, "high": 3}, "scale_max": {"low": 2, "high": 4}},
             {},
@@ -232,3 +238,25 @@ def test_task_space_keeps_what_a_student_alone_reads():
     assert list(task.dimensions) == ["lr", "optimizer", "momentum"]
     assert task.dimensions["lr"] == whole.dimensions["lr"]
     assert list(space(momentum=[0.8], student=["a:b"]).task_space({}).dimensions) == []
+
+
+def test_a_field_that_is_read_in_one_of_two_ways_is_asked_for_in_either():
+    """lambda_kd: under kd, and under skd where with_kd is on."""
+    searched = space(method=["kd", "skd", "dist"], with_kd=[True, False], lambda_kd={"low": 0.1, "high": 1.0})
+    searched.check({})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    seen = set()
+    for _ in range(40):
+        params = searched.suggest(study.ask(), {})
+        seen.add((params["method"], params.get("with_kd"), "lambda_kd" in params))
+    assert seen == {("kd", None, True), ("skd", True, True), ("skd", False, False), ("dist", None, False)}
+
+
+def test_a_tap_that_is_searched_goes_over_the_methods_own():
+    searched = space(method=["skd", "heteroakd"], projector_tap=["stage2", "stage3"])
+    searched.check({})
+    for method in ("skd", "heteroakd"):
+        assert searched.config({"method": method, "projector_tap": "stage2"}, {}).projector_tap == "stage2"
+    assert space(method=["skd", "heteroakd"]).config({"method": "skd"}, {"method": "heteroakd"}).projector_tap == (
+        "decoder"
+    )

@@ -15,7 +15,8 @@ SENTENCES = [
     ({"flip_horizontal": 1.5}, "flip_horizontal must be <= 1.0, got 1.5."),
     ({"momentum": 1}, "momentum must be < 1.0, got 1."),
     ({"batch_size": 1}, "batch_size must be >= 2, got 1."),
-    ({"crop_width": 100}, "crop_width must be a multiple of 32, got 100."),
+    ({"crop_width": 31}, "crop_width must be >= 32, got 31."),
+    ({"warmup_steps": 400}, "warmup_steps must be < steps (400), got 400."),
     ({"method": "kl"}, "Unknown method 'kl'. Nearest: kd. Your own is named package.module:name."),
     ({"projector_kernel": 2}, "projector_kernel must be 1 or 3, got 2."),
     ({"scale_min": 3.0}, "scale_min must be <= scale_max (2.0), got 3.0."),
@@ -135,3 +136,64 @@ def test_asking_for_cuda_where_there_is_none_is_told_with_a_remedy(monkeypatch):
     with pytest.raises(ConfigError, match=r"^device is 'cuda', but .* Use auto or cpu\.$"):
         pick_device(TrialConfig(device="cuda"))
     assert pick_device(TrialConfig(device="auto")).type == "cpu"
+
+
+TAPS = {
+    **dict.fromkeys(("skd", "ifvd", "at", "fitnet", "cirkd", "cwd"), "decoder"),
+    **dict.fromkeys(("heteroakd", "afdcd", "my.losses:Mine"), "stage4"),
+}
+
+
+@pytest.mark.parametrize(("method", "tap"), TAPS.items())
+def test_the_tap_is_that_of_the_methods_source_unless_told(method, tap, tmp_path):
+    config = TrialConfig(method=method)
+    assert config.projector_tap == tap
+    assert config.read_values()["projector_tap"] == tap  # what digests and best.yaml hold
+    assert config.digest() == TrialConfig(method=method, projector_tap=tap).digest()
+    assert TrialConfig(method=method, projector_tap="stage2").projector_tap == "stage2"
+    path = tmp_path / "best.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert yaml.safe_load(path.read_text())["projector_tap"] == tap
+    assert TrialConfig.load(path) == config
+
+
+WEIGHTS = [
+    ("afdcd", "cityscapes:/x", {"lambda_afdcd_feature": 33.6, "lambda_afdcd_contrast": 0.08, "lambda_kd": 1.0}),
+    ("afdcd", "voc", {"lambda_afdcd_feature": 8.4, "lambda_afdcd_contrast": 0.08, "lambda_kd": 1.0}),
+    ("afdcd", "ade20k:/x", {"lambda_afdcd_feature": 8.4, "lambda_afdcd_contrast": 0.64, "lambda_kd": 0.5}),
+    ("afdcd", "camvid:/x", {"lambda_afdcd_feature": 33.2, "lambda_afdcd_contrast": 0.16, "lambda_kd": 1.0}),
+    ("afdcd", "earth", {"lambda_afdcd_feature": 33.6, "lambda_afdcd_contrast": 0.08}),
+    ("cirkd", "voc:/x", {"lambda_cirkd_batch": 1.0, "lambda_cirkd_pixel": 0.01, "lambda_cirkd_region": 0.01}),
+    ("cirkd", "cityscapes:/x", {"lambda_cirkd_pixel": 0.1, "lambda_cirkd_region": 0.1, "lambda_kd": 1.0}),
+    ("heteroakd", "ade20k:/x", {"lambda_kd": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("method", "data", "weights"), WEIGHTS)
+def test_weights_are_those_of_the_source_for_the_data_set_unless_told(method, data, weights):
+    config = TrialConfig(method=method, data=data)
+    assert {name: getattr(config, name) for name in weights} == weights
+    told = TrialConfig(method=method, data=data, **dict.fromkeys(weights, 7.0))
+    assert {getattr(told, name) for name in weights} == {7.0}
+
+
+def test_plain_kd_beside_a_method_is_read_only_where_it_is_on():
+    fields = ("lambda_kd", "kd_direction", "temperature")
+    for method in ("skd", "ifvd", "cwd", "at", "fitnet", "cirkd", "afdcd"):
+        for on in (False, True):
+            config = TrialConfig(method=method, with_kd=on)
+            assert config.reads("with_kd")
+            assert [config.reads(name) for name in fields] == [on] * 3
+    for method, with_kd, lambda_kd in (("kd", False, True), ("heteroakd", False, True), ("dist", False, False)):
+        config = TrialConfig(method=method, with_kd=True)
+        assert (config.reads("with_kd"), config.reads("lambda_kd")) == (with_kd, lambda_kd)
+
+
+def test_a_network_sees_the_crop_padded_to_its_coarsest_stride():
+    assert TrialConfig(crop_height=360, crop_width=360).padded_crop == (384, 384)
+    assert TrialConfig(crop_height=512, crop_width=1024).padded_crop == (512, 1024)
+    assert TrialConfig(crop_height=33, crop_width=64).padded_crop == (64, 64)
+
+
+def test_the_teacher_is_scored_by_its_students_convention():
+    assert TrialConfig(align_corners=True).teacher_config().align_corners

@@ -8,6 +8,7 @@ import torch
 from trainables import run as run_module
 from trainables.config import TrialConfig
 from trainables.losses import LOSSES
+from trainables.published import BESIDE
 from trainables.run import run
 
 BY_METHOD = {name for name in TrialConfig.model_fields if "method" in TrialConfig.conditions(name)}
@@ -20,6 +21,7 @@ TRIALS = {
     "heteroakd": {"method": "heteroakd", "projector_depth": 2, "projector_width": 8},
     "heteroakd without kem": {"method": "heteroakd", "kem": False},
     "cwd": {"method": "cwd", "lambda_cwd_feature": 1.0},
+    "skd with kd": {"method": "skd", "with_kd": True},
     **{name: {"method": name} for name in LOSSES if name not in ("task", "kd", "heteroakd", "cwd")},
 }
 
@@ -41,8 +43,13 @@ OTHER = {
     **{f"{name}_temperature": {f"{name}_temperature": 2.0} for name in ("cwd", "cirkd", "afdcd")},
     **{name: {name: 0.5} for name in sorted(BY_METHOD) if name.startswith("lambda_") and name not in HAKD_ONLY},
     "lambda_kd": {"lambda_kd": 3.0},
+    "with_kd": {"with_kd": True},
+    "kd_direction": {"kd_direction": "student_teacher"},
 }
-NEEDED = {("projector_tap", "cwd"): {"lambda_cwd_feature": 1.0}}  # else the tap is only checked
+NEEDED = {  # else the tap is only checked, and plain KD is off
+    ("projector_tap", "cwd"): {"lambda_cwd_feature": 1.0},
+    **{(name, method): {"with_kd": True} for name in ("lambda_kd", "kd_direction", "temperature") for method in BESIDE},
+}
 TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.py shows that these change the teacher
 COMPUTED = {"hakd_kernel", "fold_teacher", "teacher_cache"}  # test_lean.py, test_fold.py, guidance/test_cache.py
 ELSEWHERE = TEACHERS | COMPUTED | {"peer_lr", "own"}  # test_state.py and test_own.py

@@ -147,6 +147,16 @@ def test_the_learning_rate_falls_by_the_poly_schedule(small):
     assert optimizer.param_groups[0]["lr"] == 0.1
 
 
+def test_lr_rises_linearly_over_the_warm_up_beside_the_poly_schedule(small):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    optimizer.param_groups[0]["initial_lr"] = 0.1
+    config, found = small(steps=10, lr=0.1, poly_power=1.0, warmup_steps=4), []
+    for step in range(6):
+        set_lr(optimizer, config, step)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([0.1 * 0.25, 0.1 * 0.5 * 0.9, 0.1 * 0.75 * 0.8, 0.07, 0.06, 0.05])
+
+
 def test_reported_rates_follow_the_schedule(run):
     history = run(steps=4, eval_every=1, lr=1e-3, poly_power=2.0).history
     assert [report.lr for report in history] == pytest.approx([1e-3, 5.625e-4, 2.5e-4, 6.25e-5])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 
 import pytest
@@ -74,3 +75,13 @@ def test_a_damaged_mask_is_found_before_training(small, folder, tmp_path):
     with pytest.raises(DataError, match=r"val/r1\.png"):
         run(small(data=str(tmp_path / "torn")), directory=tmp_path / "trial")
     assert not (tmp_path / "trial").exists()
+
+
+@pytest.mark.parametrize("method", ["heteroakd", "skd", "collaborative"])
+def test_a_crop_of_any_side_trains_and_is_scored(method, small, cache, tmp_path, monkeypatch):
+    """40 x 50 pixels, which networks see as 64 x 64; sliding windows are of 40 x 50 too."""
+    monkeypatch.setenv("HETEROAKD_CACHE", str(cache))
+    fields = {"projector_tap": "stage3", "crop_height": 40, "crop_width": 50, "eval_mode": "slide", "region_size": 8}
+    last = run(small(method=method, steps=2, eval_every=2, **fields), directory=tmp_path)
+    assert last.step == 2
+    assert all(math.isfinite(value) for value in last.terms.values())

@@ -12,13 +12,16 @@ from torch import Tensor
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.loader import Crops, train_batches
-from trainables.data.transforms import finish, normalize
+from trainables.data.transforms import finish, normalize, to_stride
 from trainables.data.windows import Windows, unpack
 from trainables.device import memory_format, send
 
 
 class Batch(NamedTuple):
-    """Attributes:
+    """Crops, padded to a multiple of 32: pixels with the mean colour, labels with ignored ones. So a network takes any
+    crop, and of the losses, which see what is not ignored, each has the crop's own pixels.
+
+    Attributes:
     entries: each crop's place in the bank of views, on the host; None for fresh crops.
     """
 
@@ -37,7 +40,8 @@ def feed(dataset: SegDataset, config: TrialConfig, *, device: torch.device, star
     layout = memory_format(config, device)
     for taken in train_batches(dataset, config, start_step=start_step, num_workers=config.num_workers):
         images, ids = _crops(taken, dataset, config, device)
-        yield Batch(normalize(images).to(memory_format=layout), dataset.as_classes(ids), taken.entries)
+        pixels = to_stride(normalize(images)).to(memory_format=layout)
+        yield Batch(pixels, to_stride(dataset.as_classes(ids), dataset.ignore_index), taken.entries)
 
 
 def _crops(

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8
 from torch import Size, Tensor, float32
+from torch.nn.functional import pad
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from trainables.config import Recipe
+from trainables.config import STRIDE, Recipe
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, of RGB in [0, 1]
 STD = (0.229, 0.224, 0.225)
@@ -151,6 +152,15 @@ def _placed(planes: Tensor, drawn: Draw, recipe: Recipe, colour: Sequence[int]) 
 
 def _corner(size: int, crop: int, turned: bool) -> slice:
     return slice(crop - size, crop) if turned else slice(0, size)
+
+
+def to_stride(
+    planes: Shaped[Tensor, "*batch height width"], value: int = 0
+) -> Shaped[Tensor, "*batch padded_height padded_width"]:
+    """Padded below and right to sides that are multiples of STRIDE; the same tensor where they are."""
+    height, width = planes.shape[-2:]
+    margin = (0, -width % STRIDE, 0, -height % STRIDE)
+    return pad(planes, margin, value=value) if any(margin) else planes
 
 
 def normalize(images: UInt8[Tensor, "batch 3 height width"]) -> Float32[Tensor, "batch 3 height width"]:

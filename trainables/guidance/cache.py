@@ -22,7 +22,7 @@ from trainables import own
 from trainables.config import TrialConfig, digest
 from trainables.data.bank import bank_views
 from trainables.data.dataset import SegDataset
-from trainables.data.transforms import normalize
+from trainables.data.transforms import normalize, to_stride
 from trainables.device import memory_format, pick_device, send
 from trainables.errors import ConfigError, Interrupted
 from trainables.guidance.entries import Entries, Shape, entry_bytes, num_written
@@ -78,7 +78,8 @@ def layout(config: TrialConfig, *, teacher: SegModel, num_images: int, num_class
     assert config.views is not None
 
     def shape(channels: int, stride: int) -> Shape:
-        return channels, config.crop_height // stride, config.crop_width // stride
+        height, width = config.padded_crop
+        return channels, height // stride, width // stride
 
     shapes = {_LOGITS: shape(num_classes, teacher.stride)}
     if config.reads("projector_tap"):
@@ -232,7 +233,7 @@ class TeacherCache:
         """Store what is missing of an image."""
         views = bank_views(self._dataset, self._config, image)
         for first in range(0, self._views, VIEWS_A_FORWARD):
-            pixels = normalize(views[first : first + VIEWS_A_FORWARD].to(self._device))
+            pixels = to_stride(normalize(views[first : first + VIEWS_A_FORWARD].to(self._device)))
             said = self._ask(pixels.to(memory_format=memory_format(self._config, self._device)))
             for name, kept in self._outputs.items():
                 maps = said.logits if name == _LOGITS else said.taps[name]

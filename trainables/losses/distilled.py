@@ -10,13 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trainables.losses.features import Aligned, align
+from trainables.losses.kd import configured_kd_loss
 from trainables.losses.task import Task
 from trainables.models.segmodel import Features, SegModel
 from trainables.models.taps import check_tap
 
 
 class Distilled(Task):
-    """The task loss and what `distil` adds to it, computed in fp32 outside autocast.
+    """The task loss and what `distil` adds to it, computed in fp32 outside autocast; under `with_kd` also loss_kd.
+
+    Ignored cells are in no sum, mean or softmax and get no gradient. The networks' own BatchNorms see them.
 
     Attributes:
         lambdas: each term's name and the field of TrialConfig that weighs it. A term of weight 0 is not computed.
@@ -28,6 +31,8 @@ class Distilled(Task):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         weights = {term: float(getattr(self.config, field)) for term, field in self.lambdas.items()}
+        if self.config.reads("with_kd") and self.config.with_kd:
+            weights["loss_kd"] = self.config.lambda_kd
         self.weights |= {term: weight for term, weight in weights.items() if weight > 0}
 
     def forward(
@@ -36,6 +41,8 @@ class Distilled(Task):
         assert teacher is not None
         terms = super().forward(student, None, labels)
         with torch.autocast(labels.device.type, enabled=False):
+            if "loss_kd" in self.weights:
+                terms["loss_kd"] = configured_kd_loss(self, student, teacher, labels)
             return terms | self.distil(student, teacher, labels)
 
     @abstractmethod

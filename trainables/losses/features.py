@@ -31,7 +31,7 @@ def align(
     *,
     ignore_index: int,
 ) -> Aligned:
-    """Bring both onto the coarser grid: maps bilinear, labels nearest. Channels stay as they are."""
+    """Bring both onto the coarser grid: maps by `to_grid`, labels nearest. Channels stay as they are."""
     grid = coarser(student, teacher)
     small = labels_on_grid(labels, grid)
     return Aligned(to_grid(student, grid), to_grid(teacher, grid), small, small != ignore_index)

@@ -10,12 +10,30 @@ Maps = Float[Tensor, "batch channels height width"]
 Labels = Int[Tensor, "batch height width"]
 
 
-def to_grid(maps: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b c h2 w2"]:
-    """Bilinear resampling in fp32 (pixel centres aligned), or the same maps if they are on that grid already."""
+def to_grid(
+    maps: Float[Tensor, "b c h w"], size: tuple[int, int], *, align_corners: bool = False
+) -> Float[Tensor, "b c h2 w2"]:
+    """Resampling in fp32; the same maps if they are on that grid already.
+
+    Enlarged, bilinear. Shrunk, an average in which every cell counts: the mean of a block where both sides shrink by
+    whole factors, else a triangle as wide as a step on either side (bilinear with antialiasing).
+
+    Args:
+        align_corners: whether the corner cells' centres, not their outer corners, fall together; where maps are
+            enlarged.
+
+    Deviation: the sources shrink as they enlarge, by bilinear interpolation without antialiasing. That reads 25 % of
+    the cells at a ratio of 4 and 6 % at 8; the others would say nothing and get no gradient.
+    """
     maps = maps.float()
-    if maps.shape[-2:] == size:
+    height, width = maps.shape[-2:]
+    if (height, width) == size:
         return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    if height <= size[0] and width <= size[1]:
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
+    if height % size[0] == 0 and width % size[1] == 0:
+        return F.adaptive_avg_pool2d(maps, size)
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def labels_on_grid(labels: Int[Tensor, "b H W"], size: tuple[int, int]) -> Int[Tensor, "b h w"]:

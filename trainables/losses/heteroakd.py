@@ -19,7 +19,7 @@ from trainables.losses.grids import labels_on_grid, mean_over_valid, to_grid
 from trainables.losses.kd import Kd
 from trainables.losses.kernel import check_kernel, pick_kernel
 from trainables.losses.lean import lean_terms
-from trainables.losses.switches import Switches
+from trainables.losses.switches import RARE, Switches
 from trainables.models.projector import projector
 from trainables.models.segmodel import Features, SegModel
 from trainables.models.taps import check_tap
@@ -32,20 +32,46 @@ def label_bce(proj: Z, labels: Int[Tensor, "b h w"]) -> Z:
 
     H(Z)_{c,i} = -[Y log s(Z) + (1 - Y) log(1 - s(Z))], Y the one-hot label. At ignored pixels, whose id is no class, Y
     is 0; callers mask them. Computed as -log s(Z) or -log s(-Z): finite at |Z| = 1e4, and exact where the error is
-    small, which is where KMM divides by it (PyTorch's own form cancels: 0 instead of 3e-7 at Z = -15).
+    small (PyTorch's own form cancels: 0 instead of 3e-7 at Z = -15).
     """
+    return -F.logsigmoid(_towards_label(proj, labels))
+
+
+def log_bce(proj: Z, labels: Int[Tensor, "b h w"]) -> Z:
+    """log H(Z), also where H(Z) is less than the smallest number: about -|Z| at a right Z of any size.
+
+    With u = Z at the label's class and -Z elsewhere, H = log(1 + e^-u); above RARE its logarithm is -u - e^-u / 2, to
+    within e^-2u / 4.
+    """
+    towards = _towards_label(proj, labels)
+    common = (-F.logsigmoid(towards.clamp(max=RARE))).log()
+    rare = towards.clamp(min=RARE)
+    return torch.where(towards > RARE, -rare - (-rare).exp() / 2, common)
+
+
+def _towards_label(proj: Z, labels: Int[Tensor, "b h w"]) -> Z:
     classes = torch.arange(proj.shape[1], device=proj.device).view(1, -1, 1, 1)
-    return -F.logsigmoid(torch.where(labels[:, None] == classes, proj, -proj))
+    return torch.where(labels[:, None] == classes, proj, -proj)
 
 
-def knowledge_mixing(proj_teacher: Z, proj_student: Z, bce_teacher: Z, bce_student: Z) -> Z:
-    """Z_hyb: per pixel and class, the more of the teacher the less it errs (KMM, Eq. 6-7).
+def knowledge_mixing(proj_teacher: Z, proj_student: Z, labels: Int[Tensor, "b h w"]) -> Z:
+    """Z_hyb: per pixel and class, the more of the teacher the less it errs (KMM, Eq. 7).
 
-    S_T = 1 - H(Z_T) / (H(Z_T) + H(Z_S)), 1/2 where both errors are 0;  Z_hyb = S_T Z_T + (1 - S_T) Z_S
+    Z_hyb = S_T Z_T + (1 - S_T) Z_S
     """
-    total = bce_teacher + bce_student
-    share = torch.where(total > 0, bce_student / total, 0.5)
+    share = teacher_share(proj_teacher, proj_student, labels)
     return share * proj_teacher + (1 - share) * proj_student
+
+
+def teacher_share(proj_teacher: Z, proj_student: Z, labels: Int[Tensor, "b h w"]) -> Z:
+    """S_T, in [0, 1]; 1/2 where both err alike (KMM, Eq. 6).
+
+    S_T = 1 - H(Z_T) / (H(Z_T) + H(Z_S)) = s(log H(Z_S) - log H(Z_T))
+
+    By logarithms, since a ratio of errors has no value where both underflow: in fp32 from a right Z of 104 on, and it
+    loses digits from 88 on.
+    """
+    return torch.sigmoid(log_bce(proj_student, labels) - log_bce(proj_teacher, labels))
 
 
 def knowledge_evaluation(
@@ -146,7 +172,7 @@ def plain_terms(
     with torch.no_grad():
         hybrid, weight = proj_teacher, torch.ones_like(bce_student)  # without KEM: plain cross-entropy
         if switches.kmm:
-            hybrid = knowledge_mixing(proj_teacher, proj_student, bce_teacher, bce_student)
+            hybrid = knowledge_mixing(proj_teacher, proj_student, labels)
         if switches.kem:
             weight = knowledge_evaluation(bce_student, label_bce(hybrid, labels), valid, axis=kem_axis)
     return loss_proj, hakd_loss(proj_student, hybrid, weight, valid, temperature=switches.temperature)

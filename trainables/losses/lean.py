@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from trainables.losses.switches import Switches
+from trainables.losses.switches import RARE, Switches
 
 Z = Float[Tensor, "b c h w"]
 Labels = Int[Tensor, "b h w"]
@@ -112,12 +112,18 @@ def _bce(proj: Z, sign: Z) -> Z:
     return F.logsigmoid(proj * sign).neg_()
 
 
+def _log_bce(proj: Z, sign: Z, bce: Z) -> Z:
+    """log H(Z), also where H(Z) underflows."""
+    against = -proj * sign
+    return torch.where(against < -RARE, against - bce / 2, bce.log())
+
+
 def _target(teacher: Z, student: Z, sign: Z, bce_teacher: Z, bce_student: Z, switches: Switches) -> Z:
     """T = W softmax(Z_hyb / tau): KMM, then KEM."""
     hybrid = teacher
     if switches.kmm:
-        total = bce_teacher + bce_student
-        hybrid = torch.lerp(student, teacher, torch.where(total > 0, bce_student / total, 0.5))
+        share = _log_bce(student, sign, bce_student).sub_(_log_bce(teacher, sign, bce_teacher)).sigmoid_()
+        hybrid = torch.lerp(student, teacher, share)
     target = F.softmax(hybrid / switches.temperature, dim=1)
     if switches.kem:
         urgency = (bce_student - _bce(hybrid, sign)).clamp_(min=0).add_(bce_student)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,10 @@ from trainables.losses.grids import mean_over_valid
 from trainables.models.segmodel import Features
 
 NODES = (32, 64)
-"""Most rows and columns of nodes: what 2 x 2 pooling leaves of 64 x 128 cells. Memory is quadratic in nodes."""
+"""Most rows and columns of nodes: what 2 x 2 pooling leaves of 64 x 128 cells. Memory is quadratic in nodes, so that
+windows grow on finer maps: a matrix of an image takes 16 MiB at most, where the 64 x 128 nodes of stride 4 at 512 x
+1024 pixels would take 256.
+"""
 
 
 def skd_loss(
@@ -25,28 +29,35 @@ def skd_loss(
 
     L_skd = mean_{n,i,j} (cos(S_n,i, S_n,j) - cos(T_n,i, T_n,j))^2
 
-    Nodes are the maxima, channel by channel, of `pool` x `pool` cells; there are at least 2 x 2 of them (where there
-    are as many cells) and at most NODES. Channels may differ. The teacher gets no gradient.
+    Nodes are the maxima, channel by channel, of disjoint windows of `pool` x `pool` cells, ceil(cells / pool) along a
+    side, the last one narrower where they do not fit. Channels may differ. The teacher gets no gradient. Windows are
+    larger where there would be more than NODES, and smaller where there would be one node alone, which resembles
+    itself whatever the student does.
 
     Source: Liu et al. 2019 (SKD), Eq. 3-4, without their pixel-wise and adversarial parts.
     Deviation: 2 x 2 pooling and the weight 10 are those of CIRKD's code; the authors' own pools half the map's sides
-    into a node. A node is the maximum over its valid cells; one without any takes no part.
+    into a node. The gradient goes through the vectors' lengths too, as in CIRKD's code; the authors' own divides by a
+    length without gradient. A node is the maximum over its valid cells; one without any takes no part.
     """
-    size = (_nodes(valid.shape[1], pool, NODES[0]), _nodes(valid.shape[2], pool, NODES[1]))
-    present = F.adaptive_max_pool2d(valid[:, None].float(), size).flatten(1) > 0
-    cosines = [_cosines(maps, valid, present, size) for maps in (student, teacher.detach())]
+    window = windows((valid.shape[1], valid.shape[2]), pool)
+    present = F.max_pool2d(valid[:, None].float(), window, ceil_mode=True).flatten(1) > 0
+    cosines = [_cosines(maps, valid, present, window) for maps in (student, teacher.detach())]
     return mean_over_valid((cosines[0] - cosines[1]).square(), present[:, :, None] & present[:, None, :])
 
 
-def _nodes(cells: int, pool: int, most: int) -> int:
-    return min(cells, max(2, cells // pool), most)
+def windows(cells: tuple[int, int], pool: int) -> tuple[int, int]:
+    """Rows and columns of cells of a node's window."""
+    rows, columns = (max(pool, ceil(side / most)) for side, most in zip(cells, NODES, strict=True))
+    if rows >= cells[0] and columns >= cells[1]:
+        rows, columns = ceil(cells[0] / 2), ceil(cells[1] / 2)
+    return min(rows, cells[0]), min(columns, cells[1])
 
 
 def _cosines(
-    maps: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"], present: Bool[Tensor, "b n"], size: tuple[int, int]
+    maps: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"], present: Bool[Tensor, "b n"], window: tuple[int, int]
 ) -> Float[Tensor, "b n n"]:
     inside = maps.masked_fill(~valid[:, None], torch.finfo(maps.dtype).min)
-    nodes = F.adaptive_max_pool2d(inside, size).flatten(2).masked_fill(~present[:, None], 0.0)
+    nodes = F.max_pool2d(inside, window, ceil_mode=True).flatten(2).masked_fill(~present[:, None], 0.0)
     nodes = unit(nodes, dim=1)
     return nodes.transpose(1, 2) @ nodes
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+RARE = 15.0
+"""From here on an error log(1 + e^-u) is e^-u - e^-2u / 2 to within fp32, and its logarithm is taken of that."""
+
 
 class Switches(NamedTuple):
     """The settings of a HeteroAKD loss.

@@ -14,16 +14,20 @@ from trainables.models.segmodel import Features, SegModel
 
 
 def task_loss(
-    logits: Float[Tensor, "b c h w"], labels: Int[Tensor, "b H W"], *, ignore_index: int
+    logits: Float[Tensor, "b c h w"], labels: Int[Tensor, "b H W"], *, ignore_index: int, align_corners: bool = False
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the logits upsampled to the label's size, mean over valid pixels.
 
     L_task = -(1/N) sum_i log softmax(P_S,i)_{y_i}
 
+    Ignored pixels change neither value nor gradient; but a network's BatchNorms see them, as they do in the sources.
+
     Source: Huang et al. 2025 (HeteroAKD), first term of Eq. 11.
+    Deviation: CIRKD, Af-DCD, DIST, SKD and IFVD align corners; up to 3 % of the loss.
     """
     size = (labels.shape[-2], labels.shape[-1])
-    errors = F.cross_entropy(to_grid(logits, size), labels, ignore_index=ignore_index, reduction="none")
+    enlarged = to_grid(logits, size, align_corners=align_corners)
+    errors = F.cross_entropy(enlarged, labels, ignore_index=ignore_index, reduction="none")
     return mean_over_valid(errors, labels != ignore_index)
 
 
@@ -61,4 +65,8 @@ class Task(Criterion):
         outputs = {"loss_task": student.logits}
         if self.aux_head is not None:
             outputs["loss_aux"] = self.aux_head(student.taps["stage3"])
-        return {name: task_loss(logits, labels, ignore_index=self.ignore_index) for name, logits in outputs.items()}
+        ignored, aligned = self.ignore_index, self.config.align_corners
+        return {
+            name: task_loss(logits, labels, ignore_index=ignored, align_corners=aligned)
+            for name, logits in outputs.items()
+        }

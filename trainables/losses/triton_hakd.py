@@ -57,6 +57,22 @@ def _bce(z: tl.tensor, is_class: tl.tensor) -> tl.tensor:
 
 @triton.jit
 @no_type_check
+def _log_bce(z: tl.tensor, bce: tl.tensor, is_class: tl.tensor) -> tl.tensor:
+    """log H(Z), also where H(Z) underflows."""
+    against = tl.where(is_class, -z, z)
+    rare = against < -15.0
+    return tl.where(rare, against - bce / 2.0, tl.log(tl.where(rare, 1.0, bce)))
+
+
+@triton.jit
+@no_type_check
+def _sigmoid(z: tl.tensor) -> tl.tensor:
+    power = tl.exp(-tl.abs(z))
+    return tl.where(z >= 0.0, 1.0, power) / (1.0 + power)
+
+
+@triton.jit
+@no_type_check
 def _softmax(z: tl.tensor, inside: tl.tensor) -> tl.tensor:
     """Over classes, axis 0; 0 at the padding of the block."""
     z = tl.where(inside, z, -float("inf"))
@@ -73,21 +89,14 @@ def _target(
     """T = W softmax(Z_hyb / tau); `sharpness` is 1 / tau."""
     hybrid = teacher
     if KMM:
-        total = bce_teacher + bce_student
-        share = tl.where(total > 0.0, bce_student / tl.where(total > 0.0, total, 1.0), 0.5)
+        logs = _log_bce(student, bce_student, is_class) - _log_bce(teacher, bce_teacher, is_class)
+        share = _sigmoid(logs)
         hybrid = share * teacher + (1.0 - share) * student
     target = _softmax(hybrid * sharpness, inside)
     if KEM:
         gain = tl.maximum(bce_student - _bce(hybrid, is_class), 0.0)
         target *= _softmax(bce_student + gain, inside)
     return target
-
-
-@triton.jit
-@no_type_check
-def _sigmoid(z: tl.tensor) -> tl.tensor:
-    power = tl.exp(-tl.abs(z))
-    return tl.where(z >= 0.0, 1.0, power) / (1.0 + power)
 
 
 @triton.jit

@@ -22,7 +22,7 @@ def check_tap(config: TrialConfig, *, student: SegModel, teacher: SegModel) -> N
     for role, name, model in (("student", config.student, student), ("teacher", config.teacher, teacher)):
         if tap not in model.taps:
             raise ModelError(f"The {role} {name!r} has no tap {tap!r}.\n{table(config, student, teacher)}")
-        side = min(config.crop_height, config.crop_width) // model.taps[tap].stride
+        side = min(config.padded_crop) // model.taps[tap].stride
         if side < _MIN_CELLS:
             raise ModelError(
                 f"projector_tap {tap!r} of the {role} {name!r} has {side} cell(s) on a "
@@ -38,7 +38,8 @@ def table(config: TrialConfig, student: SegModel, teacher: SegModel) -> str:
         if tap not in model.taps:
             return "-"
         channels, stride = model.taps[tap]
-        return f"{channels} x {config.crop_height // stride} x {config.crop_width // stride}"
+        height, width = config.padded_crop
+        return f"{channels} x {height // stride} x {width // stride}"
 
     rows = [("tap", f"student {config.student}", f"teacher {config.teacher}")]
     rows += [(tap, cell(student, tap), cell(teacher, tap)) for tap in sorted(student.taps | teacher.taps)]

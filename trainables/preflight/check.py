@@ -19,6 +19,7 @@ from trainables.models.cost import Cost, cost
 from trainables.models.latency import latency_ms
 from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
+from trainables.preflight.cells import too_small
 from trainables.teachers import cached_path, load_teacher
 
 
@@ -51,6 +52,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
         check_cache()
     built: dict[str, SegModel] = {}
     notes: dict[tuple[str, str], str] = {}
+    small: dict[str, str] = {}
     to_write: dict[Path, int] = {}
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
@@ -58,6 +60,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
                 local = _weights(config, name)
                 built[name] = build(name, num_classes=dataset.num_classes, encoder_weights=local)
         _check_pair(config, built, dataset)
+        small |= too_small(config, built, dataset)
         if config.reads("teacher_checkpoint") and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
         cached = (config.teacher, config.projector_tap if config.reads("projector_tap") else "")
@@ -69,7 +72,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
-        [*known, *notes.values()],
+        [*known, *notes.values(), *small.values()],
     )
 
 
@@ -112,7 +115,8 @@ def _check_pair(config: TrialConfig, built: dict[str, SegModel], dataset: SegDat
 def _cost(name: str, model: SegModel, config: TrialConfig) -> Cost:
     """Also the proof that the network takes the training crop; some encoders want multiples of more than 32."""
     try:
-        return cost(model, height=config.crop_height, width=config.crop_width)
+        height, width = config.padded_crop
+        return cost(model, height=height, width=width)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{name!r} takes no {config.crop_height}x{config.crop_width} crop: {reason}") from None

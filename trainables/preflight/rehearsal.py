@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from typing import Any, NamedTuple
@@ -115,7 +116,7 @@ class _Rehearsal:
         self.state = TrialState.start(
             tried, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index, device=device
         )
-        shape = (tried.batch_size, tried.crop_height, tried.crop_width)
+        shape = (tried.batch_size, *tried.padded_crop)
         images = torch.randint(256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, device=device)
         pixels = normalize(images).to(memory_format=memory_format(tried, device))
         self._batch = Batch(pixels, torch.randint(num_classes, shape, device=device))
@@ -191,4 +192,4 @@ def _smaller(config: TrialConfig, device: torch.device) -> dict[str, Any]:
 
 
 def _pixels(config: TrialConfig) -> int:
-    return config.batch_size * config.crop_height * config.crop_width
+    return config.batch_size * math.prod(config.padded_crop)

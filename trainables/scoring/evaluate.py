@@ -7,19 +7,17 @@ import itertools
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.loader import eval_batches
-from trainables.data.transforms import normalize
+from trainables.data.transforms import normalize, to_stride
 from trainables.device import autocast, memory_format, pick_device, place
 from trainables.losses.grids import to_grid
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 from trainables.scoring.metrics import ConfusionMatrix
 
-_STRIDE = 32  # every encoder's coarsest; images are padded to a multiple
 _MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32
 
 
@@ -99,10 +97,11 @@ def _padded(
     student: SegModel, pixels: Float[Tensor, "batch 3 H W"], config: TrialConfig
 ) -> Float[Tensor, "batch classes H W"]:
     height, width = pixels.shape[-2:]
-    padded = F.pad(pixels, (0, -width % _STRIDE, 0, -height % _STRIDE))
+    padded = to_stride(pixels)
     with autocast(config, pixels.device):
         logits = student.forward(padded.contiguous(memory_format=memory_format(config, pixels.device))).logits
-    return to_grid(logits, (padded.shape[-2], padded.shape[-1]))[..., :height, :width]
+    size = (padded.shape[-2], padded.shape[-1])
+    return to_grid(logits, size, align_corners=config.align_corners)[..., :height, :width]
 
 
 def evaluate_weights(

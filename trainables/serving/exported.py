@@ -45,8 +45,9 @@ class Deployed(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, student: SegModel) -> None:
+    def __init__(self, student: SegModel, *, align_corners: bool = False) -> None:
         super().__init__()
+        self.align_corners = align_corners
         self.encoder, self.decoder, self.head = student.encoder, student.decoder, student.head
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
         self.register_buffer("scale", 1 / (255 * std))
@@ -55,7 +56,7 @@ class Deployed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images [batch, 3, H, W], sides multiples of 32, to logits [batch, classes, H, W]."""
         logits = self.head(self.decoder(self.encoder(images * self.scale - self.shift)))
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=self.align_corners)
 
 
 class Form(NamedTuple):
@@ -87,7 +88,7 @@ def write(
     with torch.no_grad():
         expected = [predict(student, image[None], whole) for image in images]
         cases = [(pad(image[None]), logits) for image, logits in zip(images, expected, strict=True)]
-    deployed, size = Deployed(student).eval(), cases[0][0].shape[-2:]
+    deployed, size = Deployed(student, align_corners=config.align_corners).eval(), cases[0][0].shape[-2:]
 
     @functools.cache  # of failures, too, since they may have taken minutes
     def attempt(free: bool) -> torch.export.ExportedProgram | Exception:

@@ -88,3 +88,13 @@ def test_a_group_shares_what_its_teacher_takes(asked, timed, monkeypatch):
     console = Console(file=io.StringIO(), width=200)
     dry_run.show(found, asked.model_copy(update={"group_size": 3}), console)
     assert "Groups of 3, were they always full" in console.file.getvalue()
+
+
+def test_crops_too_small_for_their_network_are_named(asked, timed):
+    """Crops of 32 pixels of images of 64."""
+    small = asked.model_copy(update={"base": {**asked.base, "crop_height": 32, "crop_width": 32}})
+    text = io.StringIO()
+    dry_run.show(dry_run.plan(small), small, Console(file=text, width=1000))
+    assert "fpn:resnet18 has 1x1 cells at its deepest on a crop of 32x32" in text.getvalue()
+    slide = small.model_copy(update={"base": {**small.base, "eval_mode": "slide"}})
+    assert dry_run.plan(slide).notes == []

@@ -298,3 +298,12 @@ def test_processes_that_fill_it_at_once_leave_what_one_alone_leaves(config, guid
     assert [other.exitcode for other in others] == [0, 0]
     assert files() == alone
     assert np.count_nonzero(np.frombuffer(next(v for k, v in alone.items() if k.endswith("logits.crc")), "u8")) == 12
+
+
+def test_an_answer_on_a_crop_of_any_side_is_that_on_the_padded_one(config, guide, dataset):
+    odd = config(crop_height=40, crop_width=50, steps=2)
+    answers = guide(odd), guide(odd.model_copy(update={"teacher_cache": False}))
+    for batch in feed(dataset, odd, device=torch.device("cpu")):
+        said, plain = (each(batch) for each in answers)
+        assert said.logits.shape[-2:] == plain.logits.shape[-2:] == (8, 8)
+        torch.testing.assert_close(said.logits, plain.logits, rtol=1e-3, atol=1e-5)

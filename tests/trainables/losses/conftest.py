@@ -34,6 +34,25 @@ class Oracle:
             maps = (1 - share) * maps.take(low, axis) + share * maps.take(high, axis)
         return maps
 
+    @classmethod
+    def resample(cls, maps, size):
+        """Bilinear where no side shrinks; the mean of blocks where both do by whole factors; else, side by side, the
+        mean weighed by a triangle that reaches as far as the next cell of the result (as far as the next one of the
+        source where that is further)."""
+        sides = list(zip(maps.shape[2:], size, strict=True))
+        if all(n <= m for n, m in sides):
+            return cls.bilinear(maps, size)
+        if all(n % m == 0 for n, m in sides):
+            (rows, height), (columns, width) = sides
+            blocks = maps.reshape(*maps.shape[:2], height, rows // height, width, columns // width)
+            return blocks.mean(axis=(3, 5))
+        for axis, (n, m) in zip((2, 3), sides, strict=True):
+            centres = (np.arange(m) + 0.5)[:, None] * n / m
+            weights = np.maximum(0, 1 - np.abs(np.arange(n) + 0.5 - centres) / max(1, n / m))
+            weights /= weights.sum(axis=1, keepdims=True)
+            maps = np.moveaxis(np.tensordot(weights, maps, (1, axis)), 0, axis)
+        return maps
+
     @staticmethod
     def nearest(labels, size):
         """The label whose cell holds the centre of the result's cell."""
@@ -54,8 +73,8 @@ class Oracle:
     @classmethod
     def kd(cls, student, teacher, labels, tau):
         size = min(student.shape[2:], teacher.shape[2:])
-        log_s = cls.log_softmax(cls.bilinear(student, size) / tau)
-        log_t = cls.log_softmax(cls.bilinear(teacher, size) / tau)
+        log_s = cls.log_softmax(cls.resample(student, size) / tau)
+        log_t = cls.log_softmax(cls.resample(teacher, size) / tau)
         divergence = (np.exp(log_t) * (log_t - log_s)).sum(axis=1)
         return tau**2 * cls.mean(divergence, cls.nearest(labels, size))
 

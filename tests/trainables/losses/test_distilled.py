@@ -116,3 +116,51 @@ def test_constant_features_give_finite_values_and_gradients(method, value, build
 def test_a_pair_without_a_common_grid_at_the_tap_is_refused_when_it_is_built(method, build):
     with pytest.raises(ModelError, match="projector_tap 'stage4' of the student"):
         build(method, projector_tap="stage4", crop_height=32, crop_width=32)
+
+
+BESIDE = ["afdcd", "at", "cirkd", "cwd", "fitnet", "ifvd", "skd"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_plain_kd_runs_beside_the_methods_whose_scripts_have_it(method, build, maps, oracle, random_labels):
+    criterion = build(method, with_kd=True, lambda_kd=0.5, temperature=2.0)
+    alone, (student, guide), labels = build(method), maps(GRIDS["coarser teacher"]), random_labels(2, 24, 32)
+    terms, before = (twice(one, student, guide, labels) for one in (criterion, alone))
+    assert "loss_kd" not in before
+    if method not in BESIDE:
+        assert terms.keys() == before.keys()
+        return
+    logits = (found.logits.detach().double().numpy() for found in (student, guide))
+    assert terms.pop("loss_kd").item() == pytest.approx(oracle.kd(*logits, labels.numpy(), 2.0), rel=1e-4)
+    assert criterion.weights == {**alone.weights, "loss_kd": 0.5}
+    assert {name: term.item() for name, term in terms.items()} == {name: term.item() for name, term in before.items()}
+
+
+def test_the_sources_weight_of_plain_kd_is_the_default(build):
+    assert {method: build(method, with_kd=True).weights["loss_kd"] for method in BESIDE} == dict.fromkeys(BESIDE, 1.0)
+    assert all("loss_kd" not in build(method, with_kd=True, lambda_kd=0.0).weights for method in BESIDE)
+
+
+@pytest.mark.parametrize("method", sorted(LOSSES))
+def test_a_padded_crop_teaches_what_the_crop_teaches(method, small, network, teacher, features, random_labels):
+    """Maps of 64x64 padded pixels, whose own are 40x48: what stands in the padding's cells changes nothing.
+
+    The logits of a cell reach half a cell further by bilinear enlargement, so those beside the crop are left alone; and
+    hfd's attention has a residual, but also tokens that are means of labelled cells alone (test_collaborative.py).
+    """
+    guide = network(3) if LOSSES[method].needs_peer else teacher if LOSSES[method].needs_teacher else None
+    config = small(method=method, projector_tap="stage3", crop_height=40, crop_width=48, region_size=8, **ALL_TERMS)
+    labels = random_labels(2, 64, 64)
+    labels[:, 40:], labels[:, :, 48:] = 255, 255
+    found = []
+    for value in (0.0, 5.0):
+        nets = [network(), *([guide] if guide else [])]
+        maps = [features(net, logits=(8, 8), taps=(8, 8), seed=seed) for seed, net in enumerate(nets)]
+        with torch.no_grad():
+            for one in (tensor for each in maps for tensor in (each.logits, *each.taps.values())):
+                one[:, :, 6:], one[..., 7:] = value, value  # rows from 48 and columns from 56 on
+        torch.manual_seed(0)
+        criterion = LOSSES[method](config, student=network(), teacher=guide, num_classes=5, ignore_index=255).eval()
+        terms = twice(criterion, maps[0], maps[1] if guide else None, labels)
+        found.append({name: term.item() for name, term in terms.items() if not name.endswith("_hfd")})
+    assert found[0] == pytest.approx(found[1], rel=1e-5)

@@ -10,11 +10,45 @@ SIZES = [(6, 8), (12, 16), (3, 4), (5, 7), (9, 4)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_maps_are_resampled_bilinearly_about_pixel_centres(size, oracle, z):
+def test_maps_are_enlarged_bilinearly_about_pixel_centres_and_shrunk_by_averages(size, oracle, z):
     maps = z(0, 2, 3, 6, 8)
     np.testing.assert_allclose(
-        to_grid(torch.tensor(maps), size).numpy(), oracle.bilinear(maps, size), rtol=1e-5, atol=1e-5
+        to_grid(torch.tensor(maps), size).numpy(), oracle.resample(maps, size), rtol=1e-5, atol=1e-5
     )
+
+
+SHRUNK = [(16, 32), (8, 8), (4, 4), (3, 5), (15, 31), (16, 40), (1, 1)]
+
+
+@pytest.mark.parametrize("size", SHRUNK)
+def test_every_cell_counts_in_a_map_that_is_shrunk(size):
+    """Bilinear interpolation without antialiasing leaves 15 of 16 cells without gradient at a ratio of 8."""
+    maps = torch.zeros(1, 1, 16, 32, requires_grad=True)
+    to_grid(maps, size).sum().backward()
+    assert (maps.grad > 0).all()
+
+
+def test_a_map_shrunk_by_whole_factors_is_the_mean_of_its_blocks(z):
+    maps = z(0, 2, 3, 16, 32)
+    expected = [[maps[:, :, 8 * i : 8 * i + 8, 4 * j : 4 * j + 4].mean(axis=(2, 3)) for j in range(8)] for i in (0, 1)]
+    found = to_grid(torch.tensor(maps), (2, 8)).double().numpy()
+    np.testing.assert_allclose(found, np.moveaxis(expected, (0, 1), (2, 3)), rtol=1e-5, atol=1e-6)
+
+
+def test_a_constant_stays_constant_on_any_grid():
+    for size in [*SIZES, *SHRUNK]:
+        torch.testing.assert_close(to_grid(torch.full((1, 2, 16, 24), 3.0), size), torch.full((1, 2, *size), 3.0))
+
+
+def test_a_map_on_its_grid_is_returned_bit_for_bit(z):
+    maps = torch.tensor(z(0, 2, 3, 5, 7)).float()
+    assert torch.equal(to_grid(maps, (5, 7)), maps)
+
+
+def test_aligned_corners_keep_the_corner_cells_by_hand():
+    maps = torch.tensor([[[[0.0, 3.0]]]])
+    assert to_grid(maps, (1, 4), align_corners=True).flatten().tolist() == pytest.approx([0, 1, 2, 3])
+    assert to_grid(maps, (1, 4)).flatten().tolist() == pytest.approx([0, 0.75, 2.25, 3])
 
 
 @pytest.mark.parametrize("size", SIZES)

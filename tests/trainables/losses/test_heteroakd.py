@@ -53,7 +53,7 @@ def expected(criterion, student, teacher, labels, oracle):
     config, labels = criterion.config, labels.numpy()
     logits = [found.logits.detach().double().numpy() for found in (student, teacher)]
     z_student = project(criterion.student_projector, student.taps["stage3"])
-    z_teacher = oracle.bilinear(project(criterion.teacher_projector, teacher.taps["stage3"]), z_student.shape[2:])
+    z_teacher = oracle.resample(project(criterion.teacher_projector, teacher.taps["stage3"]), z_student.shape[2:])
     small = oracle.nearest(labels, z_student.shape[2:])
     h_teacher, h_student = oracle.bce(z_teacher, small), oracle.bce(z_student, small)
     hybrid = oracle.mix(z_teacher, z_student, h_teacher, h_student) if config.kmm else z_teacher

@@ -9,9 +9,9 @@ import torch
 from trainables.losses.kd import kd_loss
 
 
-def kd(student, teacher, labels, temperature=1.0):
+def kd(student, teacher, labels, temperature=1.0, **fields):
     return kd_loss(
-        torch.as_tensor(student), torch.as_tensor(teacher), labels, temperature=temperature, ignore_index=255
+        torch.as_tensor(student), torch.as_tensor(teacher), labels, temperature=temperature, ignore_index=255, **fields
     )
 
 
@@ -29,6 +29,17 @@ def test_the_divergence_runs_from_teacher_to_student_by_hand():
     teacher, student = np.log([[0.5, 0.5]]).reshape(1, 2, 1, 1), np.log([[0.25, 0.75]]).reshape(1, 2, 1, 1)
     loss = kd(student, teacher, torch.zeros(1, 1, 1, dtype=torch.int64))
     assert loss.item() == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), rel=1e-5)  # 0.1438; reverse: 0.1308
+
+
+def test_the_other_direction_runs_from_student_to_teacher_by_hand():
+    teacher, student = np.log([[0.5, 0.5]]).reshape(1, 2, 1, 1), np.log([[0.25, 0.75]]).reshape(1, 2, 1, 1)
+    leaf = torch.tensor(student, requires_grad=True)
+    loss = kd(leaf, teacher, torch.zeros(1, 1, 1, dtype=torch.int64), direction="student_teacher")
+    expected = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    slope = 0.25 * (math.log(0.5) - expected)  # p_c (log p_c / q_c - KL)
+    assert leaf.grad.flatten().tolist() == pytest.approx([slope, -slope], rel=1e-5)
 
 
 def test_identical_teacher_and_student_cost_nothing(z, random_labels):

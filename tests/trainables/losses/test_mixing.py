@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.losses.heteroakd import knowledge_mixing, label_bce
+from trainables.losses.heteroakd import knowledge_mixing, label_bce, log_bce, teacher_share
 
 
 def bce(proj, labels):
@@ -17,7 +17,13 @@ def bce(proj, labels):
 
 def mixed(proj_teacher, proj_student, labels):
     teacher, student = (torch.as_tensor(proj, dtype=torch.float32) for proj in (proj_teacher, proj_student))
-    return knowledge_mixing(teacher, student, bce(teacher, labels), bce(student, labels))
+    return knowledge_mixing(teacher, student, labels)
+
+
+def share(proj_teacher, proj_student, *, label):
+    """S_T of class 0 in one pixel of this label."""
+    teacher, student = (torch.tensor([[[[float(value)]]]]) for value in (proj_teacher, proj_student))
+    return teacher_share(teacher, student, torch.full((1, 1, 1), label)).item()
 
 
 @pytest.mark.parametrize("scale", [0.1, 3, 30])
@@ -54,9 +60,9 @@ def test_mixing_equals_the_formula(scale, oracle, z, random_labels):
     labels = random_labels(2, 6, 8)
     h_teacher, h_student = (oracle.bce(p.astype(float), labels.numpy()) for p in (proj_teacher, proj_student))
     expected = oracle.mix(proj_teacher.astype(float), proj_student.astype(float), h_teacher, h_student)
-    ordinary = np.minimum(h_teacher, h_student) > 1e-35  # fp32 holds fewer digits of what is smaller
-    found = mixed(proj_teacher, proj_student, labels).numpy()
-    np.testing.assert_allclose(found[ordinary], expected[ordinary], rtol=1e-4, atol=1e-5 * scale)
+    np.testing.assert_allclose(
+        mixed(proj_teacher, proj_student, labels).numpy(), expected, rtol=1e-4, atol=1e-5 * scale
+    )
 
 
 @pytest.mark.parametrize("scale", [0.1, 1, 10, 100, 1e4])
@@ -70,27 +76,54 @@ def test_the_hybrid_errs_no_more_than_the_worse_of_the_two(scale, z, random_labe
 
 @pytest.mark.parametrize("scale", [1, 10, 1e4])
 def test_the_share_of_the_teacher_lies_between_zero_and_one(scale, z, random_labels):
-    """Mixing 1 with 0 gives S_T itself."""
-    labels = random_labels(2, 6, 8)
-    errors = [bce(z(seed, 2, 5, 6, 8, scale=scale), labels) for seed in (0, 1)]
-    share = knowledge_mixing(torch.ones(2, 5, 6, 8), torch.zeros(2, 5, 6, 8), *errors)
+    maps = (torch.tensor(z(seed, 2, 5, 6, 8, scale=scale)).float() for seed in (0, 1))
+    share = teacher_share(*maps, random_labels(2, 6, 8))
     assert ((share >= 0) & (share <= 1)).all()
     assert share.min() < 0.1
     assert share.max() > 0.9
 
 
-@pytest.mark.parametrize("error", [0.0, 1e-42, 1e-30, 0.7, 1e4])
-def test_equal_errors_share_by_halves(error):
-    errors = torch.full((1, 1, 1, 1), error)
-    share = knowledge_mixing(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), errors, errors)
-    assert share.item() == 0.5
+@pytest.mark.parametrize("logit", [0.0, 3.0, 15.0, 16.0, 200.0, 1e4, -3.0, -200.0])
+def test_equal_errors_share_by_halves(logit):
+    assert share(logit, logit, label=0) == 0.5
+    assert share(-logit, -logit, label=1) == 0.5  # as right, by denying
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "by_logarithms"),
+    [
+        (200.0, 198.0, 2.0),  # errors e^-200 and e^-198, both 0 in fp32
+        (198.0, 200.0, -2.0),
+        (200.0, 200.5, -0.5),
+        (120.0, 119.0, 1.0),
+        (95.0, 93.0, 2.0),  # e^-95 has few digits there
+        (200.0, -200.0, 200.0 + math.log(200)),  # right against wrong by as much
+        (-200.0, 200.0, -200.0 - math.log(200)),
+        (-200.0, -100.0, math.log(100 / 200)),  # both wrong: errors 200 and 100
+        (15.1, 14.9, 0.2),  # on either side of where the form changes
+    ],
+)
+def test_the_share_by_hand_where_errors_underflow_and_where_they_do_not(teacher, student, by_logarithms):
+    """S_T = 1 / (1 + e^-d), d = log H(Z_S) - log H(Z_T)."""
+    expected = 1 / (1 + math.exp(-by_logarithms))
+    assert share(teacher, student, label=0) == pytest.approx(expected, rel=1e-5, abs=1e-30)
+    assert share(-teacher, -student, label=1) == pytest.approx(expected, rel=1e-5, abs=1e-30)
+
+
+def test_log_bce_is_the_logarithm_of_the_error_at_any_logit(oracle):
+    """In float64 errors are numbers up to a right logit of 708."""
+    proj = np.concatenate([np.linspace(-300, 300, 601), np.linspace(14.9, 15.1, 41)]).reshape(1, 1, 1, -1)
+    label = np.zeros((1, 1, proj.shape[-1]), dtype=np.int64)
+    expected = np.log(oracle.bce(proj, label))
+    found = log_bce(torch.tensor(proj).float(), torch.tensor(label)).double().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_who_does_not_err_is_followed():
-    proj_teacher, proj_student = torch.tensor([[[[9.0]]]]), torch.tensor([[[[-5.0]]]])
-    zero, some = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 0.3)
-    assert knowledge_mixing(proj_teacher, proj_student, zero, some).item() == 9
-    assert knowledge_mixing(proj_teacher, proj_student, some, zero).item() == -5
+    label = torch.zeros(1, 1, 1, dtype=torch.int64)
+    right, wrong = torch.tensor([[[[200.0]]]]), torch.tensor([[[[-5.0]]]])
+    assert knowledge_mixing(right, wrong, label).item() == 200
+    assert knowledge_mixing(wrong, right, label).item() == 200
 
 
 def test_mixing_the_same_logits_returns_them(z, random_labels):

@@ -13,7 +13,7 @@ from trainables.losses.task import task_loss
 def chain(student, teacher, labels, *, axis="class", temperature=1.0):
     """Every piece of the method on one grid; `student` and `teacher` stand for logits and for Z alike."""
     errors = [label_bce(proj, labels) for proj in (teacher, student)]
-    hybrid = knowledge_mixing(teacher, student, *errors)
+    hybrid = knowledge_mixing(teacher, student, labels)
     valid = labels != 255
     weight = knowledge_evaluation(errors[1], label_bce(hybrid, labels), valid, axis=axis)
     return {

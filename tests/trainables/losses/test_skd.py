@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.losses.skd import skd_loss
+from trainables.losses.skd import skd_loss, windows
 
 
 def nodes(maps, labels, pool):
@@ -34,9 +34,11 @@ def skd(student, teacher, labels, pool):
     return skd_loss(torch.as_tensor(student), torch.as_tensor(teacher), labels != 255, pool=pool).item()
 
 
+@pytest.mark.parametrize("grid", [(8, 16), (9, 15), (5, 5), (3, 8), (2, 5)])
 @pytest.mark.parametrize("pool", [1, 2, 4])
-def test_skd_equals_the_formula_for_any_channels(pool, z, random_labels):
-    student, teacher, labels = z(0, 2, 3, 8, 16), z(1, 2, 7, 8, 16), random_labels(2, 8, 16)
+def test_skd_equals_the_formula_for_any_channels(pool, grid, z, random_labels):
+    """Its nodes are ceil(cells / pool) disjoint windows a side: the last one is narrower, as of CIRKD's max-pooling."""
+    student, teacher, labels = z(0, 2, 3, *grid), z(1, 2, 7, *grid), random_labels(2, *grid)
     labels[0, :4, :8] = 255  # at least a whole node
     assert skd(student, teacher, labels, pool) == pytest.approx(
         formula(student, teacher, labels.numpy(), pool), rel=1e-9
@@ -68,3 +70,12 @@ def test_a_fine_map_is_pooled_to_the_most_nodes(z):
     """128 x 256 cells by 2 would be 8,192 nodes, 268 MB a matrix; by 4 they are the 2,048 of 64 x 128 cells."""
     student, teacher, labels = z(0, 1, 2, 128, 256), z(1, 1, 2, 128, 256), torch.zeros(1, 128, 256).long()
     assert skd(student, teacher, labels, 2) == pytest.approx(skd(student, teacher, labels, 4), rel=1e-12)
+
+
+@pytest.mark.parametrize("cells", [(1, 1), (2, 2), (5, 9), (65, 129), (129, 257), (1000, 2000)])
+def test_nodes_are_never_more_than_memory_allows_nor_one_alone(cells):
+    """2,048 nodes make a matrix of 16 MiB an image."""
+    nodes = [-(-side // window) for side, window in zip(cells, windows(cells, 2), strict=True)]
+    assert nodes[0] <= 32
+    assert nodes[1] <= 64
+    assert nodes[0] * nodes[1] > 1 or cells == (1, 1)

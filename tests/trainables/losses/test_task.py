@@ -38,6 +38,23 @@ def test_another_ignore_index_is_respected(z):
     )
 
 
+def test_aligned_corners_change_the_task_loss_by_hand():
+    """Logits of class 0 along a row: 0, 3 at stride 2; those of class 1 are 0, and all four pixels are of class 0."""
+    logits, labels = torch.tensor([[[[0.0, 3.0]], [[0.0, 0.0]]]]), torch.zeros(1, 1, 4, dtype=torch.int64)
+    for aligned, row in ((True, [0, 1, 2, 3]), (False, [0, 0.75, 2.25, 3])):
+        expected = sum(math.log1p(math.exp(-value)) for value in row) / 4
+        loss = task_loss(logits, labels, ignore_index=255, align_corners=aligned)
+        assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_criterion_aligns_corners_where_its_config_says_so(small, network, features, random_labels):
+    maps, labels = features(network(), logits=(4, 6), taps=(4, 6), seed=1), random_labels(2, 8, 12)
+    for aligned in (False, True):
+        criterion = Task(small(align_corners=aligned), student=network(), teacher=None, num_classes=5, ignore_index=255)
+        expected = task_loss(maps.logits, labels, ignore_index=255, align_corners=aligned)
+        assert torch.equal(criterion(maps, None, labels)["loss_task"], expected)
+
+
 def test_the_auxiliary_head_adds_its_weighted_cross_entropy_and_is_trained(oracle, small, network, random_labels):
     student = network()
     plain = Task(small(), student=student, teacher=None, num_classes=5, ignore_index=255)

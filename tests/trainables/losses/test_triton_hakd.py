@@ -40,7 +40,7 @@ def run(fresh, tmp_path, monkeypatch):
 def test_interpreted_kernels_give_what_the_plain_form_gives(run, monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     found = run("interpret")
-    assert len(found["distances"]) == 8
+    assert len(found["distances"]) == 9
     assert {name: far for name, far in found["distances"].items() if not far < 1e-5} == {}
     assert found["unlabelled"] == [0, 0, 0, 0]
     assert found["works"] is True

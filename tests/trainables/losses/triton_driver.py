@@ -27,6 +27,7 @@ CASES = {  # classes, size of Z, temperature, kmm, kem
     "2 classes": (2, 3, 1.0, True, True),
     "no KEM": (7, 3, 4.0, True, False),
     "no KMM": (19, 3, 1.0, False, True),
+    "underflow": (19, 200, 4.0, True, True),
     "huge": (19, 1e4, 4.0, True, True),
     "150 classes": (150, 3, 4.0, True, True),
     "huge, neither": (150, 1e4, 1.0, False, False),

@@ -183,3 +183,20 @@ def test_a_split_without_a_readable_image_has_no_score(reader, torn, small):
         sample.label.write_bytes(b"")
     with pytest.raises(DataError, match="holds no sample of 'val' that can be read"):
         evaluate(reader(), dataset, "val", small(on_corrupt="skip"))
+
+
+def test_logits_are_enlarged_by_the_configs_convention(network, small):
+    """Of a 64-pixel image at stride 4: with aligned corners, the corner pixels have the corner cells' own logits."""
+    student = network().eval()
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        cells = student(normalize(images)).logits
+        found = {aligned: predict(student, images, small(align_corners=aligned)) for aligned in (False, True)}
+    assert cells.shape[-2:] == (16, 16)
+    corners = np.ix_([0], range(5), [0, 63], [0, 63])
+    np.testing.assert_allclose(found[True].numpy()[corners], cells[..., ::15, ::15].numpy(), rtol=1e-5, atol=1e-6)
+    between = 20  # pixels: at 20 * 15 / 63 cells if aligned, else at 20.5 / 4 - 0.5
+    for aligned, at in ((True, 20 * 15 / 63), (False, 20.5 / 4 - 0.5)):
+        low, share = int(at), at - int(at)
+        row = (1 - share) * cells[..., low, 0] + share * cells[..., low + 1, 0]
+        torch.testing.assert_close(found[aligned][..., between, 0], row, rtol=1e-4, atol=1e-5)

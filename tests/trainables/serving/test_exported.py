@@ -122,3 +122,13 @@ def test_a_network_that_takes_hours_to_trace_in_any_size_is_shipped_in_one(image
     found = exported.write(network(), CONFIG, images[:1], tmp_path)
     assert calls == [True, False]  # tried once each, for both files
     assert [facts["size"] for facts in found.values()] == ["64x96", "64x96"]
+
+
+def test_a_deployed_network_enlarges_as_it_was_scored():
+    student = network()
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    for aligned in (False, True):
+        deployed = exported.Deployed(student, align_corners=aligned).eval()
+        with torch.no_grad():
+            expected = predict(student, images, CONFIG.model_copy(update={"align_corners": aligned}))
+            torch.testing.assert_close(deployed(images.float()), expected, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,31 @@
+"""One config of each kind that trials can have is tried before a sweep starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.launch.sweep import kinds
+from explorer.study import StudySpec
+
+TAPS = {"heteroakd": "stage4", "skd": "decoder", "kd": "stage4"}  # kd reads none
+
+
+def taps(space, **base):
+    spec = StudySpec.parse({"space": {"method": list(TAPS), **space}, "base": {"pair": "fpn_r18:mit_b0", **base}})
+    return [(config.method, config.projector_tap) for config in kinds(spec) if config.method != "task"]
+
+
+def test_each_method_is_tried_at_its_own_tap():
+    assert taps({}) == [*TAPS.items()]
+
+
+@pytest.mark.parametrize(
+    ("space", "base"), [({"projector_tap": ["stage2", "stage3"]}, {}), ({}, {"projector_tap": "stage3"})]
+)
+def test_each_method_that_reads_one_is_tried_at_every_tap_that_is_asked_for(space, base):
+    asked = space.get("projector_tap", ["stage3"])
+    found = taps(space, **base)
+    assert {(method, tap) for method, tap in found if method != "kd"} == {
+        (method, tap) for method in ("heteroakd", "skd") for tap in asked
+    }
+    assert [tap for method, tap in found if method == "kd"] == asked[:1]

@@ -1,0 +1,127 @@
+"""Every module of ours is the first that a process imports.
+
+One bare interpreter imports PyTorch and other libraries once, and is forked for each module, which the fork imports and
+nothing before it. What is built on torchvision (it, timm, segmentation-models-pytorch, torchmetrics) is not among them:
+in a fork an empty stand-in takes its place, and refuses to come before `trainables.torchvision_cure`, without which it
+would not load beside a CPU build of PyTorch. So this shows that no module hangs on another having been imported before
+it, and that the cure comes first everywhere; it does not show in which order libraries of others can be imported. The
+cure itself is at work in one fork without stand-ins. All of it takes 55 s of CPU time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WHOLE = "=trainables.scoring.metrics"
+"""With the libraries themselves, torchvision among them."""
+PACKAGES = ("trainables", "explorer", "search_spaces", "dashboards")
+CODE = """
+import contextlib, gc, importlib, importlib.abc, importlib.machinery, json, os, sys, traceback, types
+
+names = json.loads(sys.stdin.read())
+CURED = ("torchvision", "timm", "segmentation_models_pytorch", "torchmetrics")
+for library in ("torch", "torch.export", "pandas", "optuna", "scipy.stats", "sklearn.ensemble", "ray.tune",
+                "rich.table", "typer", "PIL.Image", "safetensors.torch", "jaxtyping",
+                "plotly.graph_objects", "dash", "cmaes"):
+    with contextlib.suppress(ImportError):  # of an extra, or one that is not needed for long
+        importlib.import_module(library)
+early = [name for name in sys.modules if name.partition(".")[0] in (*CURED, *json.loads(sys.argv[1]))]
+assert early == [], early
+
+
+class StandIn(types.ModuleType):
+    __path__ = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+class Cured(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in CURED:
+            return None
+        if "trainables.torchvision_cure" not in sys.modules:
+            raise RuntimeError(f"{name} is imported before trainables.torchvision_cure")
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec):
+        return StandIn(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+def first(name, out):
+    try:
+        if not name.startswith("="):
+            sys.meta_path.insert(0, Cured())
+        importlib.import_module(name.lstrip("="))
+    except BaseException:
+        os.write(out, traceback.format_exc()[-2000:].encode())
+
+
+gc.freeze()  # else a fork's collections would copy all that is shared
+gc.disable()
+failed = {}
+for name in names:
+    back, out = os.pipe()
+    child = os.fork()
+    if child == 0:
+        first(name, out)
+        os._exit(0)
+    os.close(out)
+    with os.fdopen(back) as said:
+        text = said.read()
+    if os.waitpid(child, 0)[1] or text:
+        failed[name] = text or "died"
+print(json.dumps(failed))
+"""
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork here")
+
+
+def modules(*packages: str) -> list[str]:
+    found = []
+    for package in packages:
+        walked = pkgutil.walk_packages([str(ROOT / package)], f"{package}.", onerror=lambda name: None)
+        found += [package, *(module.name for module in walked if not module.name.endswith(".__main__"))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory) -> dict[str, str]:
+    """What went wrong, by module: of ours, and of two made here."""
+    folder = tmp_path_factory.mktemp("made")
+    made = {"too_early": "import torchmetrics", "in_time": "from trainables import data\nimport timm"}
+    for name, text in made.items():
+        (folder / f"{name}.py").write_text(text)
+    names = [*modules(*PACKAGES), *made, WHOLE]
+    assert len(names) > 200
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", CODE, json.dumps(PACKAGES)],
+        input=json.dumps(names), text=True, capture_output=True, check=True,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    found: dict[str, str] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def test_every_module_can_be_the_first_that_is_imported(failed):
+    assert {name: why for name, why in failed.items() if name != "too_early"} == {}
+
+
+def test_a_module_that_comes_before_the_cure_would_be_found(failed):
+    assert "torchmetrics is imported before trainables.torchvision_cure" in failed["too_early"]
+
+
+def test_metrics_come_first_with_the_libraries_themselves(failed):
+    assert WHOLE not in failed

@@ -1,0 +1,34 @@
+"""What the methods' own scripts use, by method and by data set: the defaults of the fields that depend on either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+BESIDE = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd")
+"""Methods whose published results have plain KD beside them."""
+_DECODER = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd")
+"""Methods that compare the map after ASPP or decoder, the input of the last 1x1 convolution; others the last stage."""
+_METHODS: Mapping[str, Mapping[str, Any]] = {
+    **{method: {"projector_tap": "decoder", "lambda_kd": 1.0} for method in _DECODER},
+    "afdcd": {"projector_tap": "stage4", "lambda_kd": 1.0},
+}
+_DATA: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("afdcd", "cityscapes"): {"lambda_afdcd_feature": 33.6, "lambda_afdcd_contrast": 0.08},
+    ("afdcd", "voc"): {"lambda_afdcd_feature": 8.4, "lambda_afdcd_contrast": 0.08},
+    ("afdcd", "ade20k"): {"lambda_afdcd_feature": 8.4, "lambda_afdcd_contrast": 0.64, "lambda_kd": 0.5},
+    ("afdcd", "camvid"): {"lambda_afdcd_feature": 33.2, "lambda_afdcd_contrast": 0.16},
+    ("cirkd", "voc"): {"lambda_cirkd_pixel": 0.01, "lambda_cirkd_region": 0.01},
+}
+
+
+def published(method: str, data: str) -> dict[str, Any]:
+    """Fields of a trial and their values, as far as they differ from the fields' own defaults.
+
+    Args:
+        data: a set's name, or NAME:PATH; of others nothing is published.
+
+    Source: the scripts of CIRKD (its own and those of cwd, skd, ifvd, at and fitnet) and of Af-DCD.
+    Deviation: Af-DCD's weights are of sums there; here of means, at its 2048 channels and 64 x 128 cells.
+    """
+    return {**_METHODS.get(method, {}), **_DATA.get((method, data.partition(":")[0]), {})}
