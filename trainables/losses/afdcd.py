@@ -89,7 +89,8 @@ class Afdcd(Tapped):
 
     Deviation: the official code sums the first term over channels and cells of an image, at a weight of 2e-6; as a
     mean, at its 2048 channels and 64 x 128 cells, that is 2e-6 * 2048 * 64 * 128 = 33.6, the default here. It sums the
-    second over its 16 groups, at 5e-3; as a mean that is 16 * 5e-3 = 0.08. One random mask serves the whole batch, so
+    second over its 16 groups, at 5e-3; as a mean that is 16 * 5e-3 = 0.08. Those are its weights on Cityscapes; others
+    are in `published.py`. It clips the gradient of its own module at 15. One random mask serves the whole batch, so
     that its order is inert; of 2 x 2 cells it leaves none in a third of the steps, which then teach the decoder alone.
     The decoder is narrower within (256 channels), and ignored cells do not enter it.
 
