@@ -31,6 +31,8 @@ AGENTS = (
 )
 """Ray's processes that must be the raylet's children."""
 SETUP, WORKER = "setup_worker.py", "default_worker.py"
+USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+"""What a Python does at a signal; whoever started the server may ignore some."""
 CONTEXT = "--serialized-runtime-env-context="
 
 
@@ -110,8 +112,8 @@ def run(order: dict[str, Any]) -> None:
     fcntl.fcntl(order["caller"], fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(order["caller"], fcntl.F_SETFL, fcntl.fcntl(order["caller"], fcntl.F_GETFL) | os.O_ASYNC)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in order["ignored"]:
-        signal.signal(number, signal.SIG_IGN)
+    for number, usual in USUAL.items():
+        signal.signal(number, signal.SIG_IGN if number in order["ignored"] else usual)
     os.setpriority(os.PRIO_PROCESS, 0, order["nice"])
     os.chdir(order["folder"])
     sys.path[:0] = [place for place in order["environment"].get("PYTHONPATH", "").split(os.pathsep) if place]
