@@ -32,6 +32,11 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def as_written(path: Path, key: str) -> Any:
+    """What a file that `load_yaml` has read holds under a key, scalars as their text: `no`, `1`, `2024-01-01`."""
+    return yaml.load(path.read_text(encoding="utf-8-sig"), yaml.BaseLoader)[key]
+
+
 def parse_yaml(text: str) -> Any:
     """A value.
 

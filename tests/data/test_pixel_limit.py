@@ -9,9 +9,9 @@ from PIL import Image
 from trainables.data.images import image_size, read_image
 from trainables.data.masks import read_mask
 from trainables.errors import DataError
-from trainables.serving.predict import read_upright
+from trainables.serving.predict import pixels
 
-READERS = {"image": read_image, "size": image_size, "mask": read_mask, "predict": read_upright}
+READERS = {"image": read_image, "size": image_size, "mask": read_mask, "predict": pixels}
 
 
 @pytest.fixture

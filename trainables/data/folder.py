@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from trainables.data.dataset import Sample, SegDataset
@@ -23,7 +22,7 @@ from trainables.data.names import folded
 from trainables.data.passed import entries, report
 from trainables.drawing.palette import distinct
 from trainables.errors import ConfigError, DataError, from_validation
-from trainables.yamls import load_yaml
+from trainables.yamls import as_written, load_yaml
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
@@ -130,17 +129,12 @@ def _describe(path: Path) -> _Described:
     try:
         values = load_yaml(path)
         if (key := "classes" if "classes" in values else "names") in values:
-            values = {**values, "classes": _as_written(path, key)}
+            values = {**values, "classes": as_written(path, key)}  # a name may be `no`, `1` or a date
         return _Described.model_validate(values)
     except ValidationError as error:
         raise DataError(str(from_validation(error, known=_Described.model_fields, where=f"{path}: "))) from None
     except ConfigError as error:
         raise DataError(str(error)) from None
-
-
-def _as_written(path: Path, key: str) -> Any:
-    """The names as their file has them: YAML takes `no`, `1` or `2024-01-01` for a truth, a number or a date."""
-    return yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)[key]
 
 
 def _refuse_strays(folder: Path, fault: Fault) -> None:
