@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 import segmentation_models_pytorch as smp
 import torch
 from safetensors.torch import save_file
 
 from trainables import teachers
-from trainables.errors import HeteroakdError, TeacherError
+from trainables.errors import HeteroakdError, Interrupted, TeacherError
 from trainables.models import given
 from trainables.models.build import build
 from trainables.teachers import load_teacher
@@ -172,3 +176,17 @@ def test_a_home_folder_is_spelt_out(load, weights, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     save_file(weights, tmp_path / "own.safetensors")
     assert torch.equal(load("~/own.safetensors").state_dict()["head.bias"], weights["head.bias"])
+
+
+@pytest.mark.parametrize("name", ["own.pth", "own.safetensors"])
+def test_weights_that_cannot_be_read_for_a_while_are_no_wrong_weights(weights, tmp_path, monkeypatch, name):
+    (torch.save if name.endswith("pth") else save_file)(weights, tmp_path / name)
+
+    def away(*_args, **_options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", away)
+        with pytest.raises(Interrupted, match="Input/output error"):
+            given.read(tmp_path / name)
+    assert given.read(tmp_path / name).keys() == weights.keys()

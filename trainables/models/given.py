@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, Interrupted
 from trainables.kept import atomic, checkpoint
 
 _PICKLED = (".pth", ".pt", ".bin", ".ckpt")
@@ -31,6 +31,8 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         with atomic.interrupting(path, missing=True), path.open("rb") as file:
             found = torch.load(file, map_location="cpu", weights_only=True)
+    except Interrupted:
+        raise
     except (
         AttributeError,
         EOFError,
@@ -40,8 +42,6 @@ def read(path: Path) -> dict[str, Tensor]:
         UnpicklingError,
         ValueError,
     ) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(
             f"{path} cannot be read without running what it holds ({type(error).__name__}). Save the tensors alone: "
             "torch.save(model.state_dict(), FILE)."
