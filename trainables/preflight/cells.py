@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from PIL import Image
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.config import STRIDE, TrialConfig
 from trainables.data.dataset import SegDataset
+from trainables.data.images import image_size
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 
@@ -33,8 +33,8 @@ def too_small(config: TrialConfig, built: dict[str, SegModel], dataset: SegDatas
         crops = {config.teacher: (recipe.crop_height, recipe.crop_width), **crops}
     elif config.reads("teacher") and config.teacher_checkpoint is None:
         crops[config.teacher] = crops[config.student]  # trained along
-    found = {name: _sentence(name, built[name], crop) for name, crop in crops.items() if _exceed(dataset, crop)}
-    return {name: text for name, text in found.items() if text}
+    found = {name: (_sentence(name, built[name], crop), crop) for name, crop in crops.items()}
+    return {name: text for name, (text, crop) in found.items() if text and _exceed(dataset, crop)}
 
 
 def notes(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[str]:
@@ -71,8 +71,5 @@ def _normalises(modules: Iterable[object]) -> bool:
 
 def _exceed(dataset: SegDataset, crop: tuple[int, int]) -> bool:
     """Whether one of the first images of the validation split is larger."""
-    sizes = []
-    for sample in dataset.samples("val")[:_LOOKED_AT]:
-        with Image.open(sample.image) as opened:
-            sizes.append((opened.height, opened.width))
+    sizes = (image_size(sample.image) for sample in dataset.samples("val")[:_LOOKED_AT])
     return any(height > crop[0] or width > crop[1] for height, width in sizes)
