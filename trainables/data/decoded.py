@@ -19,10 +19,8 @@ from trainables.errors import Interrupted
 from trainables.kept import atomic
 
 RESERVE_BYTES = 2**30  # of the disk, left to checkpoints
-_HEADER, _MARK = (
-    struct.Struct("<8sII"),
-    b"decoded2",
-)  # the mark (1: not yet upright), height, width; .npy's takes 0.3 ms to parse
+_HEADER = struct.Struct("<8sII")  # the mark, height, width; .npy's takes 0.3 ms to parse
+_MARK = b"decoded2"  # of 1, images were not yet upright
 _PLANES = 4  # red, green, blue, ids
 
 
