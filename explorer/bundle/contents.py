@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from explorer.bundle import reproduce
 from trainables import own
 from trainables.config import TrialConfig
+from trainables.data import headers
 from trainables.data.dataset import SegDataset
 from trainables.data.own import Own
 from trainables.errors import ConfigError
@@ -86,5 +89,14 @@ def scripts(made_by: dict[str, Any], out: Path, *, onnx: bool) -> None:
     """
     atomic.write_text(out / "reproduce.sh", reproduce.script(made_by))
     (out / "reproduce.sh").chmod(0o755)
-    snippet = Path(__file__).with_name("snippet_onnx.py" if onnx else "snippet_torch.py")
-    atomic.write_text(out / "predict.py", snippet.read_text(encoding="utf-8"))
+    atomic.write_text(out / "predict.py", predictor(onnx=onnx))
+
+
+def predictor(*, onnx: bool) -> str:
+    """The text of `predict.py`. The one for ONNX holds the package's own reader of headers, as it stands there."""
+    snippet = Path(__file__).with_name("snippet_onnx.py" if onnx else "snippet_torch.py").read_text(encoding="utf-8")
+    if not onnx:
+        return snippet
+    reader = inspect.getsource(headers).partition("from __future__ import annotations\n\n")[2]
+    start, rest = re.split(r"(?m)^from trainables\.data\.headers import .*\n", snippet)
+    return f"{start}{reader}{rest}"

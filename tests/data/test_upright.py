@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from explorer.bundle import predict, snippet_onnx
+from explorer.bundle.contents import predictor
 from trainables.data import headers
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
@@ -220,5 +222,10 @@ def test_images_that_an_older_release_kept_decoded_are_decoded_anew(tmp_path):
 @pytest.mark.parametrize(
     "name", ["refusal", "_pages", "_tiff_refusal", "_numbers", "_too_deep", "orientation", "upright"]
 )
-def test_the_bundles_script_holds_our_own_reader(name):
-    assert inspect.getsource(getattr(snippet_onnx, name)) == inspect.getsource(getattr(headers, name))
+def test_the_bundles_script_holds_our_own_reader(name, tmp_path):
+    (tmp_path / "predict_written.py").write_text(predictor(onnx=True), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("predict_written", tmp_path / "predict_written.py")
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    assert inspect.getsource(getattr(written, name)) == inspect.getsource(getattr(headers, name))
+    assert "trainables" not in predictor(onnx=True)

@@ -1,6 +1,6 @@
 """What an image file says of itself, before Pillow makes 8-bit RGB of it.
 
-Pillow alone, so that a bundle's `predict.py`, which has none of this package, holds the same functions.
+Python and Pillow alone: a bundle's `predict.py`, which has none of this package, is given this source.
 """
 
 from __future__ import annotations
