@@ -9,13 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from explorer import output
 from trainables.errors import HeteroakdError
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-_WIDE = 1000  # columns: more than any table of ours, each of which takes what it needs
 
 
 class Open(NamedTuple):
@@ -100,18 +98,14 @@ def count(directory: Path) -> Open | None:
 
 
 def console() -> Console:
-    """This process's output. A notebook gets plain lines there, and the table of a running sweep as HTML.
-
-    A file or a pipe has no width: nothing is cut off or wrapped there.
-    """
+    """This process's output. A notebook gets plain lines there, and the table of a running sweep as HTML."""
     from rich.console import Console
 
     from explorer.launch.boards import in_notebook
 
     if in_notebook():
         return Console(force_jupyter=False, force_terminal=False, width=100)
-    found = Console()
-    return found if found.is_terminal else Console(width=_WIDE)
+    return output.console()
 
 
 def say(console: Console, sentence: str) -> None:

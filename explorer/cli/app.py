@@ -11,8 +11,8 @@ import typer
 
 import explorer
 from explorer.cli import inspect
-from explorer.cli.console import console
 from explorer.cli.data import app as data_app
+from explorer.output import console
 from explorer.redact import redact
 
 app = typer.Typer(

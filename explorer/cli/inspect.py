@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import explorer
-from explorer.cli.console import console
+from explorer.output import console
 
 StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
 

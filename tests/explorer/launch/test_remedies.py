@@ -14,12 +14,12 @@ from ray.exceptions import GetTimeoutError, RayTaskError
 from rich.console import Console
 
 from explorer.api import driving
-from explorer.cli.console import console
 from explorer.cli.pair_table import pair_table
 from explorer.launch import cluster, sweep, tasks
 from explorer.launch.cluster import check_sockets
 from explorer.launch.progress import Progress
 from explorer.launch.tasks import _failed, _Task
+from explorer.output import console
 from explorer.search.arms import open_arms
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import ConfigError, Interrupted, StudyError

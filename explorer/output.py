@@ -1,4 +1,4 @@
-"""Where the command line prints tables and progress."""
+"""Where tables and progress are printed."""
 
 from __future__ import annotations
 
