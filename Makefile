@@ -11,8 +11,9 @@ demo: .venv/installed
 	$(BIN)/heteroakd dashboard sweeps/demo
 	$(BIN)/heteroakd export sweeps/demo --by gain --out sweeps/demo/best
 
-test: .venv/installed-test
-	@$(MAKE) --no-print-directory --jobs 3 postgresql ruff mypy imports docs
+test:
+	@$(MAKE) --no-print-directory --jobs 2 .venv/installed-test postgresql
+	@$(MAKE) --no-print-directory --jobs 3 ruff mypy imports docs
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 ruff: .venv/installed-test
@@ -64,8 +65,9 @@ bench-search: .venv/installed
 	$(BIN)/python benchmarks/thousand.py
 	$(BIN)/python benchmarks/search.py
 
-# Each in one call, so that pip solves once; constraints.txt leaves it nothing to try. Pip would compile on one core.
-PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
+# Each in one call, so that pip solves once; constraints.txt leaves it nothing to try. Python's own pip may be years old,
+# and takes twice as long to solve. It would compile on one core.
+PIP := $(BIN)/python -m pip install --quiet --upgrade pip && $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
 COMPILE := -$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null
 
 .venv/installed: pyproject.toml constraints.txt

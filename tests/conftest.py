@@ -4,6 +4,7 @@ import functools
 import importlib
 import re
 import runpy
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -69,6 +70,8 @@ def group_of(path: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell starts what runs behind it; tests press Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # else pytest-xdist's first process has done it
         runpy.run_path(str(Path(__file__).with_name("warm") / "start.py"))["start"](config)
 

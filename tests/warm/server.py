@@ -9,6 +9,7 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ PRELOADED = (
     *("aiohttp", "grpc", "jsonschema", "requests", "tensorboardX", "opentelemetry.sdk.metrics"),
 )
 """All but Ray, which reads the environment when it is imported."""
+FORGOTTEN: list[ModuleType] = []  # kept: one of them holds operators that torchvision needs
+OURS, ROOT = ("trainables", "explorer", "search_spaces", "dashboards"), Path(__file__).parents[2]
 AGENTS = (
     Path("dashboard", "agent.py"),
     Path("_private", "runtime_env", "agent", "main.py"),
@@ -94,8 +97,13 @@ def warm(order: dict[str, Any]) -> list[str] | None:
     for given in arguments:
         if given.startswith(CONTEXT):
             context = json.loads(given.removeprefix(CONTEXT) or "{}")
-            if context.get("command_prefix") or "PYTHONPATH" in context.get("env_vars", {}):
-                return None
+            match context.get("command_prefix"):
+                case [] | None:
+                    pass
+                case ["cd", folder, "&&"]:
+                    order["folder"] = "".join(shlex.split(folder))
+                case _:
+                    return None
             environment |= context.get("env_vars", {})
     return [one for one in arguments[script:] if not one.startswith((CONTEXT, "--language="))]
 
@@ -116,7 +124,10 @@ def run(order: dict[str, Any]) -> None:
         signal.signal(number, signal.SIG_IGN if number in order["ignored"] else usual)
     os.setpriority(os.PRIO_PROCESS, 0, order["nice"])
     os.chdir(order["folder"])
-    sys.path[:0] = [place for place in order["environment"].get("PYTHONPATH", "").split(os.pathsep) if place]
+    places = [place for place in order["environment"].get("PYTHONPATH", "").split(os.pathsep) if place]
+    sys.path[:0] = places
+    if any(Path(place, OURS[0]).is_dir() and not ROOT.samefile(place) for place in places):
+        forget()
     os.environ.clear()
     os.environ.update(order["environment"])
     status = [1]
@@ -127,6 +138,11 @@ def run(order: dict[str, Any]) -> None:
     except SystemExit as end:
         status = [end.code if isinstance(end.code, int) else int(end.code is not None)]
         raise
+
+
+def forget() -> None:
+    """Product code that Ray has shipped is imported from where it was unpacked; all else is warm."""
+    FORGOTTEN.extend(sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in OURS)
 
 
 def _execute(script: str, *arguments: str) -> None:

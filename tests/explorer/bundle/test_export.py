@@ -71,9 +71,8 @@ def iou_by_hand(labels, found, number):
 
 
 def run_python(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options
-    )
+    command = [os.environ["WARM_PYTHON"], *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
 def masks_of_val(out, data, tmp_path, num=4):
@@ -217,11 +216,11 @@ def test_own_code_goes_along_and_is_all_that_prediction_needs(bundle, home, tiny
 @pytest.fixture
 def command(tmp_path):
     """`heteroakd` beside its `python`, in a folder as pip makes it."""
-    folder = tmp_path / "bin"
+    folder, python = tmp_path / "bin", os.environ["WARM_PYTHON"]
     folder.mkdir()
     texts = {
-        "python": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n',
-        "heteroakd": f'#!/bin/sh\nexec "{sys.executable}" -c "from explorer.cli.app import main; main()" "$@"\n',
+        "python": f'#!/bin/sh\nexec "{python}" "$@"\n',
+        "heteroakd": f'#!/bin/sh\nexec "{python}" -c "from explorer.cli.app import main; main()" "$@"\n',
     }
     for name, text in texts.items():
         (folder / name).write_text(text)

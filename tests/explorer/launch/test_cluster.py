@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -79,12 +78,14 @@ def clean_environment(home):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Killed with its process group, never by `ray stop`, which would end everybody's."""
+    """Ended by its own shutdown, never by `ray stop`, which would end everybody's."""
     temp = Path(tempfile.mkdtemp(prefix="ha-", dir="/tmp"))  # Ray's sockets need a short path
     ports = free_ports(3)
+    (temp / "bin").mkdir()
+    (temp / "bin/python").symlink_to(os.environ["WARM_PYTHON"])
     environment = {
         **clean_environment(tmp_path_factory.mktemp("home")),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{temp / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": TOKEN,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # take 127.0.0.1 for the nodes' address
@@ -105,12 +106,12 @@ def cluster(tmp_path_factory):
         gcs, dashboard, client = (f"127.0.0.1:{port}" for port in ports)
         yield Cluster(gcs, f"http://{dashboard}", f"ray://{client}", json.loads(first), temp, environment)
     finally:
-        family = descendants(host.pid)
-        os.killpg(host.pid, signal.SIGKILL)
-        for pid in family:
-            end(pid)
-        host.wait()
         host.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            host.wait(timeout=60)
+        with suppress(ProcessLookupError):
+            os.killpg(host.pid, signal.SIGKILL)
+        host.wait()
         host.stdout.close()
         shutil.rmtree(temp, ignore_errors=True)
 
@@ -175,7 +176,8 @@ def survived(cluster, tmp_path_factory):
         driver = subprocess.Popen(command, env=cluster.environment, stdout=log, stderr=subprocess.STDOUT)
     victim = next(iter(cluster.workers))
     wait_for(lambda: ran(folder)[victim] >= 4 and len(ran(folder)) == 3, driver, folder / "log")
-    os.kill(cluster.workers[victim], signal.SIGKILL)
+    for pid in (cluster.workers[victim], *descendants(cluster.workers[victim])):  # else the node's agents live on
+        end(pid)
     assert driver.wait(timeout=240) == 0, (folder / "log").read_text()
     return folder, ran(folder), victim
 

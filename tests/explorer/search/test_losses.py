@@ -259,6 +259,12 @@ def started():
     return worker, worker._actor_id.hex(), ray.get(worker.ready.remote())
 
 
+def ask_for_ever(worker):
+    """It may answer once more before a kill has come."""
+    while True:
+        ray.get(worker.ready.remote())
+
+
 def soon(condition):
     deadline = time.monotonic() + 60
     while not condition():
@@ -280,7 +286,7 @@ def test_ray_tells_a_crash_from_a_kill_and_an_actor_that_was_let_go(ray_local):
     killed, actor, _ = started()
     ray.kill(killed)
     with pytest.raises(of_ray.ActorDiedError) as caught:
-        ray.get(killed.ready.remote())
+        ask_for_ever(killed)
     assert judge(Death(caught.value), state) is Fault.NOBODY
 
     left, actor, _ = started()
