@@ -99,8 +99,7 @@ def measure(name: str, root: str) -> dict[str, Any]:
     """Every way of reading one set, and the step it is read for."""
     dataset = open_dataset(root)
     plain = configure(name, cache="memory", place="cpu", workers=0)
-    ids = {"num_classes": dataset.num_classes, "ignore_index": dataset.ignore_index}
-    step = min(step_time(plain, **ids).seconds for _ in range(WINDOWS))
+    step = min(step_time(plain, dataset=dataset).seconds for _ in range(WINDOWS))
     files = [sample.image.stat().st_size for sample in dataset.samples("train")]
     rows = []
     for cache, place, workers in itertools.product(CACHES, PLACES, WORKERS):

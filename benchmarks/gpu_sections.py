@@ -99,7 +99,7 @@ def sharing(smoke: bool) -> Iterator[Case]:
     fields = {"steps": 40, "eval_every": 20, "num_workers": 4} if CUDA else {"steps": 40, "eval_every": 20}
     if smoke:
         fields = {"steps": 2, "eval_every": 1, "crop_height": 64, "crop_width": 64, "batch_size": 2}
-    time_ = functools.cache(lambda: step_time(sharing.config(pair, 0, **fields), num_classes=7, ignore_index=255))
+    time_ = functools.cache(lambda: step_time(sharing.config(pair, 0, **fields), dataset=sharing.open_dataset("earth")))
     rates: dict[int, float] = {}
 
     def measure(size: int) -> Row:
@@ -160,7 +160,7 @@ def auto(smoke: bool) -> Iterator[Case]:
 
     @functools.cache
     def held() -> Footprint:
-        return footprint(sharing.config(pair, 0, **fields), num_classes=7, ignore_index=255)
+        return footprint(sharing.config(pair, 0, **fields), dataset=sharing.open_dataset("earth"))
 
     def measure(share: float, most: int) -> Row:
         size = students_that_fit([held()], torch.device(DEVICE), share=share, most=most)

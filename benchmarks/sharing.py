@@ -132,7 +132,7 @@ def measure(pair: str) -> list[dict[str, Any]]:
         with ProcessPoolExecutor(1, mp_context=spawn) as own:
             own.submit(group, pair, size).result()
             peaks[size] = own.submit(peak_bytes).result()
-    time_ = step_time(config(pair, 0), num_classes=7, ignore_index=255)
+    time_ = step_time(config(pair, 0), dataset=open_dataset("earth"))
     rows = []
     best_alone = max(alone, key=lambda count: statistics.median(alone[count]))
     for size in SIZES:

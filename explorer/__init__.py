@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from explorer.api.checks import check, check_data, pairs
     from explorer.api.study import Study, open_study
     from explorer.api.sweeps import dry_run, resume, submit, sweep
+    from explorer.api.teachers import check_teacher
     from explorer.api.verbs import serve_dashboard, serve_storage, train
     from explorer.study import StudySpec
     from trainables.config import TrialConfig
@@ -44,6 +45,7 @@ __all__ = [
     "pairs",
     "check",
     "check_data",
+    "check_teacher",
     "serve_dashboard",
     "serve_storage",
     "HeteroakdError",
@@ -61,6 +63,7 @@ _HOMES = {
     "explorer.api.checks": ("check", "check_data", "pairs"),
     "explorer.api.study": ("Study", "open_study"),
     "explorer.api.sweeps": ("sweep", "resume", "dry_run", "submit"),
+    "explorer.api.teachers": ("check_teacher",),
     "explorer.api.verbs": ("train", "serve_dashboard", "serve_storage"),
     "explorer.study": ("StudySpec",),
     "trainables.config": ("TrialConfig",),

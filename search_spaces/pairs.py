@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from trainables.errors import ConfigError, unknown
+from trainables.sources import is_ready
 
 Family = Literal["CNN", "Transformer", "hybrid", "other"]
 
@@ -104,6 +105,11 @@ _FAMILIES: dict[str, Family] = {
     "mit_": "Transformer",
     "pvt": "Transformer",
     "swin": "Transformer",
+    "segformer": "Transformer",
+    "dino": "Transformer",
+    "dpt": "Transformer",
+    "beit": "Transformer",
+    "eomt": "Transformer",
     "vit": "Transformer",
     "deit": "Transformer",
 }
@@ -116,14 +122,17 @@ def family(model: str) -> Family:
 
 
 def resolve_pair(name: str) -> Pair:
-    """A pair from PAIRS, from two NETWORKS ("r18:pvt_b0"), or from two models ("fpn:resnet50>segformer:mit_b1").
+    """A pair from PAIRS, from two NETWORKS ("r18:pvt_b0"), or from two models or NETWORKS
+    ("hf:nvidia/segformer-b4-finetuned-ade-512-512>segformer:mit_b1").
 
     Raises:
         ConfigError: none of the three.
     """
     if name in PAIRS:
         return PAIRS[name]
-    teacher, arrow, student = name.partition(">")
+    teacher, arrow, student = name.rpartition(">")
+    if arrow:
+        teacher, student = network_model(teacher), network_model(student)
     if arrow and _is_model(teacher) and _is_model(student):
         return Pair(Network(teacher, family(teacher)), Network(student, family(student)))
     teacher, _, student = name.partition(":")
@@ -140,6 +149,11 @@ def pair_name(teacher: str, student: str) -> str:
     return f"{teacher}>{student}"
 
 
+def network_model(name: str) -> str:
+    """The model of a name of NETWORKS, or the model itself."""
+    return NETWORKS[name].model if name in NETWORKS else name
+
+
 def _is_model(text: str) -> bool:
     decoder, _, encoder = text.partition(":")
-    return bool(decoder and encoder) and not set(":>") & set(encoder)
+    return is_ready(text) or (bool(decoder and encoder) and not set(":>") & set(encoder))

@@ -18,20 +18,24 @@ from optuna.distributions import BaseDistribution, FloatDistribution, distributi
 from pydantic import BaseModel
 
 from search_spaces import dimension
-from search_spaces.pairs import Family, family, resolve_pair
+from search_spaces.pairs import Family, family, network_model, resolve_pair
 from trainables.config import OWN_PREFIX, Recipe, TrialConfig, as_condition, digest
 from trainables.errors import ConfigError, unknown
+from trainables.sources import is_ready
 
+_MAPPINGS = ("own", "teacher_classes", "teacher_synonyms")
 _NESTED = {
     name
     for name, field in TrialConfig.model_fields.items()
-    if name == "own" or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+    if name in _MAPPINGS or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
 }
 NAMES = ("pair", *(name for name in TrialConfig.model_fields if name not in _NESTED))
 _Way = dict[str, tuple[Any, ...]]
 """Conditions that must all hold: other field -> its values."""
 BY_FAMILY = "by_family"
 """A key of `base` beside the fields: family -> fields of a recipe."""
+BY_TEACHER = ("teacher_weights", "teacher_classes", "teacher_synonyms")
+"""Keys of `base` that may map teachers to what each of them has; `teacher_weights` becomes `teacher_checkpoint`."""
 _SHARED = ("steps", "batch_size", "crop_height", "crop_width", "seed", "num_threads")  # what trials are compared at
 
 
@@ -259,8 +263,35 @@ def _expand(fields: Mapping[str, Any]) -> dict[str, Any]:
     if "pair" in fields:
         pair = resolve_pair(str(fields.pop("pair")))
         fields |= {"teacher": pair.teacher.model, "student": pair.student.model}
+    fields = _of_its_teacher(fields)
     recipes = fields.pop(BY_FAMILY, None)
     return fields if recipes is None else _with_recipes(fields, recipes)
+
+
+def _of_its_teacher(fields: dict[str, Any]) -> dict[str, Any]:
+    """What BY_TEACHER says of this trial's teacher.
+
+    Raises:
+        ConfigError: `teacher_weights` is no mapping of networks, or stands beside `teacher_checkpoint`.
+    """
+    teacher = str(fields.get("teacher", TrialConfig.model_fields["teacher"].default))
+    if "teacher_weights" in fields:
+        weights = fields.pop("teacher_weights")
+        if not isinstance(weights, Mapping) or "teacher_checkpoint" in fields:
+            raise ConfigError(
+                f"teacher_weights must map teachers to files, and stand without teacher_checkpoint, got {weights!r}."
+            )
+        by_model = {network_model(str(name)): place for name, place in weights.items()}
+        if teacher in by_model:
+            fields["teacher_checkpoint"] = by_model[teacher]
+    for name in ("teacher_classes", "teacher_synonyms"):
+        given = fields.get(name)
+        if isinstance(given, Mapping) and given and all(is_ready(str(key)) for key in given):
+            if teacher in given:
+                fields[name] = given[teacher]
+            else:
+                del fields[name]
+    return fields
 
 
 def _with_recipes(fields: dict[str, Any], recipes: Any) -> dict[str, Any]:

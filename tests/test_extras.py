@@ -125,6 +125,7 @@ def test_no_module_but_these_imports_an_optional_package():
                 found.add((path.name, words[1].partition(".")[0]))
     assert found == {
         ("exported.py", "onnxruntime"),
+        ("hf.py", "transformers"),
         ("loggers_backends.py", "mlflow"),
         ("proxy.py", "grpc"),
         ("snippet_onnx.py", "onnxruntime"),

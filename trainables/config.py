@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, mod
 from trainables.errors import from_validation, unknown
 from trainables.fields import read, under, weight
 from trainables.published import BESIDE, published
+from trainables.sources import is_ready
 from trainables.yamls import load_yaml
 
 METHODS = (
@@ -25,10 +26,15 @@ METHODS = (
 )
 OWN = "own"
 """What a method of the user's own, `package.module:name`, is called in conditions."""
+READY = "ready"
+"""What a teacher that is good already is called in conditions (see `sources.py`)."""
 OWN_PREFIX = "own."
 """A search dimension `own.alpha` is the entry `alpha` of the field `own`."""
 CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (360, 360)}
 """Training crops of the papers, height and width, pixels."""
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's, of RGB in [0, 1]: images are normalised with them."""
 STRIDE = 32
 """Every encoder's coarsest, pixels: what a network sees is padded to a multiple."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
@@ -45,10 +51,15 @@ _STREAM = (
     *("flip_horizontal", "flip_vertical", "color_jitter", "on_corrupt", "eval_every", "eval_mode", "eval_stride"),
     *("device", "amp", "num_threads", "num_workers", "channels_last", "augment_on", "image_cache"),
 )
-_GUIDE = ("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_cache", "fold_teacher", "compile")
+_GUIDE = (
+    *("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_classes", "teacher_synonyms", "teacher_cache"),
+    *("fold_teacher", "compile"),
+)
 
 
 _TAUGHT = under(*(name for name in METHODS if name not in ("task", "collaborative")), OWN)
+_TRAINED = _TAUGHT | {"teacher": (OWN,)}
+_READY = _TAUGHT | {"teacher": (READY,)}
 _PAIRED = under(*_TAUGHT["method"], "collaborative")
 _TAPPED = under("heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", OWN)
 _BESIDE = under(*BESIDE)
@@ -61,7 +72,11 @@ _ONLINE = under("collaborative")
 
 
 def as_condition(value: Any) -> Any:
-    """A field's value as conditions name it: every method of the user's own is OWN."""
+    """A field's value as conditions name it: every method of the user's own is OWN, and so is every network, but for
+    teachers that are good already, which are READY.
+    """
+    if isinstance(value, str) and is_ready(value):
+        return READY
     return OWN if isinstance(value, str) and ":" in value and value not in METHODS else value
 
 
@@ -159,8 +174,10 @@ class TrialConfig(Recipe):
     )
     student: str = read("segformer:mit_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
     teacher: str = read(
-        "deeplabv3:resnet18", "The frozen network; under collaborative the other student, trained along.", when=_PAIRED
-    )
+        "deeplabv3:resnet18", "The frozen network: one that is trained first, or hf:, smp:, torchvision:, timm:, "
+        "file: or ready: for one that is good already; under collaborative the other student, trained along.",
+        when=_PAIRED,
+    )  # fmt: skip
     data: str = read("earth", "A data set's name, NAME:PATH, the path of a folder, or package.module:name.")
     own: dict[str, float | int | bool | str] = read({}, "What your own method reads.", when=under(OWN))
 
@@ -219,9 +236,17 @@ class TrialConfig(Recipe):
     )
 
     teacher_recipe: Recipe = read(
-        Recipe(), "How the teacher is trained.", when=_TAUGHT | {"teacher_checkpoint": (None,)}
+        Recipe(), "How the teacher is trained.", when=_TRAINED | {"teacher_checkpoint": (None,)}
     )
-    teacher_checkpoint: str | None = read(None, "Your own teacher's .safetensors; none: train one.", when=_TAUGHT)
+    teacher_checkpoint: str | None = read(None, "Your own teacher's .safetensors; none: train one.", when=_TRAINED)
+    teacher_classes: Literal["order", "name"] | dict[str, int | str | list[int | str]] | None = read(
+        None, "Which classes of a ready teacher speak for the data set's: by order, by name, or a mapping of the data "
+        "set's to one or several of the teacher's, by name or number; none: by name if it names them, else by order.",
+        when=_READY,
+    )  # fmt: skip
+    teacher_synonyms: dict[str, list[str]] = read(
+        {}, "Further names of the data set's classes, for matching by name.", when=_READY
+    )
 
     eval_every: int | None = read(
         None,
@@ -279,6 +304,14 @@ class TrialConfig(Recipe):
         return {**published(method, data), **values}
 
     @model_validator(mode="after")
+    def _learns_with_what_it_trains(self) -> TrialConfig:
+        if is_ready(self.student):
+            raise ValueError(f"{self.student!r} is a teacher that is good already, and cannot be a student.")
+        if self.method == "collaborative" and is_ready(self.teacher):
+            raise ValueError(f"collaborative trains both networks, but {self.teacher!r} is good already. Name another.")
+        return self
+
+    @model_validator(mode="after")
     def _caches_views(self) -> TrialConfig:
         if self.teacher_cache and self.views is None:
             raise ValueError("teacher_cache is true, but views is none: fresh crops do not come again. Set views.")
@@ -306,6 +339,16 @@ class TrialConfig(Recipe):
         return cls.parse(with_teacher_recipe(with_data_defaults(load_yaml(path))), where=f"{path}: ")
 
     @property
+    def is_taught(self) -> bool:
+        """Whether a frozen teacher teaches it."""
+        return self.reads("fold_teacher")
+
+    @property
+    def trains_teacher(self) -> bool:
+        """Whether that teacher is trained first, if the cache lacks it."""
+        return self.reads("teacher_recipe")
+
+    @property
     def report_every(self) -> int:
         """Steps between evaluations."""
         return self.eval_every or math.ceil(self.steps / 5)
@@ -316,7 +359,7 @@ class TrialConfig(Recipe):
 
     def shared_digest(self) -> str:
         """Content hash over what trials must have in common to train side by side: crops, teacher, reports, device."""
-        taught = self.reads("fold_teacher")
+        taught = self.is_taught
         tap = ("projector_tap",) if taught and self.teacher_cache else ()
         values = self.read_values()
         return digest({name: values.get(name) for name in (*_STREAM, *(_GUIDE if taught else ()), *tap)})

@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "cluster": ("aiohttp",),
     "dashboard": ("dash", "kaleido", "plotly"),
     "export": ("onnx", "onnxruntime", "onnxscript"),
+    "hub": ("transformers",),
     "grpc": ("grpc", "google.protobuf"),
     "mlflow": ("mlflow",),
     "postgres": ("psycopg",),

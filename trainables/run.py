@@ -79,5 +79,5 @@ def run_group(members: Sequence[Member], *, dataset: SegDataset, tell: Tell, cac
     """
     release()
     config = members[0].config
-    teacher = load_teacher(config, dataset=dataset, cache=cache) if config.reads("fold_teacher") else None
+    teacher = load_teacher(config, dataset=dataset, cache=cache) if config.is_taught else None
     train_group(members, dataset=dataset, teacher=teacher, tell=tell, cache=cache)

@@ -23,6 +23,7 @@ from trainables.loop import train
 from trainables.models import given
 from trainables.models.build import build, is_own
 from trainables.models.segmodel import SegModel
+from trainables.sources import is_ready
 
 
 def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> SegModel:
@@ -31,14 +32,29 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
     Frozen: eval mode (BatchNorm statistics stand still, dropout is off) and no parameter requires a gradient.
 
     Raises:
-        TeacherError: the user's checkpoint does not fit the network.
+        TeacherError: the user's checkpoint does not fit the network; or one that is good already cannot be had, or has
+            no class of the data set's.
     """
+    if is_ready(config.teacher):
+        ready = load_ready(config, dataset=dataset)
+        place(ready, config, pick_device(config))
+        return freeze(ready)
     path = ensure_teacher(config, dataset=dataset, cache=cache)
     tensors = given.read(path)
     teacher = build(config.teacher, num_classes=dataset.num_classes)
     _load_weights(teacher, tensors, path, config.teacher)
     place(teacher, config, pick_device(config))
     return freeze(teacher)
+
+
+def load_ready(config: TrialConfig, *, dataset: SegDataset) -> SegModel:
+    """A teacher that is good already, on the CPU (see `sources.py`)."""
+    from trainables.models.ready import load  # its libraries are optional, and take seconds
+
+    found = load.load(
+        config.teacher, classes=dataset.classes, wanted=config.teacher_classes, synonyms=config.teacher_synonyms
+    )
+    return freeze(found)
 
 
 def freeze(model: SegModel) -> SegModel:
@@ -124,10 +140,21 @@ def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None 
 
 
 def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:
-    """SHA-256 of the file that taught a trial, for its record; None where the cache no longer has it."""
+    """SHA-256 of the file that taught a trial, or a digest of several, for its record; None where the cache no longer
+    has it.
+    """
+    if is_ready(config.teacher):
+        return digest(teacher_files(config))
     own = config.teacher_checkpoint
     path = Path(own).expanduser() if own is not None else cached_path(config, dataset=dataset)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def teacher_files(config: TrialConfig) -> dict[str, str]:
+    """SHA-256 of the files of a teacher that is good already, by name."""
+    from trainables.models.ready import load
+
+    return load.origin(config.teacher).files
 
 
 def _load_weights(model: SegModel, tensors: dict[str, Tensor], path: Path, name: str) -> None:

@@ -6,6 +6,7 @@ checkpoint machinery (and its pickles) is not used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import lru_cache
@@ -24,10 +25,12 @@ from trainables.errors import HeteroakdError, Interrupted
 from trainables.group import Answer, Member, Outcome
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
+from trainables.preflight.look import look
 from trainables.preflight.rehearsal import footprint, students_that_fit
 from trainables.run import run_group, run_trial
 from trainables.scoring.evaluate import confusion
 from trainables.scoring.metrics import miou
+from trainables.sources import is_ready
 from trainables.state import Report
 from trainables.teachers import ensure_teacher, load_teacher, refuse_unscored
 
@@ -146,9 +149,8 @@ def group_that_fits(configs: list[dict[str, Any]], *, share: float, most: int, c
     own.look_in(code)
     kinds = [TrialConfig.parse(values) for values in configs]
     dataset = open_dataset(kinds[0].data)
-    classes = {"num_classes": dataset.num_classes, "ignore_index": dataset.ignore_index}
     try:
-        found = [footprint(config, **classes) for config in kinds]
+        found = [footprint(config, dataset=dataset) for config in kinds]
     except torch.OutOfMemoryError:  # the trials of that kind will say so, and the others run
         return 1
     return students_that_fit(found, pick_device(kinds[0]), share=share, most=most)
@@ -158,7 +160,8 @@ def score_teacher(config: dict[str, Any], *, code: Iterable[str] = ()) -> dict[s
     """How a user's own teacher does on the validation split, as students are scored.
 
     Returns:
-        miou: its own; majority: of always saying the split's commonest class. NaN where no pixel is labelled.
+        miou: its own; majority: of always saying the split's commonest class. NaN where no pixel is labelled. logits:
+        whether it gives any; without, there is nothing to score.
 
     Raises:
         TeacherError: the file does not hold this network's weights.
@@ -167,8 +170,12 @@ def score_teacher(config: dict[str, Any], *, code: Iterable[str] = ()) -> dict[s
     trial = TrialConfig.parse(config)
     torch.set_num_threads(trial.num_threads)
     dataset = open_dataset(trial.data)
+    if is_ready(trial.teacher):
+        facts = look(trial, dataset)
+        score = facts.scores[trial.eval_mode]["miou"] if facts.logits else math.nan
+        return {"miou": score, "majority": facts.majority, "logits": facts.logits}
     found = confusion(load_teacher(trial, dataset=dataset), dataset, "val", trial)
-    return {"miou": miou(found.iou()), "majority": miou(found.majority_iou())}
+    return {"miou": miou(found.iou()), "majority": miou(found.majority_iou()), "logits": True}
 
 
 def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:

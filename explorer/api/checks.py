@@ -145,7 +145,8 @@ def _line(finding: Finding) -> tuple[str | tuple[str, str], ...]:
 
 
 def pairs(*, height: int = 512, width: int = 1024, classes: int = 19) -> pd.DataFrame:
-    """The known pairs of teacher and student: direction, and both networks' parameters, GMAC and logit stride.
+    """The known pairs of teacher and student: direction, both networks' parameters, GMAC and logit stride, and the
+    licences of their code, their published weights and the data of these, as the sources state them.
 
     Args:
         height, width: of the image that GMAC are counted for, multiples of 32.
@@ -158,6 +159,7 @@ def pairs(*, height: int = 512, width: int = 1024, classes: int = 19) -> pd.Data
     from search_spaces.pairs import PAIRS
     from trainables.models.build import build
     from trainables.models.cost import cost
+    from trainables.models.licences import licences
 
     if height % 32 or width % 32:
         raise ConfigError(f"height and width must be multiples of 32, got {height} and {width}.")
@@ -168,4 +170,7 @@ def pairs(*, height: int = 512, width: int = 1024, classes: int = 19) -> pd.Data
     for name in ("parameters_millions", "gmac", "stride"):
         for role in ("teacher", "student"):
             table[f"{role}_{name}"] = [getattr(costs[model], name) for model in table[role]]
+    for role in ("teacher", "student"):
+        for name in ("code", "weights", "data"):
+            table[f"{role}_{name}_licence"] = [getattr(licences(model), name) for model in table[role]]
     return table

@@ -7,6 +7,8 @@ from typing import Any
 from explorer.bundle.markdown import escape, table
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
+from trainables.models.licences import UNKNOWN, licences
+from trainables.sources import is_ready
 
 Metrics = dict[str, Any]
 
@@ -34,7 +36,7 @@ def card(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance:
         "## Files",
         _files(metrics),
         "## Licence",
-        _licence(config, dataset),
+        _licence(config, dataset, provenance),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -213,10 +215,20 @@ def _files(metrics: Metrics) -> str:
     return table(["file", "what it is"], rows, align="left")
 
 
-def _licence(config: TrialConfig, dataset: SegDataset) -> str:
+def _licence(config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
+    student, teacher_code = licences(config.student), licences(config.teacher).code
+    stated = [f"- code of {escape(config.student)}: {student.code}"]
+    if config.pretrained or config.encoder_weights:
+        stated.append(f"- published weights of its encoder: {escape(student.weights)}; their data: {student.data}")
+    if config.is_taught:
+        theirs = (provenance.get("teacher") or {}).get("licence")
+        weights = f"; its weights: {escape(str(theirs or UNKNOWN))}" if is_ready(config.teacher) else ""
+        stated.append(f"- code of the teacher {escape(config.teacher)}: {teacher_code}{weights}")
+    lines = "\n".join(stated)
     weights = "the ImageNet weights it started from, " if config.pretrained or config.encoder_weights else ""
-    teacher = " and of the weights that its teacher was given as" if config.teacher_checkpoint else ""
+    given = config.is_taught and not config.trains_teacher
+    teacher = " and of the weights that its teacher was given as" if given else ""
     return (
         f"The code that made it is Apache-2.0. For the weights, look at the terms of {weights}the data set "
-        f"{escape(dataset.name)}{teacher}: this card does not know them."
+        f"{escape(dataset.name)}{teacher}. As far as the sources state them:\n\n{lines}"
     )

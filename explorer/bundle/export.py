@@ -121,12 +121,12 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
 
 def _teacher(config: TrialConfig, search: optuna.Study) -> dict[str, Any] | None:
     """What taught: the model, its mIoU on val where that is known, and whether its weights were the user's own."""
-    if not config.reads("teacher_checkpoint"):
+    if not config.is_taught:
         return None
     scores = search.user_attrs.get("teachers")
     score = scores.get(config.teacher) if isinstance(scores, dict) else None
     known = _number(score) if isinstance(score, float) else None
-    return {"model": config.teacher, "miou": known, "own_weights": config.teacher_checkpoint is not None}
+    return {"model": config.teacher, "miou": known, "own_weights": not config.trains_teacher}
 
 
 def _confirmed(chosen: Chosen) -> dict[str, Any] | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
+from trainables.models.ready.load import origin
+from trainables.sources import is_ready
 from trainables.teachers import weights_hash
 
 PACKAGES = (
@@ -27,12 +29,14 @@ PACKAGES = (
 def provenance(config: TrialConfig, *, dataset: SegDataset) -> dict[str, Any]:
     """What one needs to know to trust or repeat the weights."""
     teacher = None
-    if config.reads("teacher_checkpoint"):
+    if config.is_taught:
         teacher = {
             "model": config.teacher,
             "seed": config.teacher_recipe.seed,
             "sha256": weights_hash(config, dataset=dataset),
         }
+        if is_ready(config.teacher):
+            teacher |= origin(config.teacher)._asdict()
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "machine": platform.machine(),

@@ -12,6 +12,7 @@ import typer
 import explorer
 from explorer.cli import inspect
 from explorer.cli.data import app as data_app
+from explorer.cli.teacher import app as teacher_app
 from explorer.output import console
 from explorer.redact import redact
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(teacher_app, name="teacher")
 
 StudyDir = Annotated[Path, typer.Argument(help="A study's folder.", show_default=False)]
 Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST:10001; none: start Ray.")]
@@ -167,11 +169,14 @@ def pairs(
     width: Annotated[int, typer.Option(help="Image width for GMAC, a multiple of 32.")] = 1024,
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 19,
 ) -> None:
-    """List the known pairs with family, parameters, GMAC and logit stride."""
-    from explorer.cli.pair_table import pair_table
+    """List the known pairs with family, parameters, GMAC, logit stride and licences."""
+    from explorer.cli.pair_table import licence_lines, pair_table
 
     known = explorer.pairs(height=height, width=width, classes=classes)
     console().print(pair_table(known, title=f"GMAC for one {height}x{width} image, {classes} classes"))
+    typer.echo("Licences, as each source states them:")
+    for line in licence_lines(known):
+        typer.echo(f"  {line}")
 
 
 @app.command()

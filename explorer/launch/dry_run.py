@@ -136,7 +136,7 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
 def _parts(configs: Iterable[TrialConfig], dataset: SegDataset, students: int) -> list[Part]:
     parts: dict[tuple[str, str, str], Part] = {}
     for config in configs:
-        if config.reads("teacher_recipe"):
+        if config.trains_teacher:
             key = ("teachers", config.teacher, "task")
             if key not in parts:
                 cached = cached_path(config, dataset=dataset).exists()
@@ -152,4 +152,4 @@ def _parts(configs: Iterable[TrialConfig], dataset: SegDataset, students: int) -
 
 
 def _time(config: TrialConfig, dataset: SegDataset) -> StepTime:
-    return step_time(config, num_classes=dataset.num_classes, ignore_index=dataset.ignore_index)
+    return step_time(config, dataset=dataset)

@@ -21,6 +21,7 @@ from rich.console import Console
 from explorer.launch import constraints, loggers, teachers
 from explorer.launch.cluster import check_sockets, connected
 from explorer.launch.means import Means, means, with_group_size
+from explorer.launch.paths import with_absolute_paths
 from explorer.launch.progress import Progress
 from explorer.search import engines, warm
 from explorer.search.arms import Arm, open_arms
@@ -30,12 +31,12 @@ from explorer.search.groups import GroupBridge, Post
 from explorer.search.mailbox import Mailbox
 from explorer.search.plan import Role
 from explorer.search.tune_errors import every_error_taken
-from explorer.storage import storages, urls
+from explorer.storage import storages
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import own
 from trainables.config import OWN_PREFIX, TrialConfig
-from trainables.data.catalogue import absolute, open_dataset
+from trainables.data.catalogue import open_dataset
 from trainables.errors import Interrupted, StudyError
 from trainables.kept import checkpoint, store
 from trainables.kept.cache import default_cache
@@ -44,6 +45,8 @@ from trainables.tune import tune_group, tune_trial
 
 TEACHERS = "teachers"
 """Attribute of the search's study: the teachers' mIoU on the validation split, by model."""
+FILES = "teacher_files"
+"""Likewise: SHA-256 of the files of teachers that are good already, by model and file name."""
 
 
 def sweep(
@@ -132,6 +135,7 @@ def resume(
     found = preflight(kinds(spec), timed=_wants_latency(spec))
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory):
         arms = open_arms(spec, directory, data_digest=found.data_digest)
+        _refuse_other_teachers(arms["search"].study.user_attrs.get(FILES, {}), found.files)
         if not any(arm.num_open() for arm in arms.values()):
             with loggers.logs(spec, arms, directory, say=partial(_say, console)):
                 _refuse_barren(arms["search"], directory)
@@ -153,22 +157,6 @@ def check(spec: StudySpec) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress says what its lines say; the rest is checked here
     spec.check()
     engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
-
-
-def with_absolute_paths(spec: StudySpec) -> StudySpec:
-    """Workers run in folders of their own."""
-    base = dict(spec.base)
-    if "data" in base:
-        base["data"] = absolute(base["data"])
-    if base.get("teacher_checkpoint"):
-        base["teacher_checkpoint"] = store.absolute(base["teacher_checkpoint"])
-    if base.get("encoder_weights"):
-        base["encoder_weights"] = store.absolute(base["encoder_weights"])
-    storage = spec.storage and urls.absolute(spec.storage)
-    paths = {name: store.absolute(path) for name in ("storage_path", "warm_start") if (path := getattr(spec, name))}
-    if spec.mlflow:
-        paths["mlflow"] = loggers.absolute(spec.mlflow)
-    return spec.model_copy(update={"base": base, "storage": storage, **paths})
 
 
 def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
@@ -215,6 +203,7 @@ def _drive(
     spec, study = arms["search"].spec, arms["search"].study
     if "costs" not in study.user_attrs:
         study.set_user_attr("costs", found.costs)
+        study.set_user_attr(FILES, dict(found.files))
 
     if scores:
         study.set_user_attr(TEACHERS, dict(scores))
@@ -227,6 +216,19 @@ def _drive(
     if not bridge.num_open():
         _refuse_barren(arms["search"], directory)
     return bridge.num_open()
+
+
+def _refuse_other_teachers(recorded: Mapping[str, Mapping[str, str]], found: Mapping[str, Mapping[str, str]]) -> None:
+    """Raises:
+    StudyError: a teacher's files are no longer those that the study began with.
+    """
+    for name, files in found.items():
+        if name in recorded and dict(recorded[name]) != dict(files):
+            other = sorted(file for file in {*files, *recorded[name]} if files.get(file) != recorded[name].get(file))
+            raise StudyError(
+                f"The teacher {name!r} is not the one that this study began with: {', '.join(other)} changed. Put the "
+                "files back, or start another study."
+            )
 
 
 def _refuse_barren(search: Arm, directory: Path) -> None:

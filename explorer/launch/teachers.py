@@ -32,20 +32,24 @@ def score_own(
     Raises:
         TeacherError: one scores below what always saying the split's commonest class does.
     """
-    teachers = {name: config for name, config in _teachers(configs).items() if config.teacher_checkpoint is not None}
+    teachers = {name: config for name, config in _teachers(configs).items() if not config.trains_teacher}
     calls = ((name, {"config": _values(config), "code": own.folders()}) for name, config in teachers.items())
     scores: dict[str, float] = {}
     for name, found in tasks.results(score_teacher, calls, **_options(spec, there)):
+        if not found["logits"]:
+            say(f"teacher {name}: features and no logits, so it has no mIoU")
+            continue
         scores[name] = found["miou"]
         file, least = teachers[name].teacher_checkpoint, found["majority"]
+        of = f" of {file}" if file else ""
         told = f"mIoU {100 * found['miou']:.2f} % on val"
         if not found["miou"] >= least and not force:
             raise TeacherError(
-                f"The teacher {name!r} of {file} has {told}, below the {100 * least:.2f} % of always saying its "
+                f"The teacher {name!r}{of} has {told}, below the {100 * least:.2f} % of always saying its "
                 "commonest class. Are its classes in this order, and its weights those of this data set? Give others, "
                 "or go on all the same with --force (force=True)."
             )
-        say(f"teacher {name}: {told}, of {file} (always the commonest class: {100 * least:.2f} %)")
+        say(f"teacher {name}: {told}{',' if file else ''}{of} (always the commonest class: {100 * least:.2f} %)")
     return scores
 
 
@@ -62,12 +66,12 @@ def ensure(
         mIoU on the validation split, in [0, 1], by model name.
     """
     teachers = _teachers(configs)
-    given = [config for name, config in teachers.items() if config.teacher_checkpoint is not None and name not in known]
+    given = [config for name, config in teachers.items() if not config.trains_teacher and name not in known]
     scores = dict(known) | score_own(spec, given, there, say=say, force=True)  # the study has begun with them
 
     def calls() -> Iterator[tuple[str, dict[str, Any]]]:
         for name, config in teachers.items():
-            if config.teacher_checkpoint is None:
+            if config.trains_teacher:
                 say(f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
                 yield name, {"config": _values(config), "cache": str(default_cache()), "code": own.folders()}
 
@@ -78,7 +82,7 @@ def ensure(
 
 
 def _teachers(configs: Iterable[TrialConfig]) -> dict[str, TrialConfig]:
-    return {config.teacher: config for config in configs if config.reads("teacher_checkpoint")}
+    return {config.teacher: config for config in configs if config.is_taught}
 
 
 def _values(config: TrialConfig) -> dict[str, Any]:

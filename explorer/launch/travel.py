@@ -11,7 +11,7 @@ from explorer.launch import loggers
 from explorer.redact import holds_password
 from explorer.storage import urls
 from explorer.study import StudySpec
-from trainables import own
+from trainables import own, sources
 from trainables.data import DATASETS
 from trainables.data.own import Own
 from trainables.errors import StudyError
@@ -67,6 +67,11 @@ def check(spec: StudySpec, directory: PurePosixPath) -> None:
     here = theirs.path if theirs else path if name in DATASETS else data
     _absolute("data", here)
     _absolute("teacher_checkpoint", str(spec.trial_base.get("teacher_checkpoint") or ""))
+    for place in (spec.trial_base.get("teacher_weights") or {}).values():
+        _absolute("teacher_weights", str(place))
+    for teacher, _ in spec.search_space.pairs(spec.trial_base):
+        if sources.is_ready(teacher) and (local := sources.local_path(teacher)):
+            _absolute(f"the path in {teacher!r}", local)
     for name, place in (("storage_path", spec.storage_path), ("warm_start", spec.warm_start)):
         if place and not store.is_uri(place):
             _absolute(name, place)

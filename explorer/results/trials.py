@@ -22,6 +22,7 @@ from explorer.storage import storages
 from explorer.study import Cost, StudySpec
 from search_spaces.pairs import family
 from trainables.errors import StudyError
+from trainables.sources import is_ready
 
 _NAN = float("nan")
 _LONGEST = 400  # characters of a text that is shown
@@ -188,8 +189,9 @@ def _summary(
         "from first to last trial": _span(_elapsed(studies)),
     }
     if teachers := studies["search"].user_attrs.get("teachers"):
-        whose = " (own weights)" if spec.trial_base.get("teacher_checkpoint") else ""
-        scores = (f"{_shown(name)} {100 * score:.2f} %{whose}" for name, score in teachers.items())
+        own = spec.trial_base.get("teacher_checkpoint")
+        whose = {name: " (own weights)" if own or is_ready(name) else "" for name in teachers}
+        scores = (f"{_shown(name)} {100 * score:.2f} %{whose[name]}" for name, score in teachers.items())
         summary["teachers"] = ", ".join(scores)
     if views := spec.trial_base.get("views"):
         summary["protocol"] = f"a fixed bank of {views} views an image instead of fresh crops"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import TrialConfig
+from trainables.config import STD, TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.feed import feed
 from trainables.data.loader import train_batches
-from trainables.data.transforms import STD, Cut, draw, normalize
+from trainables.data.transforms import Cut, draw, normalize
 from trainables.data.windows import pack, unpack
 
 CPU = torch.device("cpu")

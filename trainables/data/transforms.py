@@ -18,10 +18,8 @@ from torch.nn.functional import pad
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from trainables.config import STRIDE, Recipe
+from trainables.config import MEAN, STD, STRIDE, Recipe
 
-MEAN = (0.485, 0.456, 0.406)  # ImageNet, of RGB in [0, 1]
-STD = (0.229, 0.224, 0.225)
 PAD_COLOUR = [round(255 * mean) for mean in MEAN]  # normalises to about 0
 
 

@@ -8,6 +8,7 @@ views + view. Whichever trial meets an image first fills in all its views, for a
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,11 +103,13 @@ def cache_folder(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset,
         "format": [_FORMAT, VIEWS_A_FORWARD],
         "teacher": [config.teacher, _weights_digest(teacher)],
         "code": own.fingerprint(config.teacher) if is_own(config.teacher) else None,
+        **({"classes": repr(teacher.table)} if getattr(teacher, "table", None) is not None else {}),
         "data": dataset.digest(),
         "bank": {name: getattr(config, name) for name in _BANK},
         "device": [device, config.amp] if device == "cuda" else [device, config.num_threads],
     }
-    return _root(cache) / f"{config.teacher.replace(':', '-')}-{digest(content)}"
+    name = re.sub(r"[^\w.-]+", "-", config.teacher)[-80:]
+    return _root(cache) / f"{name}-{digest(content)}"
 
 
 def describe(

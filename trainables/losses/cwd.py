@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from trainables.config import TrialConfig
 from trainables.losses.distilled import Tapped
 from trainables.losses.features import masked_kl
 from trainables.models.segmodel import Features, SegModel
@@ -48,6 +49,10 @@ class Cwd(Tapped):
         super().__init__(*args, student=student, teacher=teacher, **kwargs)
         if "loss_cwd_feature" in self.weights:
             self.projector = self.to_teacher()
+
+    @classmethod
+    def reads_logits(cls, config: TrialConfig) -> bool:
+        return config.lambda_cwd > 0 or super().reads_logits(config)
 
     def distil(
         self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from trainables.config import TrialConfig
 from trainables.losses.features import Aligned, align
 from trainables.losses.kd import configured_kd_loss
 from trainables.losses.task import Task
@@ -52,7 +53,7 @@ class Distilled(Task):
         """The terms that have a weight, unweighted."""
 
     def align_logits(self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]) -> Aligned:
-        return align(student.logits, teacher.logits, labels, ignore_index=self.ignore_index)
+        return align(*self.shared(student.logits, teacher.logits, labels), ignore_index=self.ignore_index)
 
 
 class Tapped(Distilled):
@@ -66,6 +67,10 @@ class Tapped(Distilled):
         super().__init__(*args, student=student, teacher=teacher, **kwargs)
         check_tap(self.config, student=student, teacher=teacher)
         self.channels = tuple(net.taps[self.config.projector_tap].channels for net in (student, teacher))
+
+    @classmethod
+    def reads_logits(cls, config: TrialConfig) -> bool:
+        return config.reads("with_kd") and config.with_kd
 
     def align_taps(self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]) -> Aligned:
         tap = self.config.projector_tap

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainables.config import TrialConfig
 from trainables.losses.grids import labels_on_grid, mean_over_valid, to_grid
 from trainables.losses.kd import Kd
 from trainables.losses.kernel import check_kernel, pick_kernel
@@ -145,6 +146,10 @@ class HeteroAkd(Kd):
         projected = proj_teacher, proj_student, labels_on_grid(labels, grid)
         terms["loss_proj"], terms["loss_hakd"] = self._projected(*projected)
         return terms
+
+    @classmethod
+    def reads_logits(cls, config: TrialConfig) -> bool:
+        return config.lambda_kd > 0
 
     def _projected(
         self, proj_teacher: Z, proj_student: Z, labels: Int[Tensor, "b h w"]

@@ -52,9 +52,7 @@ def configured_kd_loss(
 ) -> Float[Tensor, ""]:
     """loss_kd as a criterion's config has it."""
     return kd_loss(
-        student.logits,
-        teacher.logits,
-        labels,
+        *criterion.shared(student.logits, teacher.logits, labels),
         temperature=criterion.config.temperature,
         ignore_index=criterion.ignore_index,
         direction=criterion.config.kd_direction,
@@ -69,12 +67,14 @@ class Kd(Task):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.weights["loss_kd"] = self.config.lambda_kd
+        if kwargs["teacher"].has_logits:
+            self.weights["loss_kd"] = self.config.lambda_kd
 
     def forward(
         self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
     ) -> dict[str, Float[Tensor, ""]]:
         assert teacher is not None
         terms = super().forward(student, None, labels)
-        terms["loss_kd"] = configured_kd_loss(self, student, teacher, labels)
+        if "loss_kd" in self.weights:
+            terms["loss_kd"] = configured_kd_loss(self, student, teacher, labels)
         return terms

@@ -72,7 +72,7 @@ class Ofa(Distilled):
         if "loss_ofa" not in self.weights:
             return {}
         losses = [
-            self._exit_loss(leave(student.taps[stage].float()), teacher.logits, labels)
+            self._exit_loss(*self.shared(leave(student.taps[stage].float()), teacher.logits, labels))
             for stage, leave in self.exits.items()
         ]
         return {"loss_ofa": torch.stack(losses).mean()}

@@ -14,6 +14,7 @@ from trainables.models import DECODERS
 from trainables.models.own import build_own
 from trainables.models.segmodel import SegModel
 from trainables.models.weights import read_encoder
+from trainables.sources import is_ready
 
 _CONVOLUTIONAL = ("resnet", "resnext", "mobilenet", "efficientnet", "regnet", "densenet", "vgg", "mobileone")
 
@@ -31,6 +32,8 @@ def build(name: str, *, num_classes: int, pretrained: bool = False, encoder_weig
     Raises:
         ModelError: no such decoder or encoder, the two do not fit, or the weights cannot be fetched or read.
     """
+    if is_ready(name):
+        raise ModelError(f"{name!r} is a network that is good already: it can teach, and is not built here.")
     if is_own(name):
         if encoder_weights is not None:
             raise ModelError(f"encoder_weights is for our own networks, but {name!r} loads its weights itself.")
@@ -69,7 +72,7 @@ def _assemble(
 
 def is_own(name: str) -> bool:
     """Whether a model is the user's own: its left part is no decoder of ours, but a module that can be found."""
-    return name.partition(":")[0] not in DECODERS and own.exists(name)
+    return name.partition(":")[0] not in DECODERS and not is_ready(name) and own.exists(name)
 
 
 def split(name: str) -> tuple[str, str]:

@@ -22,11 +22,16 @@ class Cost(NamedTuple):
     stride: int
 
 
-def cost(model: SegModel, *, height: int, width: int) -> Cost:
-    """Cost of one image of this size (sides multiples of 32). Shapes only: the model's own weights are lost."""
-    model = model.to("meta").eval()
+def cost(model: SegModel, *, height: int, width: int, real: bool = False) -> Cost:
+    """Cost of one image of this size (sides multiples of 32). Shapes only: the model's own weights are lost.
+
+    Args:
+        real: count in a real forward instead; other libraries' networks compute with what is in a tensor.
+    """
+    device = "cpu" if real else "meta"
+    model = model.to(device).eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model(torch.empty(1, 3, height, width, device="meta"))
+        model(torch.zeros(1, 3, height, width, device=device))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(parameters / 1e6, counter.get_total_flops() / 2e9, model.stride)

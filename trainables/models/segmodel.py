@@ -34,7 +34,12 @@ class SegModel(nn.Module):
     Attributes:
         taps: name -> Tap.
         stride: stride of the logits.
+        covered: class ids that its logits can speak for; None: all, as those of every network that is trained here.
+        has_logits: whether it gives any; a backbone that is a teacher has none.
     """
+
+    covered: tuple[int, ...] | None = None
+    has_logits: bool = True
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from trainables.data.dataset import SegDataset
 from trainables.data.images import image_size
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
+from trainables.sources import is_ready
 
 LEAST = 4
 """Cells a side of the deepest map. Of fewer, most are at the border, and means over a crop, which BatchNorm and
@@ -28,10 +29,10 @@ def too_small(config: TrialConfig, built: dict[str, SegModel], dataset: SegDatas
     if config.eval_mode == "slide":
         return {}
     crops = {config.student: (config.crop_height, config.crop_width)}
-    if config.reads("teacher_recipe"):
+    if config.trains_teacher:
         recipe = config.teacher_recipe
         crops = {config.teacher: (recipe.crop_height, recipe.crop_width), **crops}
-    elif config.reads("teacher") and config.teacher_checkpoint is None:
+    elif config.reads("teacher") and not config.is_taught:
         crops[config.teacher] = crops[config.student]  # trained along
     found = {name: (_sentence(name, built[name], crop), crop) for name, crop in crops.items()}
     return {name: text for name, (text, crop) in found.items() if text and _exceed(dataset, crop)}
@@ -47,7 +48,7 @@ def notes(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[str]:
     found: dict[str, str] = {}
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
-            if name not in built:
+            if name not in built and not is_ready(name):
                 built[name] = build(name, num_classes=dataset.num_classes)
         found |= too_small(config, built, dataset)
     return [*found.values()]

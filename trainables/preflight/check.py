@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from trainables.config import TrialConfig
@@ -17,20 +18,24 @@ from trainables.losses.find import find_method, make_criterion
 from trainables.models.build import build
 from trainables.models.cost import Cost, cost
 from trainables.models.latency import latency_ms
+from trainables.models.licences import licences
+from trainables.models.ready.load import origin
 from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
 from trainables.preflight.cells import too_small
-from trainables.teachers import cached_path, load_teacher
+from trainables.sources import is_ready
+from trainables.teachers import cached_path, load_ready, load_teacher, teacher_files
 
 
 class Preflight(NamedTuple):
-    """The data set's content hash, what each network of the trials costs at the training crop, and what else a user
-    should know before they start.
+    """The data set's content hash, what each network of the trials costs at the training crop, what else a user should
+    know before they start, and the hashes of the files of teachers that are good already.
     """
 
     data_digest: str
     costs: dict[str, dict[str, float]]
     notes: list[str]
+    files: Mapping[str, dict[str, str]] = MappingProxyType({})
 
 
 def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflight:
@@ -53,15 +58,19 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     built: dict[str, SegModel] = {}
     notes: dict[tuple[str, str], str] = {}
     small: dict[str, str] = {}
+    classes: dict[str, str] = {}
     to_write: dict[Path, int] = {}
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
-            if name not in built:
+            if name not in built and is_ready(name):
+                built[name] = load_ready(config, dataset=dataset)
+                classes |= _said(name, built[name])
+            elif name not in built:
                 local = _weights(config, name)
                 built[name] = build(name, num_classes=dataset.num_classes, encoder_weights=local)
         _check_pair(config, built, dataset)
         small |= too_small(config, built, dataset)
-        if config.reads("teacher_checkpoint") and config.teacher_checkpoint is not None:
+        if config.is_taught and config.teacher_checkpoint is not None:
             load_teacher(config, dataset=dataset)
         cached = (config.teacher, config.projector_tap if config.reads("projector_tap") else "")
         if config.reads("teacher_cache") and config.teacher_cache and cached not in notes:
@@ -72,7 +81,8 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     return Preflight(
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
-        [*known, *notes.values(), *small.values()],
+        [*known, *classes.values(), *notes.values(), *small.values()],
+        {config.teacher: teacher_files(config) for config in configs if config.is_taught and is_ready(config.teacher)},
     )
 
 
@@ -80,21 +90,32 @@ def _fills_cache(config: TrialConfig, dataset: SegDataset) -> bool:
     """Whether it writes what others read: a teacher that is not there yet, or what a teacher says."""
     if config.reads("teacher_cache") and config.teacher_cache:
         return True
-    trained = config.reads("teacher_checkpoint") and config.teacher_checkpoint is None
-    return trained and not cached_path(config, dataset=dataset).exists()
+    return config.trains_teacher and not cached_path(config, dataset=dataset).exists()
 
 
 def _weights(config: TrialConfig, name: str) -> str | None:
     """Where the trial will read this network's encoder from; a hub is not asked."""
-    if name == config.student or not config.reads("teacher_checkpoint"):
+    if name == config.student or not config.is_taught:
         return config.encoder_weights
     return config.teacher_recipe.encoder_weights if config.reads("teacher_recipe") else None
 
 
 def _teacher(config: TrialConfig, built: dict[str, SegModel], dataset: SegDataset) -> SegModel:
     """As it will teach, if its weights are there already."""
-    known = config.teacher_checkpoint is not None or cached_path(config, dataset=dataset).exists()
+    known = not config.trains_teacher or cached_path(config, dataset=dataset).exists()
     return load_teacher(config, dataset=dataset) if known else built[config.teacher]
+
+
+def _said(name: str, model: SegModel) -> dict[str, str]:
+    """How a ready teacher's classes are matched, where they are not simply the data set's, and its licence."""
+    licence = f"licence of {name}: code {licences(name).code}, weights {origin(name).licence}"
+    table = getattr(model, "table", None)
+    if table is None or table.is_identity:
+        return {name: licence}
+    lines = "\n  ".join(table.lines())
+    left = [table.ours[number] for number in range(len(table.ours)) if number not in table.covered]
+    out = f"\nLeft out of every term on logits, since no class of {name} is it: {', '.join(left)}." if left else ""
+    return {name: f"{licence}\nclasses of {name}:\n  {lines}{out}"}
 
 
 def _check_pair(config: TrialConfig, built: dict[str, SegModel], dataset: SegDataset) -> None:
@@ -116,7 +137,7 @@ def _cost(name: str, model: SegModel, config: TrialConfig) -> Cost:
     """Also the proof that the network takes the training crop; some encoders want multiples of more than 32."""
     try:
         height, width = config.padded_crop
-        return cost(model, height=height, width=width)
+        return cost(model, height=height, width=width, real=is_ready(name))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{name!r} takes no {config.crop_height}x{config.crop_width} crop: {reason}") from None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from trainables.config import TrialConfig
+from trainables.data.dataset import SegDataset
 from trainables.data.feed import Batch
 from trainables.data.transforms import normalize
 from trainables.device import memory_bytes, memory_format, pick_device, place, synchronize
@@ -21,8 +22,9 @@ from trainables.loop import losses
 from trainables.losses.find import find_method
 from trainables.models.build import build
 from trainables.models.segmodel import Features, SegModel
+from trainables.sources import is_ready
 from trainables.state import TrialState
-from trainables.teachers import freeze
+from trainables.teachers import freeze, load_ready
 
 _WARM_UP, _TIMED = 2, 3  # steps
 _CPU_SIDE, _CPU_BATCH = 128, 2  # most that is tried on a CPU; time and activations are in proportion to the pixels
@@ -54,26 +56,26 @@ class Footprint(NamedTuple):
     shared: int
 
 
-def step_time(config: TrialConfig, *, num_classes: int, ignore_index: int) -> StepTime:
+def step_time(config: TrialConfig, *, dataset: SegDataset) -> StepTime:
     """Median time of a step of this trial: both networks, the losses, backward and the optimiser. Eager: compiling
     takes longer than a dry run should.
 
     Raises:
         ModelError: a network that cannot be built.
     """
-    steps = _Rehearsal(config, num_classes, ignore_index)
+    steps = _Rehearsal(config, dataset)
     taken = [steps.step() for _ in range(_WARM_UP + _TIMED)][_WARM_UP:]
     seconds, guided = (steps.scaled * statistics.median(times) for times in zip(*taken, strict=True))
     return StepTime(seconds, guided, steps.scaled)
 
 
-def footprint(config: TrialConfig, *, num_classes: int, ignore_index: int) -> Footprint:
+def footprint(config: TrialConfig, *, dataset: SegDataset) -> Footprint:
     """Measured on CUDA, at a step that samples the terms' gradients, which holds the most; elsewhere added up: weights,
     moments, gradients, and what a forward keeps, scaled by pixels.
     """
     gc.collect()  # of another kind's rehearsal
     others = torch.cuda.memory_allocated() if pick_device(config).type == "cuda" else 0
-    steps = _Rehearsal(config, num_classes, ignore_index)
+    steps = _Rehearsal(config, dataset)
     if steps.device.type != "cuda":
         kept = steps.activations()
         steps.step()
@@ -102,19 +104,20 @@ class _Rehearsal:
     scaled: the trial's pixels for each of a smaller step here.
     """
 
-    def __init__(self, config: TrialConfig, num_classes: int, ignore_index: int) -> None:
+    def __init__(self, config: TrialConfig, dataset: SegDataset) -> None:
+        num_classes = dataset.num_classes
         self.device = device = pick_device(config)
         torch.set_num_threads(config.num_threads)
         fixed = {"pretrained": False, "encoder_weights": None, "compile": "off"}  # a CUDA graph's memory is not seen
         tried = config.model_copy(update=fixed | _smaller(config, device))
         self.scaled = _pixels(config) / _pixels(tried)
-        teacher = _teacher(tried, num_classes, device)
+        teacher = _teacher(tried, dataset, device)
         self._guide = None if teacher is None else Guide(teacher, tried)
         copies = 2 if tried.fold_teacher else 1  # the teacher, and the folded one
         self.guide_bytes = 0 if teacher is None else copies * _nbytes(*teacher.state_dict().values())
         self._config = tried
         self.state = TrialState.start(
-            tried, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index, device=device
+            tried, teacher=teacher, num_classes=num_classes, ignore_index=dataset.ignore_index, device=device
         )
         shape = (tried.batch_size, *tried.padded_crop)
         images = torch.randint(256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, device=device)
@@ -172,11 +175,14 @@ def _nbytes(*tensors: Tensor) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _teacher(config: TrialConfig, num_classes: int, device: torch.device) -> SegModel | None:
-    """Untrained: what it says takes no longer to say."""
+def _teacher(config: TrialConfig, dataset: SegDataset, device: torch.device) -> SegModel | None:
+    """Untrained, if it is one of ours: what it says takes no longer to say."""
     if not find_method(config.method).needs_teacher:
         return None
-    teacher = build(config.teacher, num_classes=num_classes)
+    if is_ready(config.teacher):
+        teacher = load_ready(config, dataset=dataset)
+    else:
+        teacher = build(config.teacher, num_classes=dataset.num_classes)
     place(teacher, config, device)
     return freeze(teacher)
 

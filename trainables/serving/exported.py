@@ -20,8 +20,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.config import TrialConfig
-from trainables.data.transforms import MEAN, STD
+from trainables.config import MEAN, STD, TrialConfig
 from trainables.kept import atomic
 from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import predict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,12 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
 from trainables.device import is_here, pick_device, place
-from trainables.errors import DataError, unknown
+from trainables.errors import DataError, HeteroakdError, unknown
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import predict
 from trainables.scoring.metrics import ConfusionMatrix, miou
+from trainables.sources import is_ready
 from trainables.teachers import cached_path, load_teacher
 
 Ids = UInt8[np.ndarray, "height width"]
@@ -94,7 +96,11 @@ def known_teacher(config: TrialConfig, dataset: SegDataset, *, caches: Sequence[
     Args:
         caches: folders of trained teachers; None: the user's.
     """
-    if not config.reads("teacher_checkpoint"):
+    if not config.is_taught:
+        return None
+    if is_ready(config.teacher):
+        with suppress(HeteroakdError):  # it is gone
+            return load_teacher(config, dataset=dataset)
         return None
     if config.teacher_checkpoint is not None:
         there = Path(config.teacher_checkpoint).expanduser().is_file()

@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -29,13 +29,18 @@ SMALLER = {"steps=20": "steps=4", '"eval_every": 10': '"eval_every": 2'}
 
 def execute(notebook, folder):
     """Run it in a kernel of its own, in a folder where nothing is yet."""
-    kernel = KernelManager(kernel_name="python3")
-    python = os.environ.get("WARM_PYTHON", sys.executable)
-    start = "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
-    kernel.kernel_spec.argv = [python, "-c", start, "-f", "{connection_file}"]
     options = {"timeout": 500, "record_timing": False, "resources": {"metadata": {"path": str(folder)}}}
-    NotebookClient(notebook, km=kernel, **options).execute()
+    NotebookClient(notebook, kernel_manager_class=WarmKernel, **options).execute()
     return notebook
+
+
+class WarmKernel(AsyncKernelManager):
+    """A kernel that starts warm, where the tests run."""
+
+    def format_kernel_cmd(self, extra_arguments=None):
+        command = super().format_kernel_cmd(extra_arguments)
+        start = "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+        return [os.environ.get("WARM_PYTHON", sys.executable), "-c", start, *command[command.index("-f") :]]
 
 
 def smaller(notebook):

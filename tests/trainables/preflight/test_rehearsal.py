@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from trainables.models.build import build
 from trainables.preflight import rehearsal
 
+DATA = SimpleNamespace(num_classes=5, ignore_index=255)
 FAST, LIBRARY = "trainables.contracts.tiny:learner", "fpn:tu-mobilenetv3_small_050"
 
 
@@ -24,7 +26,7 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize(("method", "guided"), [("task", 0.0), ("kd", 0.5)])
 def test_the_median_of_the_steps_after_warm_up_is_taken(method, guided, clock, small):
-    found = rehearsal.step_time(small(method=method), num_classes=5, ignore_index=255)
+    found = rehearsal.step_time(small(method=method), dataset=DATA)
     assert found == (4.0, guided, 1.0)  # steps of 1, 2 | 3, 4, 5 seconds
 
 
@@ -42,7 +44,7 @@ def test_on_a_cpu_a_smaller_step_is_timed_and_scaled_by_its_pixels(clock, small,
         return real(config, state, batch, guide, sample=sample)
 
     monkeypatch.setattr(rehearsal, "losses", watch)
-    found = rehearsal.step_time(small(batch_size=8, crop_height=256, crop_width=512), num_classes=5, ignore_index=255)
+    found = rehearsal.step_time(small(batch_size=8, crop_height=256, crop_width=512), dataset=DATA)
     assert set(seen) == {(2, 3, 128, 128)}
     assert found.scaled == 4 * 2 * 4
     assert found.seconds == 4.0 * 32
@@ -50,7 +52,7 @@ def test_on_a_cpu_a_smaller_step_is_timed_and_scaled_by_its_pixels(clock, small,
 
 def test_a_students_bytes_are_its_weights_and_two_moments_of_each(small):
     """By hand: AdamW keeps two fp32 numbers and a step for every parameter; gradients live only within a step."""
-    found = rehearsal.footprint(small(student=LIBRARY), num_classes=5, ignore_index=255)
+    found = rehearsal.footprint(small(student=LIBRARY), dataset=DATA)
     student = build(LIBRARY, num_classes=5)  # each of its weights gets a gradient
     parameters = [parameter.numel() for parameter in student.parameters()]
     buffers = sum(buffer.nbytes for buffer in student.buffers())
@@ -61,7 +63,7 @@ def test_a_students_bytes_are_its_weights_and_two_moments_of_each(small):
 
 def test_activations_grow_with_the_batch_and_a_teacher_is_there_once(small):
     def shared(**fields):
-        return rehearsal.footprint(small(**fields), num_classes=5, ignore_index=255).shared
+        return rehearsal.footprint(small(**fields), dataset=DATA).shared
 
     one, two = shared(batch_size=2, crop_height=128), shared(batch_size=4, crop_height=128)
     weights = sum(parameter.nbytes for parameter in build(FAST, num_classes=5).parameters())
@@ -80,11 +82,11 @@ def test_a_group_holds_what_fits_beside_what_is_there_once(share, students, monk
 
 def test_no_weights_are_fetched_or_read(small):
     config = small(student=LIBRARY, pretrained=True, encoder_weights="/no/such/folder")
-    assert rehearsal.step_time(config, num_classes=5, ignore_index=255).seconds > 0
+    assert rehearsal.step_time(config, dataset=DATA).seconds > 0
 
 
 def test_nothing_is_compiled_for_a_rehearsal(small, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: pytest.fail("a network was compiled"))
     config = small(method="kd", compile="default")
-    assert rehearsal.step_time(config, num_classes=5, ignore_index=255).seconds > 0
-    assert rehearsal.footprint(config, num_classes=5, ignore_index=255).shared > 0
+    assert rehearsal.step_time(config, dataset=DATA).seconds > 0
+    assert rehearsal.footprint(config, dataset=DATA).shared > 0

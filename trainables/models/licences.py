@@ -1,0 +1,49 @@
+"""Under which licences a network comes, as each source states it. No advice: read the terms themselves."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import timm
+
+from trainables.models.build import is_own
+from trainables.sources import is_ready, parse
+
+UNKNOWN = "unknown"
+NVIDIA = "NVIDIA Source Code License, non-commercial"
+_IMAGENET = "ImageNet: research and education only"
+_LIBRARIES = {
+    "hf": "Apache-2.0 (transformers)",
+    "smp": "MIT (segmentation-models-pytorch)",
+    "torchvision": "BSD-3-Clause (torchvision)",
+    "timm": "Apache-2.0 (timm)",
+}
+
+
+class Licences(NamedTuple):
+    """Attributes:
+    code: of the network's code.
+    weights: of the encoder's published ImageNet weights, or of a ready teacher's.
+    data: of what those were trained on.
+    """
+
+    code: str
+    weights: str
+    data: str
+
+
+def licences(model: str) -> Licences:
+    """By a network's name; the weights of a ready one are looked at only where they are named with their licence."""
+    if is_ready(model):
+        kind = parse(model).kind
+        return Licences(_LIBRARIES.get(kind, UNKNOWN), UNKNOWN, UNKNOWN)
+    if is_own(model):
+        return Licences(UNKNOWN, UNKNOWN, UNKNOWN)
+    encoder = model.partition(":")[2]
+    if encoder.startswith("tu-"):
+        config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
+        stated = str(getattr(config, "license", None) or UNKNOWN)
+        return Licences("MIT (segmentation-models-pytorch), Apache-2.0 (timm)", stated, _IMAGENET)
+    if encoder.startswith("mit_"):  # the header of segmentation-models-pytorch's mix_transformer.py
+        return Licences(f"MIT (segmentation-models-pytorch); encoder: {NVIDIA}", NVIDIA, _IMAGENET)
+    return Licences("MIT (segmentation-models-pytorch)", UNKNOWN, _IMAGENET)

@@ -1,0 +1,1 @@
+"""Networks that are good already, of other libraries or of files, as frozen teachers."""
