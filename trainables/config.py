@@ -107,6 +107,14 @@ class Recipe(BaseModel):
     poly_power: float = read(0.9, "lr(step) = lr * (1 - step / steps) ** poly_power.", unit="1", ge=0)
     warmup_steps: int = read(0, "Steps over which lr rises linearly, beside the poly schedule.", unit="steps", ge=0)
     clip_norm: float | None = read(None, "Largest gradient norm; none: not clipped.", unit="1", gt=0)
+    accumulate: int = read(
+        1, "Parts in which a step's batch is computed, one after the other, their gradients averaged: less memory. "
+        "BatchNorm and the losses' means see a part.", unit="parts", ge=1,
+    )  # fmt: skip
+    ema_decay: float | None = read(
+        None, "The weights that are scored and kept are a running average of those trained: each step so much of it "
+        "stays, at first less, (1 + step) / (10 + step); none: the trained weights themselves.", unit="1", ge=0, lt=1,
+    )  # fmt: skip
     lambda_aux: float = read(
         0.0, "Weight of an auxiliary FCN head on stage3, 0.4 in CNN recipes; 0: none.", unit="1", ge=0
     )
@@ -121,6 +129,15 @@ class Recipe(BaseModel):
     def _scales_are_ordered(self) -> Recipe:
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min must be <= scale_max ({self.scale_max}), got {self.scale_min}.")
+        return self
+
+    @model_validator(mode="after")
+    def _accumulates_whole_parts(self) -> Recipe:
+        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
+            raise ValueError(
+                f"accumulate must divide batch_size ({self.batch_size}) into parts of at least 2 images, got "
+                f"{self.accumulate}."
+            )
         return self
 
     @model_validator(mode="after")
@@ -309,6 +326,8 @@ class TrialConfig(Recipe):
             raise ValueError(f"{self.student!r} is a teacher that is good already, and cannot be a student.")
         if self.method == "collaborative" and is_ready(self.teacher):
             raise ValueError(f"collaborative trains both networks, but {self.teacher!r} is good already. Name another.")
+        if self.method == "collaborative" and self.ema_decay is not None:
+            raise ValueError(f"ema_decay averages one student, but collaborative trains two; got {self.ema_decay}.")
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -119,8 +119,7 @@ class Learner:
 
         with state.random():
             set_lr(state.optimizer, config, state.step)
-            terms, total, self._grad_shares = losses(config, state, batch, guide, sample=self.is_due)
-            total.backward()
+            terms = self._gradients(batch, guide)
             if config.clip_norm is not None:
                 for group in state.optimizer.param_groups:
                     nn.utils.clip_grad_norm_(group["params"], config.clip_norm)
@@ -128,9 +127,23 @@ class Learner:
             state.optimizer.zero_grad(set_to_none=True)
 
         state.step += 1
+        state.average(config.ema_decay)
         self._meter.add(terms)
         if state.step % LOG_EVERY == 0 or self.is_due:
             self._meter.check(state.step)
+
+    def _gradients(self, batch: Batch, guide: Features | None) -> dict[str, Tensor]:
+        """Of a step's batch, in as many parts as the config says; the unweighted terms, averaged over them."""
+        num = self.config.accumulate
+        found: dict[str, Tensor] = {}
+        for part, said in parts(batch, guide, num):
+            terms, total, self._grad_shares = losses(self.config, self.state, part, said, sample=self.is_due)
+            (total / num if num > 1 else total).backward()
+            for name, value in terms.items():
+                found[name] = found[name] + value.detach() / num if name in found else value.detach() / num
+            if num == 1:
+                return terms
+        return found
 
     def assess(self, *, hits: Hits) -> Report:
         """Score every trained network on the validation split, and save.
@@ -147,7 +160,7 @@ class Learner:
         for network in state.networks:
             check_finite(network, state.step)
         with state.random():
-            iou = evaluate(state.student, self._dataset, "val", self.config)
+            iou = evaluate(state.scored, self._dataset, "val", self.config)
             peer_iou = None if state.peer is None else evaluate(state.peer, self._dataset, "val", self.config)
         found = Report(
             step=state.step,
@@ -166,6 +179,22 @@ class Learner:
         state.history.append(found)
         save(state, self.config, self._directory)
         return found
+
+
+def parts(batch: Batch, guide: Features | None, num: int) -> Iterator[tuple[Batch, Features | None]]:
+    """A batch and what the teacher says of it, in equal parts."""
+    if num == 1:
+        yield batch, guide
+        return
+    size = len(batch.labels) // num
+    for first in range(0, num * size, size):
+        place = slice(first, first + size)
+        entries = None if batch.entries is None else batch.entries[place]
+        part = Batch(batch.pixels[place], batch.labels[place], entries)
+        if guide is None:
+            yield part, None
+        else:
+            yield part, Features(guide.logits[place], {name: tap[place] for name, tap in guide.taps.items()})
 
 
 def losses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from trainables.losses.find import find_method, make_criterion
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 
-_STUDENT, _PEER, _CRITERION, _OPTIMIZER = "student.", "peer.", "criterion.", "optimizer."
+_STUDENT, _PEER, _CRITERION, _OPTIMIZER, _EMA = "student.", "peer.", "criterion.", "optimizer.", "ema."
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Report:
 class TrialState:
     """Attributes:
     peer: the other student of a method that trains two; else None.
+    ema: a running average of the student's weights, where that is wanted; then it is what is scored and kept.
     optimizer: one group a network, of the network and its part of the criterion.
     rng: states of torch's generators, see `random`.
     """
@@ -65,6 +67,7 @@ class TrialState:
     peer: SegModel | None
     criterion: Criterion
     optimizer: torch.optim.Optimizer
+    ema: SegModel | None = None
     step: int = 0
     seconds: float = 0.0
     history: list[Report] = field(default_factory=list)
@@ -93,7 +96,8 @@ class TrialState:
                 place(network, config, device)
         optimizer = _optimizer(config, _groups(config, student, peer, criterion), device)
         torch.manual_seed(config.seed)
-        return cls(student, peer, criterion, optimizer)
+        ema = None if config.ema_decay is None else copy.deepcopy(student).requires_grad_(False)
+        return cls(student, peer, criterion, optimizer, ema)
 
     @property
     def best(self) -> Report:
@@ -104,15 +108,36 @@ class TrialState:
         """Those that are trained."""
         return [self.student, *([self.peer] if self.peer is not None else [])]
 
+    @property
+    def scored(self) -> SegModel:
+        """The student as it is scored and kept."""
+        return self.student if self.ema is None else self.ema
+
+    @torch.no_grad()
+    def average(self, decay: float | None) -> None:
+        """Take the student's weights into their average, after an optimiser step; its BatchNorm statistics as they are.
+
+        E <- d E + (1 - d) W with d = min(decay, (1 + step) / (10 + step)), so that the start is soon forgotten.
+        """
+        if self.ema is None or decay is None:
+            return
+        stays = min(decay, (1 + self.step) / (10 + self.step))
+        for mean, weight in zip(self.ema.parameters(), self.student.parameters(), strict=True):
+            mean.lerp_(weight, 1 - stays)
+        for kept, value in zip(self.ema.buffers(), self.student.buffers(), strict=True):
+            kept.copy_(value)
+
     def weights(self) -> dict[str, Tensor]:
-        """The student's."""
-        return dict(self.student.state_dict())
+        """The student's, as it is scored."""
+        return dict(self.scored.state_dict())
 
     def tensors(self, *, optimizer: bool = True) -> dict[str, Tensor]:
         """Networks, projectors, optimiser and random states; the data position is `step`."""
         weights = _prefixed(_STUDENT, self.student) | _prefixed(_CRITERION, self.criterion)
         if self.peer is not None:
             weights |= _prefixed(_PEER, self.peer)
+        if self.ema is not None:
+            weights |= _prefixed(_EMA, self.ema)
         return weights | self.rng | (self._moments() if optimizer else {})
 
     def _moments(self) -> dict[str, Tensor]:
@@ -138,6 +163,8 @@ class TrialState:
         self.student.load_state_dict(_under(_STUDENT, tensors))
         if self.peer is not None:
             self.peer.load_state_dict(_under(_PEER, tensors))
+        if self.ema is not None:
+            self.ema.load_state_dict(_under(_EMA, tensors))
         self.criterion.load_state_dict(_under(_CRITERION, tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _under(_OPTIMIZER, tensors).items():
@@ -156,8 +183,8 @@ class TrialState:
 
 
 def student_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The student's own weights out of a checkpoint's tensors."""
-    return _under(_STUDENT, tensors)
+    """The student's weights, as it is scored, out of a checkpoint's tensors."""
+    return _under(_EMA, tensors) or _under(_STUDENT, tensors)
 
 
 def peer_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -52,7 +52,8 @@ NEEDED = {  # else the tap is only checked, and plain KD is off
 }
 TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.py shows that these change the teacher
 COMPUTED = {"hakd_kernel", "fold_teacher", "teacher_cache"}  # test_lean.py, test_fold.py, guidance/test_cache.py
-ELSEWHERE = TEACHERS | COMPUTED | {"peer_lr", "own"}  # test_state.py and test_own.py
+READY = {"teacher_classes", "teacher_synonyms"}  # models/ready/test_classes.py
+ELSEWHERE = TEACHERS | COMPUTED | READY | {"peer_lr", "own"}  # test_state.py and test_own.py
 
 
 @pytest.fixture

@@ -101,13 +101,17 @@ def test_a_narrow_terminal_loses_no_letter_of_the_pairs():
     names = ["mit_b5_on_a_long_name:mobilenetv3_small_050", "transformer to cnn", "segformer:mit_b5", "fpn:tu-mobile"]
     row = {"pair": names[0], "direction": names[1], "teacher": names[2], "student": names[3]}
     costs = {f"{who}_{what}": 1 for who in ("teacher", "student") for what in ("parameters_millions", "gmac", "stride")}
+    for who in ("teacher", "student"):
+        costs |= {f"{who}_{what}_licence": "MIT" for what in ("code", "weights", "data")}
+    costs["student_code_licence"] = "Some licence, non-commercial"
     out = io.StringIO()
-    Console(file=out, width=70).print(pair_table(pd.DataFrame([row | costs]), title="pairs"))
+    Console(file=out, width=80).print(pair_table(pd.DataFrame([row | costs]), title="pairs"))
     assert "\u2026" not in out.getvalue()
     cells = [line.split("\u2502")[1:] for line in out.getvalue().splitlines() if line.startswith("\u2502")]
     columns = ["".join(cell.strip() for cell in column) for column in zip(*cells, strict=True)]
     assert columns[0] == names[0]
     assert columns[2] == names[2]
+    assert columns[-2] == "student"
 
 
 def lines(spec, tmp_path, chosen):
