@@ -124,18 +124,23 @@ KINDS: dict[str, Callable[[Path], str]] = {
 }
 
 
-def measure(kind: str, place: Path) -> dict[str, Any]:
+def saved(kind: str, place: Path) -> str:
+    """The name of a network of this kind."""
+    import torch
+
+    torch.manual_seed(0)
+    (place / kind).mkdir()
+    return KINDS[kind](place / kind)
+
+
+def measure(kind: str, name: str, place: Path) -> dict[str, Any]:
     """One sweep, killed and resumed.
 
     Raises:
         RuntimeError: a command ended otherwise than it should.
     """
-    import torch
-
-    torch.manual_seed(0)
     folder = place / kind
-    folder.mkdir()
-    pair = f"{KINDS[kind](folder)}>fpn:tu-mobilenetv3_small_050"
+    pair = f"{name}>fpn:tu-mobilenetv3_small_050"
     out, log = place / f"{kind}-study", place / f"{kind}.log"
     searched, other = ("lambda_hakd", {"lambda_kd": 0.0}) if kind == "dinov2" else ("lambda_kd", {"lambda_hakd": 1.0})
     base = {"pair": pair, "data": "earth", "steps": 4, "eval_every": 2, "batch_size": 4, **other}
@@ -181,7 +186,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, ThreadPoolExecutor(given.workers) as pool:
         os.environ["HETEROAKD_CACHE"] = f"{place}/cache"
         rows = []
-        for row in pool.map(lambda kind: measure(kind, Path(place)), given.only):
+        names = {kind: saved(kind, Path(place)) for kind in given.only}
+        for row in pool.map(lambda kind: measure(kind, names[kind], Path(place)), given.only):
             rows.append(row)
             print(row, flush=True)
     OUT.write_text(json.dumps({"sweeps": rows}, indent=1) + "\n", encoding="utf-8")
