@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from typing_extensions import Self
 
-from trainables.config import OWN_PREFIX, TrialConfig
+from trainables.conditions import OWN_PREFIX
+from trainables.config import TrialConfig
 from trainables.errors import ConfigError, from_validation
 
 Number = TypeVar("Number", int, float)

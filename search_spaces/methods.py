@@ -10,7 +10,8 @@ from typing import Any
 
 from search_spaces.pairs import PAIRS
 from search_spaces.space import SearchSpace
-from trainables.config import METHODS, TrialConfig
+from trainables.conditions import METHODS
+from trainables.config import TrialConfig
 
 OWN_WEIGHT = {
     "kd": "lambda_kd",

@@ -19,7 +19,8 @@ from pydantic import BaseModel
 
 from search_spaces import dimension
 from search_spaces.pairs import Family, family, network_model, resolve_pair
-from trainables.config import OWN_PREFIX, Recipe, TrialConfig, as_condition, digest
+from trainables.conditions import OWN_PREFIX, as_condition
+from trainables.config import Recipe, TrialConfig, digest
 from trainables.errors import ConfigError, unknown
 from trainables.sources import is_ready
 

@@ -14,27 +14,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
-from trainables.errors import from_validation, unknown
+from trainables.conditions import (
+    DEEP,
+    HAKD,
+    KD,
+    KD_BESIDE,
+    ONLINE,
+    OWN,
+    OWN_PREFIX,
+    PAIRED,
+    READY_TEACHER,
+    SOFTENED,
+    TAPPED,
+    TAUGHT,
+    TRAINED,
+    as_condition,
+    known_method,
+)
+from trainables.errors import from_validation
 from trainables.fields import read, under, weight
-from trainables.published import BESIDE, published
+from trainables.published import published
 from trainables.sources import is_ready
 from trainables.yamls import load_yaml
 
-METHODS = (
-    *("task", "kd", "heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "dist", "cirkd", "afdcd", "ofa"),
-    "collaborative",
-)
-OWN = "own"
-"""What a method of the user's own, `package.module:name`, is called in conditions."""
-READY = "ready"
-"""What a teacher that is good already is called in conditions (see `sources.py`)."""
-OWN_PREFIX = "own."
-"""A search dimension `own.alpha` is the entry `alpha` of the field `own`."""
 CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (360, 360)}
 """Training crops of the papers, height and width, pixels."""
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""ImageNet's, of RGB in [0, 1]: images are normalised with them."""
 STRIDE = 32
 """Every encoder's coarsest, pixels: what a network sees is padded to a multiple."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
@@ -55,35 +59,6 @@ _GUIDE = (
     *("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_classes", "teacher_synonyms", "teacher_cache"),
     *("fold_teacher", "compile"),
 )
-
-
-_TAUGHT = under(*(name for name in METHODS if name not in ("task", "collaborative")), OWN)
-_TRAINED = _TAUGHT | {"teacher": (OWN,)}
-_READY = _TAUGHT | {"teacher": (READY,)}
-_PAIRED = under(*_TAUGHT["method"], "collaborative")
-_TAPPED = under("heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", OWN)
-_BESIDE = under(*BESIDE)
-_WITH_KD = _BESIDE | {"with_kd": (True,)}
-_KD = (under("kd", "heteroakd"), _WITH_KD)
-_SOFTENED = (under("kd", "heteroakd", "collaborative"), _WITH_KD)
-_HAKD = under("heteroakd")
-_DEEP = _HAKD | {"projector_depth": (2, 3)}
-_ONLINE = under("collaborative")
-
-
-def as_condition(value: Any) -> Any:
-    """A field's value as conditions name it: every method of the user's own is OWN, and so is every network, but for
-    teachers that are good already, which are READY.
-    """
-    if isinstance(value, str) and is_ready(value):
-        return READY
-    return OWN if isinstance(value, str) and ":" in value and value not in METHODS else value
-
-
-def _known_method(name: str) -> str:
-    if name not in METHODS and ":" not in name:
-        raise ValueError(unknown("method", name, METHODS, "Your own is named package.module:name."))
-    return name
 
 
 class Recipe(BaseModel):
@@ -186,14 +161,14 @@ class Recipe(BaseModel):
 class TrialConfig(Recipe):
     """One trial. Frozen; unknown fields are refused."""
 
-    method: Annotated[str, AfterValidator(_known_method)] = read(
+    method: Annotated[str, AfterValidator(known_method)] = read(
         "heteroakd", "A name of METHODS, task being the student alone; or your own, package.module:name."
     )
     student: str = read("segformer:mit_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
     teacher: str = read(
         "deeplabv3:resnet18", "The frozen network: one that is trained first, or hf:, smp:, torchvision:, timm:, "
         "file: or ready: for one that is good already; under collaborative the other student, trained along.",
-        when=_PAIRED,
+        when=PAIRED,
     )  # fmt: skip
     data: str = read("earth", "A data set's name, NAME:PATH, the path of a folder, or package.module:name.")
     own: dict[str, float | int | bool | str] = read({}, "What your own method reads.", when=under(OWN))
@@ -202,25 +177,23 @@ class TrialConfig(Recipe):
         "stage4",
         "Feature that is distilled. stage4: last backbone stage; by default decoder for skd, ifvd, at, fitnet, cirkd "
         "and cwd.",
-        when=_TAPPED,
+        when=TAPPED,
     )
-    temperature: float = read(1.0, "Softens both softmaxes (tau).", unit="1", gt=0, le=100, when=_SOFTENED)
-    with_kd: bool = read(False, "Plain KD beside the method, as in the scripts of its source.", when=_BESIDE)
-    lambda_kd: float = weight(
-        0.1, "loss_kd (lambda_1); by default 1 under `with_kd`, for afdcd on ADE20K 0.5", when=_KD
-    )
+    temperature: float = read(1.0, "Softens both softmaxes (tau).", unit="1", gt=0, le=100, when=SOFTENED)
+    with_kd: bool = read(False, "Plain KD beside the method, as in the scripts of its source.", when=KD_BESIDE)
+    lambda_kd: float = weight(0.1, "loss_kd (lambda_1); by default 1 under `with_kd`, for afdcd on ADE20K 0.5", when=KD)
     kd_direction: Literal["teacher_student", "student_teacher"] = read(
-        "teacher_student", "loss_kd is KL(teacher || student), or the other way round.", when=_KD
+        "teacher_student", "loss_kd is KL(teacher || student), or the other way round.", when=KD
     )
 
     lambda_hakd: float = weight(1.0, "loss_hakd (lambda_2)", "heteroakd")
     lambda_proj: float = weight(1.0, "the projectors' label BCE", "heteroakd")
-    kmm: bool = read(True, "Knowledge mixing; false: the target is Z_T.", when=_HAKD)
-    kem: bool = read(True, "Knowledge evaluation; false: uniform weights.", when=_HAKD)
-    kem_axis: Literal["class", "space"] = read("class", "Axis of KEM's softmax.", when=_HAKD | {"kem": (True,)})
-    projector_depth: int = read(1, "Convolutions in a projector.", unit="convolutions", ge=1, le=3, when=_HAKD)
-    projector_width: int = read(64, "Hidden channels.", unit="channels", ge=8, le=2048, when=_DEEP)
-    projector_kernel: Literal[1, 3] = read(1, "Side of the hidden convolutions.", unit="cells", when=_DEEP)
+    kmm: bool = read(True, "Knowledge mixing; false: the target is Z_T.", when=HAKD)
+    kem: bool = read(True, "Knowledge evaluation; false: uniform weights.", when=HAKD)
+    kem_axis: Literal["class", "space"] = read("class", "Axis of KEM's softmax.", when=HAKD | {"kem": (True,)})
+    projector_depth: int = read(1, "Convolutions in a projector.", unit="convolutions", ge=1, le=3, when=HAKD)
+    projector_width: int = read(64, "Hidden channels.", unit="channels", ge=8, le=2048, when=DEEP)
+    projector_kernel: Literal[1, 3] = read(1, "Side of the hidden convolutions.", unit="cells", when=DEEP)
 
     lambda_cwd: float = weight(3.0, "cwd on the logits", "cwd")
     lambda_cwd_feature: float = weight(0.0, "cwd on the tap, 50 in the paper's variant", "cwd")
@@ -247,22 +220,22 @@ class TrialConfig(Recipe):
     lambda_hfd: float = weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
     lambda_region: float = weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
     lambda_pixel: float = weight(1.0, "pixel-wise selective distillation (c); 0: off", "collaborative")
-    region_size: Literal[8, 16, 32, 64] = read(16, "Side of a region, pixels.", unit="pixels", when=_ONLINE)
+    region_size: Literal[8, 16, 32, 64] = read(16, "Side of a region, pixels.", unit="pixels", when=ONLINE)
     peer_lr: float | None = read(
-        None, "lr of the other student (alone it has lr); none: lr.", unit="1", gt=0, le=10, when=_ONLINE
+        None, "lr of the other student (alone it has lr); none: lr.", unit="1", gt=0, le=10, when=ONLINE
     )
 
     teacher_recipe: Recipe = read(
-        Recipe(), "How the teacher is trained.", when=_TRAINED | {"teacher_checkpoint": (None,)}
+        Recipe(), "How the teacher is trained.", when=TRAINED | {"teacher_checkpoint": (None,)}
     )
-    teacher_checkpoint: str | None = read(None, "Your own teacher's .safetensors; none: train one.", when=_TRAINED)
+    teacher_checkpoint: str | None = read(None, "Your own teacher's .safetensors; none: train one.", when=TRAINED)
     teacher_classes: Literal["order", "name"] | dict[str, int | str | list[int | str]] | None = read(
         None, "Which classes of a ready teacher speak for the data set's: by order, by name, or a mapping of the data "
         "set's to one or several of the teacher's, by name or number; none: by name if it names them, else by order.",
-        when=_READY,
+        when=READY_TEACHER,
     )  # fmt: skip
     teacher_synonyms: dict[str, list[str]] = read(
-        {}, "Further names of the data set's classes, for matching by name.", when=_READY
+        {}, "Further names of the data set's classes, for matching by name.", when=READY_TEACHER
     )
 
     eval_every: int | None = read(
@@ -293,7 +266,7 @@ class TrialConfig(Recipe):
     )  # fmt: skip
     teacher_cache: bool = read(
         False, "With `views`: what the teacher says of each view is computed once, kept on disk in fp16 and shared.",
-        when=_TAUGHT,
+        when=TAUGHT,
     )  # fmt: skip
 
     num_workers: int = read(0, "Data-loading processes; 0: in the training process.", unit="processes", ge=0)
@@ -303,9 +276,9 @@ class TrialConfig(Recipe):
     )
     fused_optimizer: bool | None = read(None, "One kernel for the optimiser's step; none: on CUDA.")
     hakd_kernel: Literal["auto", "plain", "lean", "triton"] = read(
-        "auto", "KMM, KEM and L_hakd term by term, in one pass, or in one kernel; auto: the best there is.", when=_HAKD
+        "auto", "KMM, KEM and L_hakd term by term, in one pass, or in one kernel; auto: the best there is.", when=HAKD
     )
-    fold_teacher: bool = read(True, "The teacher's BatchNorms become part of its convolutions.", when=_TAUGHT)
+    fold_teacher: bool = read(True, "The teacher's BatchNorms become part of its convolutions.", when=TAUGHT)
     augment_on: Literal["cpu", "device"] = read("cpu", "Where crops are scaled, jittered and flipped.")
     image_cache: Literal["memory", "disk"] = read(
         "memory", "Decoded images: what fits into memory, for each process; or all, mapped from a file all share."

@@ -138,11 +138,9 @@ class Learner:
         found: dict[str, Tensor] = {}
         for part, said in parts(batch, guide, num):
             terms, total, self._grad_shares = losses(self.config, self.state, part, said, sample=self.is_due)
-            (total / num if num > 1 else total).backward()
+            (total / num).backward()
             for name, value in terms.items():
-                found[name] = found[name] + value.detach() / num if name in found else value.detach() / num
-            if num == 1:
-                return terms
+                found[name] = found.get(name, 0) + value.detach() / num
         return found
 
     def assess(self, *, hits: Hits) -> Report:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's, of RGB in [0, 1]: images are normalised with them."""
 BESIDE = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd")
 """Methods whose published results have plain KD beside them."""
 _DECODER = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd")

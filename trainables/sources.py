@@ -50,17 +50,16 @@ def parse(name: str) -> Source:
 
 def absolute(name: str) -> str:
     """The name with its path as workers see it, who run in folders of their own; a repository stays as it is."""
-    if not is_ready(name):
+    path = local_path(name) if is_ready(name) else None
+    if path is None:
         return name
     source = parse(name)
-    path = Path(source.place).expanduser()
-    if source.kind != "file" and not (source.kind in ("hf", "smp", "timm") and path.is_dir()):
-        return name
-    return f"{source.kind}:{path.resolve()}" + (f"@{source.detail}" if source.detail else "")
+    return f"{source.kind}:{Path(path).expanduser().resolve()}" + (f"@{source.detail}" if source.detail else "")
 
 
 def local_path(name: str) -> str | None:
     """The path that a name holds; None where it holds none, or one that may be a repository's."""
     source = parse(name)
-    is_path = source.kind == "file" or (source.kind in ("hf", "smp", "timm") and Path(source.place).is_dir())
+    may_be_folder = source.kind in ("hf", "smp", "timm")
+    is_path = source.kind == "file" or (may_be_folder and Path(source.place).expanduser().is_dir())
     return source.place if is_path else None

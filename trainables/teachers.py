@@ -22,6 +22,7 @@ from trainables.kept.cache import CACHE, default_cache
 from trainables.loop import train
 from trainables.models import given
 from trainables.models.build import build, is_own
+from trainables.models.ready import load as ready
 from trainables.models.segmodel import SegModel
 from trainables.sources import is_ready
 
@@ -36,9 +37,9 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
             no class of the data set's.
     """
     if is_ready(config.teacher):
-        ready = load_ready(config, dataset=dataset)
-        place(ready, config, pick_device(config))
-        return freeze(ready)
+        found = load_ready(config, dataset=dataset)
+        place(found, config, pick_device(config))
+        return found
     path = ensure_teacher(config, dataset=dataset, cache=cache)
     tensors = given.read(path)
     teacher = build(config.teacher, num_classes=dataset.num_classes)
@@ -48,13 +49,10 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
 
 
 def load_ready(config: TrialConfig, *, dataset: SegDataset) -> SegModel:
-    """A teacher that is good already, on the CPU (see `sources.py`)."""
-    from trainables.models.ready import load  # its libraries are optional, and take seconds
-
-    found = load.load(
+    """A teacher that is good already, frozen, on the CPU (see `sources.py`)."""
+    return ready.load(
         config.teacher, classes=dataset.classes, wanted=config.teacher_classes, synonyms=config.teacher_synonyms
     )
-    return freeze(found)
 
 
 def freeze(model: SegModel) -> SegModel:
@@ -144,17 +142,10 @@ def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:
     has it.
     """
     if is_ready(config.teacher):
-        return digest(teacher_files(config))
+        return digest(ready.origin(config.teacher).files)
     own = config.teacher_checkpoint
     path = Path(own).expanduser() if own is not None else cached_path(config, dataset=dataset)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def teacher_files(config: TrialConfig) -> dict[str, str]:
-    """SHA-256 of the files of a teacher that is good already, by name."""
-    from trainables.models.ready import load
-
-    return load.origin(config.teacher).files
 
 
 def _load_weights(model: SegModel, tensors: dict[str, Tensor], path: Path, name: str) -> None:

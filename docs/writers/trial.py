@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trainables.config import METHODS, OWN, SPEED, Recipe, TrialConfig
+from trainables.conditions import METHODS, OWN
+from trainables.config import SPEED, Recipe, TrialConfig
 from writers import fields
 from writers.words import NONE, escaped, listed, table
 

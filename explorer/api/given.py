@@ -99,7 +99,8 @@ def _is_file(name: str) -> bool:
 def _told_apart(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Those of the spec, and those of the trial: no name is both."""
     from explorer.study import StudySpec
-    from trainables.config import OWN_PREFIX, TrialConfig
+    from trainables.conditions import OWN_PREFIX
+    from trainables.config import TrialConfig
 
     of_spec, of_trial = StudySpec.model_fields, {*TrialConfig.model_fields, "pair"}
     for name in overrides:

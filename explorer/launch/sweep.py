@@ -35,7 +35,8 @@ from explorer.storage import storages
 from explorer.storage.lock import exclusive
 from explorer.study import SPEC_FILE, StudySpec
 from trainables import own
-from trainables.config import OWN_PREFIX, TrialConfig
+from trainables.conditions import OWN_PREFIX
+from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import Interrupted, StudyError
 from trainables.kept import checkpoint, store

@@ -49,7 +49,7 @@ def score_own(
                 "commonest class. Are its classes in this order, and its weights those of this data set? Give others, "
                 "or go on all the same with --force (force=True)."
             )
-        say(f"teacher {name}: {told}{',' if file else ''}{of} (always the commonest class: {100 * least:.2f} %)")
+        say(f"teacher {name}: {told}{f', of {file}' if file else ''} (always the commonest class: {100 * least:.2f} %)")
     return scores
 
 

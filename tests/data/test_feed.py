@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import STD, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.feed import feed
 from trainables.data.loader import train_batches
 from trainables.data.transforms import Cut, draw, normalize
 from trainables.data.windows import pack, unpack
+from trainables.published import STD
 
 CPU = torch.device("cpu")
 CONFIG = TrialConfig(method="task", steps=4, batch_size=3, crop_height=64, crop_width=32, seed=2)

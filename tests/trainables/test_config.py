@@ -5,7 +5,8 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from trainables.config import OWN, Recipe, TrialConfig, as_condition
+from trainables.conditions import OWN, as_condition
+from trainables.config import Recipe, TrialConfig
 from trainables.device import pick_device
 from trainables.errors import ConfigError, HeteroakdError, unknown
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from trainables import own
-from trainables.config import METHODS, TrialConfig
+from trainables.conditions import METHODS
+from trainables.config import TrialConfig
 from trainables.contracts import datasets, losses, models
 from trainables.contracts.case import Loss
 from trainables.contracts.claim import Claim, Finding, examine

@@ -35,15 +35,20 @@ class Licences(NamedTuple):
 def licences(model: str) -> Licences:
     """By a network's name; the weights of a ready one are looked at only where they are named with their licence."""
     if is_ready(model):
-        kind = parse(model).kind
-        return Licences(_LIBRARIES.get(kind, UNKNOWN), UNKNOWN, UNKNOWN)
+        kind, place, _ = parse(model)
+        weights = _by_timm(place) if kind == "timm" else UNKNOWN
+        return Licences(_LIBRARIES.get(kind, UNKNOWN), weights, UNKNOWN)
     if is_own(model):
         return Licences(UNKNOWN, UNKNOWN, UNKNOWN)
     encoder = model.partition(":")[2]
     if encoder.startswith("tu-"):
-        config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
-        stated = str(getattr(config, "license", None) or UNKNOWN)
+        stated = _by_timm(encoder.removeprefix("tu-"))
         return Licences("MIT (segmentation-models-pytorch), Apache-2.0 (timm)", stated, _IMAGENET)
     if encoder.startswith("mit_"):  # the header of segmentation-models-pytorch's mix_transformer.py
         return Licences(f"MIT (segmentation-models-pytorch); encoder: {NVIDIA}", NVIDIA, _IMAGENET)
     return Licences("MIT (segmentation-models-pytorch)", UNKNOWN, _IMAGENET)
+
+
+def _by_timm(name: str) -> str:
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return str(getattr(config, "license", None) or UNKNOWN)

@@ -24,7 +24,7 @@ from trainables.models.segmodel import SegModel
 from trainables.models.taps import check_tap
 from trainables.preflight.cells import too_small
 from trainables.sources import is_ready
-from trainables.teachers import cached_path, load_ready, load_teacher, teacher_files
+from trainables.teachers import cached_path, load_ready, load_teacher
 
 
 class Preflight(NamedTuple):
@@ -82,7 +82,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
         dataset.digest(),
         {name: found | ({"latency_ms": times[name]} if timed else {}) for name, found in costs.items()},
         [*known, *classes.values(), *notes.values(), *small.values()],
-        {config.teacher: teacher_files(config) for config in configs if config.is_taught and is_ready(config.teacher)},
+        {name: origin(name).files for name in built if is_ready(name)},
     )
 
 

@@ -20,6 +20,7 @@ from trainables.device import device_name, pick_device, synchronize
 from trainables.errors import Interrupted, TeacherError
 from trainables.kept import atomic
 from trainables.kept.cache import default_cache
+from trainables.models.ready.load import origin
 from trainables.models.segmodel import SegModel
 from trainables.scoring.calibration import calibration
 from trainables.scoring.evaluate import confusion, predict
@@ -136,8 +137,6 @@ def _look(config: TrialConfig, dataset: SegDataset) -> Facts:
 def _origin(config: TrialConfig) -> tuple[dict[str, str], str | None, str]:
     if not is_ready(config.teacher):
         return {}, None, "unknown"
-    from trainables.models.ready.load import origin
-
     return origin(config.teacher)
 
 

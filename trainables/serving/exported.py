@@ -20,9 +20,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.config import MEAN, STD, TrialConfig
+from trainables.config import TrialConfig
 from trainables.kept import atomic
 from trainables.models.segmodel import SegModel
+from trainables.published import MEAN, STD
 from trainables.scoring.evaluate import predict
 
 ONNX, PT2 = "student.onnx", "student.pt2"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import METHODS, TrialConfig
+from trainables.conditions import METHODS
+from trainables.config import TrialConfig
 from trainables.contracts import tiny
 from trainables.errors import ModelError
 from trainables.losses.find import make_criterion

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from trainables.config import MEAN, STD
 from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches
 from trainables.data.transforms import normalize
 from trainables.errors import DataError
 from trainables.loop import train
 from trainables.models.segmodel import SegModel
+from trainables.published import MEAN, STD
 from trainables.scoring.evaluate import evaluate, evaluate_weights, predict, window_starts
 
 

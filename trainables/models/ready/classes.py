@@ -46,13 +46,6 @@ class ClassTable:
         used = {number for found in self.sources for number in found}
         return tuple(name for number, name in enumerate(self.theirs) if number not in used)
 
-    def matrix(self) -> Float[Tensor, "ours theirs"]:
-        """1 where a class of theirs speaks for one of ours, else 0."""
-        found = torch.zeros(len(self.ours), len(self.theirs))
-        for number, sources in enumerate(self.sources):
-            found[number, list(sources)] = 1
-        return found
-
     def lines(self) -> list[str]:
         """The match, a line for each class of ours, and what is left over."""
         width = max(len(name) for name in self.ours)
@@ -66,23 +59,28 @@ class ClassTable:
 
 
 def apply(
-    logits: Float[Tensor, "batch theirs height width"], matrix: Float[Tensor, "ours theirs"]
+    logits: Float[Tensor, "batch theirs height width"], sources: tuple[tuple[int, ...], ...]
 ) -> Float[Tensor, "batch ours height width"]:
     """A teacher's logits as logits of our classes: probabilities of classes that become one are summed.
 
     z_c = log sum_k exp(z_k), over the teacher's classes k that speak for c; NOBODY where none does. The softmax of z is
     that of the teacher's probabilities, summed by class and scaled to 1 over the classes that are covered.
+
+    Args:
+        sources: `ClassTable.sources`.
     """
-    rows = []
-    for row in matrix:
-        sources = row.nonzero()[:, 0]
-        if len(sources) == 0:
-            rows.append(torch.full_like(logits[:, 0], NOBODY))
-        elif len(sources) == 1:
-            rows.append(logits[:, int(sources[0])])
-        else:
-            rows.append(torch.logsumexp(logits[:, sources], dim=1))
-    return torch.stack(rows, dim=1)
+    return torch.stack([_spoken(logits, numbers) for numbers in sources], dim=1)
+
+
+def _spoken(
+    logits: Float[Tensor, "batch theirs height width"], numbers: tuple[int, ...]
+) -> Float[Tensor, "batch height width"]:
+    """Views alone are taken: an index on a CUDA device would make the host wait."""
+    if not numbers:
+        return torch.full_like(logits[:, 0], NOBODY)
+    if len(numbers) == 1:
+        return logits[:, numbers[0]]
+    return torch.logsumexp(torch.stack([logits[:, number] for number in numbers], dim=1), dim=1)
 
 
 def match(

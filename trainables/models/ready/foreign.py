@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.config import MEAN, STD
+from trainables.published import MEAN, STD
 
 
 class Pixels(NamedTuple):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
+
+from yaml import YAMLError
 
 from trainables.errors import TeacherError
 
@@ -66,22 +69,25 @@ def hashes(path: Path) -> dict[str, str]:
 
 def licence(folder: Path) -> str:
     """As the model card's header states it; "unknown" where it states none."""
+    from huggingface_hub import ModelCard
+
     try:
-        lines = (folder / "README.md").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        stated = ModelCard.load(folder / "README.md", ignore_metadata_errors=True).data.to_dict()
+    except (OSError, ValueError, YAMLError):
         return "unknown"
-    if not lines or lines[0].strip() != "---":
-        return "unknown"
-    header = lines[1 : next((n for n, line in enumerate(lines[1:], start=1) if line.strip() == "---"), 0)]
-    found = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in header) if colon}
-    return found.get("license_name") or found.get("license") or "unknown"
+    return str(stated.get("license_name") or stated.get("license") or "unknown")
 
 
 def _sha256(path: Path) -> str:
+    stat = path.stat()
+    return _hashed(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: Path, *_: int) -> str:
+    """Of a file as it is now; asked for by the launch, the score and the record, read once."""
+    hashed = hashlib.sha256()
     with path.open("rb") as file:
-        if hasattr(hashlib, "file_digest"):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        hashed = hashlib.sha256()  # Python 3.10
         while piece := file.read(1 << 20):
             hashed.update(piece)
-        return hashed.hexdigest()
+    return hashed.hexdigest()

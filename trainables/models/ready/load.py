@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from trainables import own
 from trainables.errors import TeacherError
+from trainables.models.licences import licences
 from trainables.models.own import build_own
 from trainables.models.ready import files, hf, hub, libraries
 from trainables.models.ready.classes import ClassTable, match
@@ -81,7 +82,7 @@ def origin(name: str) -> Origin:
         return Origin(hub.hashes(place) if place.is_file() else {}, None, network.licence)
     path = _path(source, name)
     if path is None:
-        return Origin({}, None, libraries.load_timm(source.place).licence)
+        return Origin({}, None, licences(name).weights)
     return Origin(hub.hashes(path), hub.commit(path), hub.licence(path if path.is_dir() else path.parent))
 
 

@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.config import MEAN, STD, STRIDE
+from trainables.config import STRIDE
 from trainables.models.ready.classes import ClassTable, apply
 from trainables.models.ready.foreign import Foreign
 from trainables.models.segmodel import Features, SegModel
+from trainables.published import MEAN, STD
 
 
 class Wrapped(SegModel):
@@ -29,7 +30,6 @@ class Wrapped(SegModel):
         has_logits: whether it gives any.
     """
 
-    matrix: Tensor
     undo: Tensor
     undo_shift: Tensor
     mean: Tensor
@@ -42,10 +42,7 @@ class Wrapped(SegModel):
         self.has_logits = table is not None
         if table is not None and len(table.covered) < len(table.ours):
             self.covered = table.covered
-        self.register_buffer("matrix", table.matrix() if table else torch.zeros(0, 0))
         pixels = network.pixels
-        order = [2, 1, 0] if pixels.bgr else [0, 1, 2]
-        self._order = order
         for name, values in (("undo", STD), ("undo_shift", MEAN), ("mean", pixels.mean), ("std", pixels.std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1))
         self.eval()
@@ -64,7 +61,7 @@ class Wrapped(SegModel):
             return Features(images.new_zeros(len(images), 0, *(side // STRIDE for side in size)), taps)
         logits = _on_stride(answer.logits, size).float()
         assert self.table is not None
-        return Features(logits if self.table.is_identity else apply(logits, self.matrix), taps)
+        return Features(logits if self.table.is_identity else apply(logits, self.table.sources), taps)
 
     def train(self, mode: bool = True) -> Wrapped:  # noqa: ARG002
         """Always in eval mode: it teaches and never learns."""
@@ -74,7 +71,7 @@ class Wrapped(SegModel):
     def _prepared(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch 3 h w"]:
         """As the network's own library prepares an image."""
         ours = (images * self.undo + self.undo_shift) * (255 / self.network.pixels.scale)
-        theirs = (ours[:, self._order] - self.mean) / self.std
+        theirs = ((ours.flip(1) if self.network.pixels.bgr else ours) - self.mean) / self.std
         sides = [self._side(side) for side in theirs.shape[-2:]]
         if self.network.square:
             sides = [max(sides)] * 2

@@ -19,7 +19,7 @@ def table(theirs, wanted=None, synonyms=None, num=None):
 def test_probabilities_of_classes_that_become_one_are_summed_as_numpy_sums_them():
     logits = torch.randn(2, 6, 3, 5, generator=torch.Generator().manual_seed(0)) * 4
     found = table(tuple("abcdef"), {"water": ["a", 4], "forest": "c"})
-    got = apply(logits, found.matrix()).softmax(dim=1).numpy()
+    got = apply(logits, found.sources).softmax(dim=1).numpy()
     raised = np.exp(logits.numpy().astype(np.float64))
     theirs = raised / raised.sum(axis=1, keepdims=True)
     ours = np.stack([theirs[:, 0] + theirs[:, 4], theirs[:, 2], np.zeros_like(theirs[:, 0])], axis=1)
@@ -28,7 +28,7 @@ def test_probabilities_of_classes_that_become_one_are_summed_as_numpy_sums_them(
 
 def test_one_to_one_the_logits_stay_what_they_were():
     logits = torch.randn(1, 3, 2, 2)
-    swapped = apply(logits, table(("b", "a", "c"), {"water": 1, "forest": 0, "bare land": 2}).matrix())
+    swapped = apply(logits, table(("b", "a", "c"), {"water": 1, "forest": 0, "bare land": 2}).sources)
     assert torch.equal(swapped, logits[:, [1, 0, 2]])
 
 
@@ -50,7 +50,7 @@ def test_a_class_that_nobody_speaks_for_is_left_out_and_said():
     found = table(("forest", "sky", "water"))
     assert (found.covered, found.unused) == ((0, 1), ("sky",))
     assert found.lines() == ["water      water", "forest     forest", "bare land  - (nobody)", "unused: sky"]
-    assert apply(torch.zeros(1, 3, 1, 1), found.matrix())[0, :, 0, 0].tolist() == [0, 0, NOBODY]
+    assert apply(torch.zeros(1, 3, 1, 1), found.sources)[0, :, 0, 0].tolist() == [0, 0, NOBODY]
 
 
 def test_synonyms_of_a_spec_make_many_one():
