@@ -146,11 +146,13 @@ def measure(kind: str, name: str, place: Path) -> dict[str, Any]:
     base = {"pair": pair, "data": "earth", "steps": 4, "eval_every": 2, "batch_size": 4, **other}
     space = {searched: {"low": 0.1, "high": 1.0}}
     spec = folder / "spec.yaml"
-    spec.write_text(json.dumps({"name": kind, "space": space, "base": base, "num_trials": 4, "pruner": "nop"}))
+    spec.write_text(
+        json.dumps({"name": kind, "space": space, "base": base, "num_trials": 4, "pruner": "nop"}), encoding="utf-8"
+    )
     started = time.perf_counter()
     options = ["--out", str(out), "--force", "--concurrent", "1"]
     killed = _killed([*HETEROAKD, "sweep", str(spec), *options], out, log)
-    resumed = subprocess.run([*HETEROAKD, "resume", str(out)], capture_output=True, text=True, timeout=LIMIT_S)
+    resumed = subprocess.run([*HETEROAKD, "resume", str(out)], capture_output=True, encoding="utf-8", timeout=LIMIT_S)
     if resumed.returncode:
         raise RuntimeError(f"{kind}: {resumed.stdout}{resumed.stderr}")
     _, studies = load_studies(out)
@@ -167,11 +169,11 @@ def measure(kind: str, name: str, place: Path) -> dict[str, Any]:
 
 def _killed(command: list[str], out: Path, log: Path) -> float:
     started = time.perf_counter()
-    with log.open("w") as lines:
+    with log.open("w", encoding="utf-8") as lines:
         driver = subprocess.Popen(command, stdout=lines, stderr=subprocess.STDOUT, start_new_session=True)
     while not list(out.glob("trials/search-*/log.jsonl")):
         if driver.poll() is not None or time.perf_counter() - started > LIMIT_S:
-            raise RuntimeError(log.read_text())
+            raise RuntimeError(log.read_text(encoding="utf-8"))
         time.sleep(0.1)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
