@@ -148,7 +148,7 @@ def _client(address: str, directory: PurePosixPath, code: list[str]) -> Iterator
     try:
         with refused_in_words(address):
             knock(address.removeprefix(SCHEME))
-            ray.init(address=address, runtime_env=travel.environment(directory, code), **QUIET)
+            _connect(address, travel.environment(directory, code))
     except RuntimeError as error:  # of other versions, or the cluster could not start a process for this client
         said = " ".join(str(error).split())[:400].rstrip(".")
         raise StudyError(
@@ -158,6 +158,20 @@ def _client(address: str, directory: PurePosixPath, code: list[str]) -> Iterator
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str, environment: dict[str, Any]) -> None:
+    """Raises:
+    StudyError: the cluster answered, but could not start a process for this client; a busy head may need longer.
+    """
+    try:
+        ray.init(address=address, runtime_env=environment, **QUIET)
+    except ConnectionAbortedError as error:  # its message ends with the traceback of the cluster's end
+        reason = str(error).strip().splitlines()[-1][:400].rstrip(".")
+        raise StudyError(
+            f"The Ray cluster at {address!r} could not start a process for this client ({reason}). Try again when its "
+            "head is less busy, or use `heteroakd submit`."
+        ) from None
 
 
 class _Wire:

@@ -17,7 +17,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -89,6 +89,7 @@ def cluster(tmp_path_factory):
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": TOKEN,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # take 127.0.0.1 for the nodes' address
+        "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "150",  # the head shares two cores with everything else
     }
     with (temp / "log").open("w") as log:
         host = subprocess.Popen(
@@ -334,6 +335,23 @@ def test_a_mistake_seen_on_the_cluster_is_one_sentence_here(cluster, small, shar
     assert resumed.returncode == 2, resumed.stdout
     assert "holds no study" in resumed.stdout
     assert "Traceback" not in submitted.stdout + resumed.stdout
+
+
+def test_a_head_too_busy_for_a_client_says_so(monkeypatch):
+    said = "Initialization failure from server:\nTraceback (most recent call last):\n  ...\nRuntimeError: Proxy failed."
+
+    def aborted(**_):
+        raise ConnectionAbortedError(said)
+
+    monkeypatch.setattr("ray.init", aborted)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"ray://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(StudyError) as error, remote._client(address, PurePosixPath("/studies/one"), []):
+            pass
+    assert str(error.value) == (
+        f"The Ray cluster at {address!r} could not start a process for this client (RuntimeError: Proxy failed). Try "
+        "again when its head is less busy, or use `heteroakd submit`."
+    )
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once(monkeypatch):
