@@ -23,6 +23,8 @@ SPEC_FILE = "study.yaml"
 Cost = Literal["parameters_millions", "gmac", "latency_ms"]
 Objective = Literal["miou", Cost]
 PROBES, PROBES_FROM = 16, 60
+PSEUDO_WEIGHTS = {"low": 0.1, "high": 3.0, "log": True}
+"""Of a student alone that learns from unlabelled images by itself, unless the study says otherwise."""
 
 _NOT_SEARCHED = {
     "seed": "list the seeds under `seeds`, so that baselines share them.",
@@ -227,17 +229,20 @@ class StudySpec(BaseModel):
         ]
 
     def baseline(self) -> tuple[SearchSpace, dict[str, Any], int]:
-        """Space, base and trials of the matched students alone: same fields, budget and seeds, no other network."""
+        """Space, base and trials of the matched students alone: same fields, budget and seeds, no other network.
+
+        Where the search learns from unlabelled images, they may too, from their own pseudo-labels.
+        """
         space, base = self.search_space, self.trial_base
         students = space.alone(base)
-        tuned = space.task_space(base)
         alone = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
+        tuned, alone = _self_training(space.task_space(base).to_dict(), alone)
         per_seed = len(students) * len(self.seeds)
         matched = self.num_trials
         if self.balance == "method":  # a student alone is one more method
             matched = matched // len(self.space["method"]) * len(students)
-        trials = self.baseline_trials or (max(per_seed, matched) if tuned.dimensions else per_seed)
-        with_student = SearchSpace.from_dict({"student": list(students), **tuned.to_dict()})
+        trials = self.baseline_trials or (max(per_seed, matched) if tuned else per_seed)
+        with_student = SearchSpace.from_dict({"student": list(students), **tuned})
         return with_student, {**alone, "method": "task"}, trials
 
     def check(self) -> None:
@@ -309,6 +314,21 @@ class StudySpec(BaseModel):
     def grace(self, budget: int) -> int:
         """Steps before a trial may be pruned."""
         return self.grace_period or math.ceil(budget / 4)
+
+
+def _self_training(space: dict[str, Any], base: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Space and base of the students alone; where the search takes unlabelled images, with the choice between labels
+    alone and pseudo-labels too.
+    """
+    ratio = base.get("unlabelled_ratio", 0.0)
+    if not ratio and "unlabelled_ratio" not in space:
+        return space, base
+    if ratio:
+        space = {**space, "unlabelled_ratio": [0.0, ratio]}
+        base = {name: value for name, value in base.items() if name != "unlabelled_ratio"}
+    if "pseudo_weight" not in base:
+        space = {"pseudo_weight": PSEUDO_WEIGHTS, **space}
+    return space, base
 
 
 def _fill(values: dict[str, Any], known: preset.Preset) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from search_spaces import dimension
 from search_spaces.pairs import Family, family, network_model, resolve_pair
 from trainables.conditions import OWN_PREFIX, as_condition
-from trainables.config import Recipe, TrialConfig, digest
+from trainables.config import TrialConfig, digest
 from trainables.errors import ConfigError, unknown
+from trainables.recipe import Recipe
 from trainables.sources import is_ready
 
 _MAPPINGS = ("own", "teacher_classes", "teacher_synonyms")

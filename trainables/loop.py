@@ -188,7 +188,8 @@ def parts(batch: Batch, guide: Features | None, num: int) -> Iterator[tuple[Batc
     for first in range(0, num * size, size):
         place = slice(first, first + size)
         entries = None if batch.entries is None else batch.entries[place]
-        part = Batch(batch.pixels[place], batch.labels[place], entries)
+        real = None if batch.real is None else batch.real[place]
+        part = Batch(batch.pixels[place], batch.labels[place], entries, real)
         if guide is None:
             yield part, None
         else:
@@ -209,10 +210,22 @@ def losses(
         learnt = state.student(batch.pixels)
         if state.peer is not None:
             guide = state.peer(batch.pixels)
-        terms = state.criterion(learnt, guide, batch.labels)
+        elif guide is None and "loss_pseudo" in state.criterion.weights:
+            guide = averaged(state, batch)
+        seen = () if batch.real is None else (batch.real,)
+        terms = state.criterion(learnt, guide, batch.labels, *seen)
     weighted = {name: weight * terms[name] for name, weight in state.criterion.weights.items()}
     shares = gradient_shares(weighted, list(state.student.parameters())) if sample else {}
     return terms, torch.stack(list(weighted.values())).sum(), shares
+
+
+@torch.no_grad()
+def averaged(state: TrialState, batch: Batch) -> Features | None:
+    """What the student's average says, whose pseudo-labels it takes in place of its own; None without an average.
+
+    Source: Tarvainen, Valpola 2017 (Mean Teacher).
+    """
+    return None if state.ema is None else state.ema.eval()(batch.pixels)
 
 
 def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import Recipe
 from trainables.data.transforms import PAD_COLOUR, augment, normalize
+from trainables.recipe import Recipe
 
 PLAIN = Recipe(crop_height=32, crop_width=64, scale_min=1, scale_max=1, flip_horizontal=0)
 

@@ -6,9 +6,10 @@ import yaml
 from pydantic import ValidationError
 
 from trainables.conditions import OWN, as_condition
-from trainables.config import Recipe, TrialConfig
+from trainables.config import TrialConfig
 from trainables.device import pick_device
 from trainables.errors import ConfigError, HeteroakdError, unknown
+from trainables.recipe import Recipe
 
 SENTENCES = [
     ({"temperature": -1.0}, "temperature must be > 0.0, got -1.0."),

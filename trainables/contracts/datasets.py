@@ -123,7 +123,7 @@ def it_travels_to_other_processes(data: Data) -> None:
 
 def training_batches_come(data: Data) -> None:
     dataset = data.open()
-    for pixels, labels, _ in feed(dataset, _CONFIG, device=torch.device("cpu")):
+    for pixels, labels, *_ in feed(dataset, _CONFIG, device=torch.device("cpu")):
         ensure(pixels.shape == (2, 3, 64, 64), f"A batch of 2 crops of 64 pixels has shape {tuple(pixels.shape)}.")
         _are_ids(labels, dataset, "a training batch")
 

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from trainables.config import TrialConfig
 from trainables.data.advice import notes
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.facts import SplitFacts
+from trainables.data.images import header
+from trainables.data.loader import without_unlabelled
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
 
 THREADS = 8  # Pillow decodes outside Python's lock
+HEADERS = 200  # of unlabelled images
 
 
 def verify(dataset: SegDataset, splits: Iterable[str] = ("train", "val")) -> list[str]:
@@ -41,6 +45,23 @@ def verify(dataset: SegDataset, splits: Iterable[str] = ("train", "val")) -> lis
     if reason := next(filter(None, (unscorable(dataset, one) for one in facts)), None):
         raise DataError(reason)
     return notes(dataset, facts)
+
+
+def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
+    """Read the headers of at most HEADERS unlabelled images, evenly spaced.
+
+    Raises:
+        DataError: there is none; one that cannot be read; one that is an image of a split that is scored.
+    """
+    if not dataset.unlabelled:
+        raise without_unlabelled(dataset, config)
+    scored = {sample.image: split for split in ("val", "test") for sample in dataset.splits.get(split, ())}
+    if twice := next((path for path in dataset.unlabelled if path in scored), None):
+        raise DataError(f"{twice} is unlabelled and in {scored[twice]!r}: a score on it would say less.")
+    every = -(-len(dataset.unlabelled) // HEADERS)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(header, dataset.unlabelled[::every]):
+            pass
 
 
 def _facts(dataset: SegDataset, split: str, samples: Sequence[Sample]) -> SplitFacts:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -59,6 +60,7 @@ class SegDataset:
     ignore_index: int  # num_classes..255: masks are 8-bit
     splits: Mapping[str, tuple[Sample, ...]]  # "train" and "val" always, "test" where there is one
     ids: Mapping[int, int] | None = None  # id in the files -> class id or ignore_index; None: they are the same
+    unlabelled: tuple[Path, ...] = ()  # further images, without a mask
     _cache: SampleCache | DecodedFiles = field(default_factory=SampleCache, init=False, repr=False)
     _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False)
 
@@ -78,7 +80,8 @@ class SegDataset:
 
     def digest(self) -> str:
         """Content hash (16 hex digits of SHA-256) of what training reads: classes, ignore_index, and the name, split
-        and bytes of every file. A set's own name, place and palette do not count. Computed once for this object.
+        and bytes of every file. Of unlabelled images, which may be ten times as many, the names and sizes. A set's own
+        name, place and palette do not count. Computed once for this object.
 
         Raises:
             DataError: a file cannot be read.
@@ -90,8 +93,12 @@ class SegDataset:
         paths = [(split, path) for split in sorted(self.splits) for sample in self.splits[split] for path in sample]
         hashes = file_hashes([path for _, path in paths], root=self.root)
         files = [(split, text_of(path.name), found) for (split, path), found in zip(paths, hashes, strict=True)]
-        described = {"classes": self.classes, "ignore_index": self.ignore_index, "files": files}
-        return digest(described if self.ids is None else {**described, "ids": sorted(self.ids.items())})
+        described: dict[str, Any] = {"classes": self.classes, "ignore_index": self.ignore_index, "files": files}
+        if self.ids is not None:
+            described["ids"] = sorted(self.ids.items())
+        if self.unlabelled:
+            described["unlabelled"] = [(text_of(path.name), _num_bytes(path)) for path in self.unlabelled]
+        return digest(described)
 
     def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
         """Decode a sample into RGB 0..255 and class ids. Cached and shared: do not write into the tensors.
@@ -110,6 +117,18 @@ class SegDataset:
             return self.read(sample)
         return self._cache.get(sample, self._decode)
 
+    def read_unlabelled(self, path: Path) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+        """Decode an image without a mask; its ids are `pad_id`, of which only one is in memory.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        return self._cache.get(path, self._decode_unlabelled)
+
+    def _decode_unlabelled(self, path: Path) -> tuple[Tensor, Tensor]:
+        image = torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous()
+        return image, torch.tensor(self.pad_id, dtype=torch.uint8).expand(image.shape[1:])
+
     def keep_decoded(self, where: Literal["memory", "disk"]) -> None:
         """Where decoded samples are kept from now on. What is read stays the same, so that trials which share this
         object may each choose.
@@ -124,8 +143,9 @@ class SegDataset:
             folder = default_cache() / "decoded" / self.digest()
         except DataError:  # a missing file is named, or skipped, when it is its turn
             return SampleCache()
-        samples = (sample for split in sorted(self.splits) for sample in self.splits[split])  # the digest's order
-        return DecodedFiles(folder, {sample: f"{number:06}.u8" for number, sample in enumerate(samples)})
+        labelled = (sample for split in sorted(self.splits) for sample in self.splits[split])  # the digest's order
+        keys = itertools.chain(labelled, self.unlabelled)
+        return DecodedFiles(folder, {key: f"{number:06}.u8" for number, key in enumerate(keys)})
 
     def as_classes(self, ids: Integer[Tensor, "*grid"]) -> Int64[Tensor, "*grid"]:
         """Ids of a file as class ids and ignore_index, on the ids' device."""
@@ -139,6 +159,18 @@ class SegDataset:
         if self.ids is None:
             return self.ignore_index
         return next(number for number in range(256) if self.ids.get(number, self.ignore_index) == self.ignore_index)
+
+    @property
+    def void_id(self) -> int:
+        """An id that no file may hold: what a crop is padded with where ignored pixels are not to be mistaken for it.
+
+        Raises:
+            DataError: the files may hold every 8-bit id.
+        """
+        free = np.flatnonzero(~self.known_ids)
+        if not len(free):
+            raise DataError(f"{self.name} uses all 256 ids, and padding needs one of its own. Take one out of `ids`.")
+        return int(free[0])
 
     @cached_property
     def known_ids(self) -> Bool[np.ndarray, " ids"]:
@@ -186,6 +218,13 @@ class SegDataset:
             return f"{self.name} has ids {ranges(sorted(self.ids))}"
         last = self.num_classes - 1
         return f"dataset.yaml names {self.num_classes} classes (0-{last}) and ignore_index {self.ignore_index}"
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 @runtime_checkable

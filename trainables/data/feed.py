@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
-from trainables.data.loader import Crops, train_batches
+from trainables.data.loader import Crops, padding_id, train_batches
 from trainables.data.transforms import finish, normalize, to_stride
 from trainables.data.windows import Windows, unpack
 from trainables.device import memory_format, send
@@ -23,11 +23,13 @@ class Batch(NamedTuple):
 
     Attributes:
     entries: each crop's place in the bank of views, on the host; None for fresh crops.
+    real: which pixels are the image's own and no padding; None where no term is taken at pixels without a label.
     """
 
     pixels: Float[Tensor, "batch 3 H W"]
     labels: Int64[Tensor, "batch H W"]
     entries: list[int] | None = None
+    real: Bool[Tensor, "batch H W"] | None = None
 
 
 def feed(dataset: SegDataset, config: TrialConfig, *, device: torch.device, start_step: int = 0) -> Iterator[Batch]:
@@ -38,18 +40,31 @@ def feed(dataset: SegDataset, config: TrialConfig, *, device: torch.device, star
         DataError: as `train_batches`.
     """
     layout = memory_format(config, device)
+    pad_id = padding_id(dataset, config)
     for taken in train_batches(dataset, config, start_step=start_step, num_workers=config.num_workers):
-        images, ids = _crops(taken, dataset, config, device)
+        images, ids = _crops(taken, config, device, pad_id=pad_id)
         pixels = to_stride(normalize(images)).to(memory_format=layout)
-        yield Batch(pixels, to_stride(dataset.as_classes(ids), dataset.ignore_index), taken.entries)
+        labels, real = _labels(ids, dataset, void=pad_id if config.sees_unlabelled else None)
+        yield Batch(pixels, labels, taken.entries, real)
+
+
+def _labels(
+    ids: UInt8[Tensor, "batch h w"], dataset: SegDataset, *, void: int | None
+) -> tuple[Int64[Tensor, "batch H W"], Bool[Tensor, "batch H W"] | None]:
+    """Class ids and ignore_index, and which pixels are no padding, if that has an id of its own."""
+    if void is None:
+        return to_stride(dataset.as_classes(ids), dataset.ignore_index), None
+    inside = ids != void
+    labels = dataset.as_classes(ids).masked_fill(~inside, dataset.ignore_index)
+    return to_stride(labels, dataset.ignore_index), to_stride(inside, False)
 
 
 def _crops(
-    taken: Crops | Windows, dataset: SegDataset, config: TrialConfig, device: torch.device
+    taken: Crops | Windows, config: TrialConfig, device: torch.device, *, pad_id: int
 ) -> tuple[UInt8[Tensor, "batch 3 H W"], UInt8[Tensor, "batch H W"]]:
     """On the device, made there if they are not."""
     if isinstance(taken, Crops):
         return send(taken.images, device), send(taken.ids, device)
     cuts = unpack(send(taken.packed, device), taken.draws)
-    images, ids = zip(*(finish(one, config, pad_id=dataset.pad_id) for one in cuts), strict=True)
+    images, ids = zip(*(finish(one, config, pad_id=pad_id) for one in cuts), strict=True)
     return torch.stack(images), torch.stack(ids)

@@ -1,4 +1,5 @@
-"""The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml.
+"""The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml; and
+images/unlabelled/NAME.jpg, which need no mask.
 
 dataset.yaml holds `classes` (names, in the order of their ids, or a mapping of ids to names; YOLO's `names` is read
 likewise) and may hold `name` (else the folder's), `palette` (RGB of each class; else colours far apart), `ignore_index`
@@ -17,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
-from trainables.data.matching import pair_folders
+from trainables.data.matching import listed, pair_folders
 from trainables.data.names import folded
 from trainables.data.passed import entries, report
 from trainables.drawing.palette import distinct
@@ -25,6 +26,8 @@ from trainables.errors import ConfigError, DataError, from_validation
 from trainables.yamls import as_written, load_yaml
 
 REQUIRED, OPTIONAL = ("train", "val"), ("test",)
+UNLABELLED = "unlabelled"
+"""A folder beside the splits' images, of images without a mask."""
 _MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
 
 _MARKS = {  # folders by which a tree of another layout is known
@@ -60,6 +63,7 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         ignore_index=described.ignore_index,
         ids=described.mapped,
         splits={split: _pair(root, split, fault) for split in (*REQUIRED, *present)},
+        unlabelled=_unlabelled(root / "images" / UNLABELLED, fault),
     )
 
 
@@ -141,7 +145,7 @@ def _refuse_strays(folder: Path, fault: Fault) -> None:
     """Files that lie beside the splits, and splits whose name is spelt otherwise; other folders are the user's own."""
     if not folder.is_dir():
         return
-    splits = {*REQUIRED, *OPTIONAL}
+    splits = {*REQUIRED, *OPTIONAL, UNLABELLED}
     passed = [
         one
         for one in entries(folder)
@@ -149,6 +153,10 @@ def _refuse_strays(folder: Path, fault: Fault) -> None:
         or (one.name not in splits and folded(one.name) in splits)
     ]
     report(folder, passed, wanted=f"the folders {', '.join((*REQUIRED, *OPTIONAL))}", fault=fault)
+
+
+def _unlabelled(folder: Path, fault: Fault) -> tuple[Path, ...]:
+    return tuple(listed(folder, SUFFIXES, fault)) if folder.is_dir() else ()
 
 
 def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset, faulty
-from trainables.data.order import bank_rng, bank_view, images_from, view_rng
+from trainables.data.order import Place, bank_rng, bank_view, images_from, places, view_rng
 from trainables.data.transforms import Cut, cut, draw, finish
 from trainables.data.windows import Windows, pack
 from trainables.device import pick_device
@@ -25,7 +25,7 @@ OnCorrupt = Literal["fail", "skip"]
 
 class Crops(NamedTuple):
     """Attributes:
-    ids: as in the files, for `SegDataset.as_classes`; padded with `pad_id`.
+    ids: as in the files, for `SegDataset.as_classes`; padded with `padding_id`.
     entries: as in `feed.Batch`.
     """
 
@@ -74,15 +74,22 @@ class TrainStream(Dataset):
     """
 
     def __init__(self, dataset: SegDataset, config: TrialConfig) -> None:
+        """Raises:
+        DataError: no such split, or unlabelled images are wanted and there is none.
+        """
         self._dataset = dataset
         self._config = config
         self._samples = dataset.samples("train")
+        self._pad_id = padding_id(dataset, config)
+        if config.num_unlabelled and not dataset.unlabelled:
+            raise without_unlabelled(dataset, config)
 
     def __getitem__(self, step: int) -> tuple[Crops | Windows, list[str]] | DataError:
-        first = step * self._config.batch_size
+        config = self._config
         skipped: list[str] = []
         try:
-            found = [self._cut(position, skipped) for position in range(first, first + self._config.batch_size)]
+            taken = places(step, batch_size=config.batch_size, num_unlabelled=config.num_unlabelled)
+            found = [self._cut(place, skipped) for place in taken]
         except DataError as error:
             return error
         cuts = [taken for taken, _ in found]
@@ -92,28 +99,38 @@ class TrainStream(Dataset):
     def _batch(self, cuts: list[Cut], entries: list[int] | None) -> Crops | Windows:
         if self._config.augment_on == "device":
             return pack(cuts, entries)
-        views = [finish(taken, self._config, pad_id=self._dataset.pad_id) for taken in cuts]
+        views = [finish(taken, self._config, pad_id=self._pad_id) for taken in cuts]
         images, ids = default_collate(views)  # in a loader process: straight into shared memory
         return Crops(images, ids, entries)
 
-    def _cut(self, position: int, skipped: list[str]) -> tuple[Cut, int | None]:
-        """The window of a position, and its entry in the bank."""
-        config = self._config
-        index, (image, ids) = self._read(position, skipped)
+    def _cut(self, place: Place, skipped: list[str]) -> tuple[Cut, int | None]:
+        """The window of an image of a step, and its entry in the bank, in which unlabelled images come last."""
+        config, (position, labelled) = self._config, place
+        index, (image, ids) = self._read(place, skipped)
         if config.views is None:
-            return cut(image, ids, draw(ids.shape, config, view_rng(position, seed=config.seed))), None
-        view = bank_view(position, image=index, num_images=len(self._samples), views=config.views, seed=config.seed)
-        return cut(image, ids, draw(ids.shape, config, bank_rng(index, view))), index * config.views + view
+            rng = view_rng(position, seed=config.seed, labelled=labelled)
+            return cut(image, ids, draw(ids.shape, config, rng)), None
+        number = index if labelled else len(self._samples) + index
+        view = bank_view(position, image=number, num_images=self._count(labelled), views=config.views, seed=config.seed)
+        return cut(image, ids, draw(ids.shape, config, bank_rng(number, view))), number * config.views + view
 
-    def _read(self, position: int, skipped: list[str]) -> tuple[int, tuple[Tensor, Tensor]]:
-        for index in images_from(position, num_images=len(self._samples), seed=self._config.seed):
+    def _count(self, labelled: bool) -> int:
+        return len(self._samples) if labelled else len(self._dataset.unlabelled)
+
+    def _read(self, place: Place, skipped: list[str]) -> tuple[int, tuple[Tensor, Tensor]]:
+        position, labelled = place
+        order = images_from(position, num_images=self._count(labelled), seed=self._config.seed, labelled=labelled)
+        for index in order:
             try:
-                return index, self._dataset.read_stored(self._samples[index])
+                if labelled:
+                    return index, self._dataset.read_stored(self._samples[index])
+                return index, self._dataset.read_unlabelled(self._dataset.unlabelled[index])
             except DataError as error:
                 if self._config.on_corrupt == "fail":
                     raise
-                skipped.append(faulty(self._samples[index], error))
-        raise none_readable(self._dataset, "train")
+                passed = faulty(self._samples[index], error) if labelled else str(self._dataset.unlabelled[index])
+                skipped.append(passed)
+        raise none_readable(self._dataset, "train" if labelled else "unlabelled")
 
 
 def eval_batches(
@@ -145,6 +162,22 @@ def _readable(dataset: SegDataset, split: str) -> Iterator[tuple[Tensor, Tensor]
         yield pair
     if not found:
         raise none_readable(dataset, split)
+
+
+def padding_id(dataset: SegDataset, config: TrialConfig) -> int:
+    """What a crop's ids are padded with. Where pixels without a label are learnt from, padding is told from them.
+
+    Raises:
+        DataError: see `SegDataset.void_id`.
+    """
+    return dataset.void_id if config.sees_unlabelled else dataset.pad_id
+
+
+def without_unlabelled(dataset: SegDataset, config: TrialConfig) -> DataError:
+    return DataError(
+        f"unlabelled_ratio is {config.unlabelled_ratio}, but {dataset.root} has no unlabelled images. Put some into "
+        "images/unlabelled, or set it to 0."
+    )
 
 
 def none_readable(dataset: SegDataset, split: str) -> DataError:

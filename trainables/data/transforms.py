@@ -18,8 +18,8 @@ from torch.nn.functional import pad
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from trainables.config import STRIDE, Recipe
 from trainables.published import MEAN, STD
+from trainables.recipe import STRIDE, Recipe
 
 PAD_COLOUR = [round(255 * mean) for mean in MEAN]  # normalises to about 0
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from trainables import own
 from trainables.config import TrialConfig, digest
-from trainables.data.bank import bank_views
+from trainables.data.bank import bank_images, bank_views
 from trainables.data.dataset import SegDataset
 from trainables.data.transforms import normalize, to_stride
 from trainables.device import memory_format, pick_device, send
@@ -74,7 +74,7 @@ def layout(config: TrialConfig, *, teacher: SegModel, num_images: int, num_class
 
     Args:
         teacher: its weights do not matter.
-        num_images: of the training split.
+        num_images: see `bank.bank_images`.
     """
     assert config.views is not None
 
@@ -106,6 +106,7 @@ def cache_folder(config: TrialConfig, *, teacher: SegModel, dataset: SegDataset,
         **({"classes": repr(teacher.table)} if getattr(teacher, "table", None) is not None else {}),
         "data": dataset.digest(),
         "bank": {name: getattr(config, name) for name in _BANK},
+        **({"unlabelled": True} if config.num_unlabelled else {}),
         "device": [device, config.amp] if device == "cuda" else [device, config.num_threads],
     }
     name = re.sub(r"[^\w.-]+", "-", config.teacher)[-80:]
@@ -125,7 +126,7 @@ def describe(
     Raises:
         Interrupted: less is free than is still to be written for all of them.
     """
-    num_images = len(dataset.samples("train"))
+    num_images = bank_images(dataset, config)
     full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
     folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
     own_missing = full.missing(folder)
@@ -202,7 +203,7 @@ class TeacherCache:
         Raises:
             Interrupted: less is free than is still to be written, or the folder cannot be written.
         """
-        num_images = len(dataset.samples("train"))
+        num_images = bank_images(dataset, config)
         full = layout(config, teacher=teacher, num_images=num_images, num_classes=dataset.num_classes)
         self.folder = cache_folder(config, teacher=teacher, dataset=dataset, cache=cache)
         _check_room(config, sum(full.missing(self.folder).values()), self.folder)

@@ -98,6 +98,7 @@ class Afdcd(Tapped):
         ModelError: no number from 2 to 16 divides the teacher's channels.
     """
 
+    needs_label = "nothing"
     lambdas: ClassVar[dict[str, str]] = {
         "loss_afdcd_feature": "lambda_afdcd_feature",
         "loss_afdcd_contrast": "lambda_afdcd_contrast",

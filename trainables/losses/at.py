@@ -38,6 +38,7 @@ class At(Tapped):
     """lambda_at * loss_at on the tap, beside the task loss."""
 
     zero_when_identical = frozenset({"loss_at"})
+    needs_label = "nothing"
     lambdas: ClassVar[dict[str, str]] = {"loss_at": "lambda_at"}
 
     def distil(

@@ -93,10 +93,12 @@ class Cirkd(Tapped):
     writes, so that the order of a batch is inert. 16 pixels of each class are drawn a step, from the batch, not from
     each image. A region is the direction of its mean feature, not the mean of directions. The student's head is one 1x1
     convolution, or none where the channels are as many: the official one is two with a BatchNorm, which ignored cells
-    would enter, and a ReLU between them.
+    would enter, and a ReLU between them. Under `distil_on: all`, where there is no label, cells count and enter the
+    memories by the class of which the teacher is certain.
     """
 
     zero_when_identical = frozenset({"loss_cirkd_batch", "loss_cirkd_pixel", "loss_cirkd_region"})
+    needs_label = "class"
     lambdas: ClassVar[dict[str, str]] = {
         "loss_cirkd_batch": "lambda_cirkd_batch",
         "loss_cirkd_pixel": "lambda_cirkd_pixel",

@@ -43,6 +43,7 @@ class Cwd(Tapped):
     """
 
     zero_when_identical = frozenset({"loss_cwd", "loss_cwd_feature"})
+    needs_label = "nothing"
     lambdas: ClassVar[dict[str, str]] = {"loss_cwd": "lambda_cwd", "loss_cwd_feature": "lambda_cwd_feature"}
 
     def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:

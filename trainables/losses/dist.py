@@ -59,6 +59,7 @@ class Dist(Distilled):
     """lambda_dist_inter * loss_dist_inter + lambda_dist_intra * loss_dist_intra, beside the task loss."""
 
     zero_when_identical = frozenset({"loss_dist_inter", "loss_dist_intra"})
+    needs_label = "nothing"
     lambdas: ClassVar[dict[str, str]] = {"loss_dist_inter": "lambda_dist_inter", "loss_dist_intra": "lambda_dist_intra"}
 
     def distil(

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trainables.config import TrialConfig
@@ -37,20 +37,30 @@ class Distilled(Task):
         self.weights |= {term: weight for term, weight in weights.items() if weight > 0}
 
     def forward(
-        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+        self,
+        student: Features,
+        teacher: Features | None,
+        labels: Int[Tensor, "batch H W"],
+        real: Bool[Tensor, "batch H W"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         assert teacher is not None
-        terms = super().forward(student, None, labels)
+        terms = super().forward(student, teacher, labels, real)
         with torch.autocast(labels.device.type, enabled=False):
             if "loss_kd" in self.weights:
-                terms["loss_kd"] = configured_kd_loss(self, student, teacher, labels)
-            return terms | self.distil(student, teacher, labels)
+                everywhere = self.taught(labels, teacher, real, "nothing")
+                terms["loss_kd"] = configured_kd_loss(self, student, teacher, everywhere)
+            return terms | self.distil(student, teacher, self.taught(labels, teacher, real))
 
     @abstractmethod
     def distil(
         self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """The terms that have a weight, unweighted."""
+        """The terms that have a weight, unweighted.
+
+        Args:
+            labels: under `distil_on: all`, where the image has none, any class, or the teacher's where it is certain,
+                by `needs_label`.
+        """
 
     def align_logits(self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]) -> Aligned:
         return align(*self.shared(student.logits, teacher.logits, labels), ignore_index=self.ignore_index)

@@ -32,6 +32,7 @@ class Fitnet(Tapped):
     """
 
     zero_when_identical = frozenset({"loss_fitnet"})
+    needs_label = "nothing"
     lambdas: ClassVar[dict[str, str]] = {"loss_fitnet": "lambda_fitnet"}
 
     def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:

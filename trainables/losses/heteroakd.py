@@ -121,7 +121,12 @@ class HeteroAkd(Kd):
     as `loss_proj` (mean over valid pixels and classes, summed over the two), the teacher's feature detached. The
     student's is not, so `loss_proj` also supervises the student by labels at the tap; lambda_kd = lambda_hakd = 0 is
     the control that shows how much of a gain that alone is.
+
+    Deviation: under `distil_on: all`, KMM, KEM and both projectors take the teacher's class for the label where there
+    is none and the teacher is certain; loss_kd needs none.
     """
+
+    needs_label = "class"
 
     def __init__(self, *args: Any, student: SegModel, teacher: SegModel, **kwargs: Any) -> None:
         super().__init__(*args, student=student, teacher=teacher, **kwargs)
@@ -135,15 +140,19 @@ class HeteroAkd(Kd):
         self.teacher_projector = projector(teacher.taps[tap].channels, self.num_classes, **shape)
 
     def forward(
-        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+        self,
+        student: Features,
+        teacher: Features | None,
+        labels: Int[Tensor, "batch H W"],
+        real: Bool[Tensor, "batch H W"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         assert teacher is not None
-        terms = super().forward(student, teacher, labels)
+        terms = super().forward(student, teacher, labels, real)
         tap = self.config.projector_tap
         proj_student = self.student_projector(student.taps[tap]).float()
         grid = (proj_student.shape[-2], proj_student.shape[-1])
         proj_teacher = to_grid(self.teacher_projector(teacher.taps[tap].detach()), grid)
-        projected = proj_teacher, proj_student, labels_on_grid(labels, grid)
+        projected = proj_teacher, proj_student, labels_on_grid(self.taught(labels, teacher, real), grid)
         terms["loss_proj"], terms["loss_hakd"] = self._projected(*projected)
         return terms
 

@@ -50,9 +50,13 @@ def _variation(
 
 
 class Ifvd(Tapped):
-    """lambda_ifvd * loss_ifvd on the tap, beside the task loss."""
+    """lambda_ifvd * loss_ifvd on the tap, beside the task loss.
+
+    Deviation: under `distil_on: all`, where there is no label, a cell is of the class of which the teacher is certain.
+    """
 
     zero_when_identical = frozenset({"loss_ifvd"})
+    needs_label = "class"
     lambdas: ClassVar[dict[str, str]] = {"loss_ifvd": "lambda_ifvd"}
 
     def distil(

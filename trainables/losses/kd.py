@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -63,6 +63,7 @@ class Kd(Task):
     """lambda_kd * loss_kd beside the task loss."""
 
     needs_teacher = True
+    needs_label = "nothing"
     zero_when_identical = frozenset({"loss_kd"})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -71,10 +72,14 @@ class Kd(Task):
             self.weights["loss_kd"] = self.config.lambda_kd
 
     def forward(
-        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+        self,
+        student: Features,
+        teacher: Features | None,
+        labels: Int[Tensor, "batch H W"],
+        real: Bool[Tensor, "batch H W"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         assert teacher is not None
-        terms = super().forward(student, None, labels)
+        terms = super().forward(student, teacher, labels, real)
         if "loss_kd" in self.weights:
-            terms["loss_kd"] = configured_kd_loss(self, student, teacher, labels)
+            terms["loss_kd"] = configured_kd_loss(self, student, teacher, self.taught(labels, teacher, real, "nothing"))
         return terms

@@ -45,12 +45,14 @@ class Ofa(Distilled):
 
     Deviation: an exit is one 1x1 convolution, since a pixel is classified where it is; the paper's, for one class an
     image, merge patches and pool. The mean over exits is taken where the official code sums over its 4: so the default
-    weight is 4 * 1. Its last term, on the final logits, is that of method `kd`.
+    weight is 4 * 1. Its last term, on the final logits, is that of method `kd`. Under `distil_on: all`, where there is
+    no label, the class of which the teacher is certain is emphasised, and other pixels are left out.
 
     Raises:
         ModelError: the student has no encoder stage among its taps.
     """
 
+    needs_label = "class"
     lambdas: ClassVar[dict[str, str]] = {"loss_ofa": "lambda_ofa"}
 
     def __init__(self, *args: Any, student: SegModel, **kwargs: Any) -> None:

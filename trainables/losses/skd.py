@@ -67,6 +67,7 @@ class Skd(Tapped):
 
     is_linear = False
     zero_when_identical = frozenset({"loss_skd"})
+    needs_label = "nothing"
     lambdas: ClassVar[dict[str, str]] = {"loss_skd": "lambda_skd"}
 
     def distil(

@@ -1,15 +1,16 @@
-"""The student alone: pixel cross-entropy, and the auxiliary head of CNN recipes."""
+"""The student alone: pixel cross-entropy, the auxiliary head of CNN recipes, and pseudo-labels where there are none."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.losses.criterion import Criterion
 from trainables.losses.grids import mean_over_valid, to_grid
+from trainables.losses.unlabelled import pseudo_loss
 from trainables.models.segmodel import Features, SegModel
 
 
@@ -47,26 +48,42 @@ def fcn_head(in_channels: int, num_classes: int) -> nn.Sequential:
 
 
 class Task(Criterion):
-    """loss_task, and lambda_aux loss_aux of an auxiliary head on stage3 where that is wanted."""
+    """loss_task, and where they are wanted lambda_aux loss_aux of an auxiliary head on stage3 and pseudo_weight
+    loss_pseudo.
+    """
 
     needs_teacher: ClassVar[bool] = False
+    needs_label = "nothing"
 
     def __init__(self, *args: Any, student: SegModel, **kwargs: Any) -> None:
         super().__init__(*args, student=student, **kwargs)
         self.weights = {"loss_task": 1.0}
+        if self.config.reads("pseudo_weight") and self.config.pseudo_weight > 0:
+            self.weights["loss_pseudo"] = self.config.pseudo_weight
         self.aux_head: nn.Sequential | None = None
         if self.config.lambda_aux > 0:
             self.weights["loss_aux"] = self.config.lambda_aux
             self.aux_head = fcn_head(student.taps["stage3"].channels, self.num_classes)
 
     def forward(
-        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+        self,
+        student: Features,
+        teacher: Features | None,
+        labels: Int[Tensor, "batch H W"],
+        real: Bool[Tensor, "batch H W"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
+        """Args:
+        teacher: whose pseudo-labels are taken, if any are; None: the student's own.
+        """
         outputs = {"loss_task": student.logits}
         if self.aux_head is not None:
             outputs["loss_aux"] = self.aux_head(student.taps["stage3"])
-        ignored, aligned = self.ignore_index, self.config.align_corners
-        return {
-            name: task_loss(logits, labels, ignore_index=ignored, align_corners=aligned)
-            for name, logits in outputs.items()
-        }
+        how: dict[str, Any] = {"ignore_index": self.ignore_index, "align_corners": self.config.align_corners}
+        terms = {name: task_loss(logits, labels, **how) for name, logits in outputs.items()}
+        if "loss_pseudo" in self.weights:
+            pseudo = self.pseudo_labels(teacher or student, labels)
+            missing = labels == self.ignore_index
+            terms["loss_pseudo"] = pseudo_loss(
+                student.logits, pseudo, missing if real is None else missing & real, **how
+            )
+        return terms

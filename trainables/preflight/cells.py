@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainables.config import STRIDE, TrialConfig
+from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.images import image_size
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
+from trainables.recipe import STRIDE
 from trainables.sources import is_ready
 
 LEAST = 4

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
-from trainables.data.check import verify
+from trainables.data.check import verify, verify_unlabelled
 from trainables.data.dataset import SegDataset
 from trainables.errors import ModelError
 from trainables.guidance.cache import describe
@@ -60,6 +60,8 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     small: dict[str, str] = {}
     classes: dict[str, str] = {}
     to_write: dict[Path, int] = {}
+    if wanting := next((config for config in configs if config.num_unlabelled), None):
+        verify_unlabelled(dataset, wanting)
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
             if name not in built and is_ready(name):

@@ -122,7 +122,11 @@ class _Rehearsal:
         shape = (tried.batch_size, *tried.padded_crop)
         images = torch.randint(256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, device=device)
         pixels = normalize(images).to(memory_format=memory_format(tried, device))
-        self._batch = Batch(pixels, torch.randint(num_classes, shape, device=device))
+        labels = torch.randint(num_classes, shape, device=device)
+        if tried.num_unlabelled:
+            labels[: tried.num_unlabelled] = dataset.ignore_index
+        real = torch.ones_like(labels, dtype=torch.bool) if tried.sees_unlabelled else None
+        self._batch = Batch(pixels, labels, real=real)
 
     def step(self, *, sample: bool = False) -> tuple[float, float]:
         """Seconds of a step, and of the teacher's part in it.

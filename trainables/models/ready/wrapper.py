@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.config import STRIDE
 from trainables.models.ready.classes import ClassTable, apply
 from trainables.models.ready.foreign import Foreign
 from trainables.models.segmodel import Features, SegModel
 from trainables.published import MEAN, STD
+from trainables.recipe import STRIDE
 
 
 class Wrapped(SegModel):
