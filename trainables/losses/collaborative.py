@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trainables.config import TrialConfig
@@ -96,9 +96,14 @@ class Collaborative(Criterion):
         return list(self.peer_side.parameters())
 
     def forward(
-        self, student: Features, teacher: Features | None, labels: Int[Tensor, "batch H W"]
+        self,
+        student: Features,
+        teacher: Features | None,
+        labels: Int[Tensor, "batch H W"],
+        real: Bool[Tensor, "batch H W"] | None = None,
     ) -> dict[str, Float[Tensor, ""]]:
         assert teacher is not None
+        assert real is None  # it needs a label everywhere
         peer = teacher
         to_student, to_peer, measured = {}, {}, {}
         for name, worse, valid in self._compared(student, peer, labels):

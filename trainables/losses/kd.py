@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from trainables.losses.criterion import Criterion
 from trainables.losses.grids import coarser, labels_on_grid, mean_over_valid, to_grid
 from trainables.losses.task import Task
+from trainables.losses.unlabelled import Needs
 from trainables.models.segmodel import Features
 
 
@@ -63,7 +64,7 @@ class Kd(Task):
     """lambda_kd * loss_kd beside the task loss."""
 
     needs_teacher = True
-    needs_label = "nothing"
+    needs_label: ClassVar[Needs | None] = "nothing"
     zero_when_identical = frozenset({"loss_kd"})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from trainables.losses.criterion import Criterion
 from trainables.losses.grids import mean_over_valid, to_grid
-from trainables.losses.unlabelled import pseudo_loss
+from trainables.losses.unlabelled import Needs, pseudo_loss
 from trainables.models.segmodel import Features, SegModel
 
 
@@ -53,7 +53,7 @@ class Task(Criterion):
     """
 
     needs_teacher: ClassVar[bool] = False
-    needs_label = "nothing"
+    needs_label: ClassVar[Needs | None] = "nothing"
 
     def __init__(self, *args: Any, student: SegModel, **kwargs: Any) -> None:
         super().__init__(*args, student=student, **kwargs)
