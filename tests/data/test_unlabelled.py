@@ -195,3 +195,19 @@ def test_unlabelled_images_are_distilled_on_unless_it_is_said_otherwise():
     assert config(method="kd").distil_on == "all"
     assert config(method="kd", distil_on="labelled").distil_on == "labelled"
     assert config(method="kd", unlabelled_ratio=0.0).distil_on == "labelled"
+
+
+def test_no_unlabelled_tile_of_earth_touches_a_block_that_is_scored():
+    """A block is 256 pixels a side; a tile's name says where its 128 pixels begin."""
+    earth = open_dataset("earth")
+
+    def blocks(path):
+        row, column = (int(part[1:]) for part in path.stem.split("_"))
+        return {(y // 256, x // 256) for y in (row, row + 127) for x in (column, column + 127)}
+
+    scored = {block for split in ("val", "test") for one in earth.samples(split) for block in blocks(one.image)}
+    assert len(scored) == 28
+    assert len(earth.unlabelled) >= 600
+    assert not [path.name for path in earth.unlabelled if blocks(path) & scored]
+    assert not {path.name for path in earth.unlabelled} & {one.image.name for one in earth.samples("train")}
+    assert sum(path.stat().st_size for path in earth.unlabelled) < 6 * 2**20
