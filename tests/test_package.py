@@ -50,7 +50,7 @@ def test_the_embedded_data_is_package_data():
     shipped = {path for pattern in SETUPTOOLS["package-data"]["trainables.data"] for path in _data().glob(pattern)}
     files = {path for path in (_data() / "earth").rglob("*") if path.is_file()}
     assert shipped == files
-    assert len(files) == 2 * (173 + 40 + 42) + 1
+    assert len(files) == 2 * (173 + 40 + 42) + 766 + 1
 
 
 def test_nothing_that_moves_fast_is_capped():
