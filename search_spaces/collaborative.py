@@ -15,7 +15,7 @@ from search_spaces.space import SearchSpace
 _WEIGHT = {"low": 1e-2, "high": 10, "log": True}
 SPACE = SearchSpace.from_dict(
     {
-        "pair": ["fpn_r18:mit_b0", "mit_b0:fpn_r18", "mit_b0:mbv3s"],
+        "pair": ["fpn_r18:pvt_b0", "pvt_b0:fpn_r18", "pvt_b0:mbv3s"],
         "lambda_hfd": _WEIGHT,
         "lambda_region": _WEIGHT,
         "lambda_pixel": _WEIGHT,

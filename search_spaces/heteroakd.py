@@ -12,7 +12,7 @@ from search_spaces.space import SearchSpace
 
 SPACE = SearchSpace.from_dict(
     {
-        "pair": ["fpn_r18:mit_b0", "mit_b0:mbv3s", "pvt_b0:mbv3s"],
+        "pair": ["fpn_r18:pvt_b0", "pvt_b0:mbv3s", "mit_b0:mbv3s"],
         "lambda_kd": {"low": 1e-3, "high": 10, "log": True},
         "lambda_hakd": {"low": 1e-2, "high": 30, "log": True},
         "temperature": {"low": 0.5, "high": 8, "log": True},

@@ -17,7 +17,7 @@ SPACE = SearchSpace.from_dict(
         "lambda_hakd": {"low": 1e-2, "high": 30, "log": True},
     }
 )
-_PAIR = PAIRS["fpn_r18:mit_b0"]
+_PAIR = PAIRS["fpn_r18:pvt_b0"]
 BASE: dict[str, Any] = {"method": "heteroakd", "teacher": _PAIR.teacher.model, "student": _PAIR.student.model}
 ENQUEUE: tuple[dict[str, Any], ...] = (
     {"lambda_kd": 0.1, "lambda_hakd": 1.0},

@@ -32,7 +32,7 @@ OWN_WEIGHT = {
 _TAUGHT = [method for method in METHODS if method != "task"]
 _PAPER = {weight: TrialConfig.model_fields[weight].default for weight in OWN_WEIGHT.values()} | {"lambda_kd": 1.0}
 _WEIGHTS = {weight: {"low": value / 100, "high": value * 10, "log": True} for weight, value in _PAPER.items()}
-_PAIR = PAIRS["fpn_r18:mit_b0"]
+_PAIR = PAIRS["fpn_r18:pvt_b0"]
 _PER_METHOD = 4
 
 SPACE = SearchSpace.from_dict({"method": _TAUGHT, **_WEIGHTS, "lr": {"low": 3e-4, "high": 3e-3, "log": True}})

@@ -20,7 +20,7 @@ SPACE = SearchSpace.from_dict(
         "lambda_proj": {"low": 1e-2, "high": 10, "log": True},
     }
 )
-_PAIR = PAIRS["fpn_r18:mit_b0"]
+_PAIR = PAIRS["fpn_r18:pvt_b0"]
 BASE: dict[str, Any] = {"method": "heteroakd", "teacher": _PAIR.teacher.model, "student": _PAIR.student.model}
 ENQUEUE: tuple[dict[str, Any], ...] = (
     {"projector_depth": 1, "projector_tap": "stage4", "lambda_proj": 1.0},

@@ -65,7 +65,7 @@ class TrialConfig(Recipe):
     method: Annotated[str, AfterValidator(known_method)] = read(
         "heteroakd", "A name of METHODS, task being the student alone; or your own, package.module:name."
     )
-    student: str = read("segformer:mit_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
+    student: str = read("fpn:tu-pvt_v2_b0", "<decoder>:<encoder> of the trained network, or package.module:name.")
     teacher: str = read(
         "deeplabv3:resnet18", "The frozen network: one that is trained first, or hf:, smp:, torchvision:, timm:, "
         "file: or ready: for one that is good already; under collaborative the other student, trained along.",
