@@ -1,7 +1,7 @@
 """Ten times as many unlabelled images: start-up time and memory, at 1024x2048 pixels.
 
-Each row is of a process of its own: open the set, its content hash, the check before a sweep, and the first batches of a
-trial whose batch is half unlabelled. The files are links to a few images, so the disk's cache is warm for all rows:
+Each row is of a process of its own: open the set, its content hash, the check before a sweep, and the first batches of
+a trial whose batch is half unlabelled. The files are links to a few images, so the disk's cache is warm for all rows:
 what is compared is our work, not the disk's.
 
 Run: `python benchmarks/many_images.py`; writes benchmarks/many_images.json.

@@ -1,9 +1,9 @@
 """What unlabelled images teach: `earth` with 30 labelled tiles, and all its other tiles of train without their labels.
 
 Every row is tuned by as many trials, on one seed, by the mIoU on the validation split; its best setting is then trained
-on five fresh seeds and scored on test. Gains are paired by seed. All rows are tuned over the same quasi-random design, so
-that none has luckier points. The teacher, a CNN, has seen the labels of all 173 tiles of train: it knows more than the
-30 labels tell the student, as one that was trained elsewhere would.
+on five fresh seeds and scored on test. Gains are paired by seed. All rows are tuned over the same quasi-random design,
+so that none has luckier points. The teacher, a CNN, has seen the labels of all 173 tiles of train: it knows more than
+the 30 labels tell the student, as one that was trained elsewhere would.
 
 Rows: the student alone on the 30 tiles; self-training (its own pseudo-labels while it learns); self-training in two
 stages (hard pseudo-labels of the student alone, trained anew); kd and heteroakd on the labelled tiles alone; kd and
