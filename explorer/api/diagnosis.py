@@ -22,7 +22,7 @@ def lines(found: Diagnosis) -> Iterator[str]:
     yield f"{dataset.name} in {dataset.root}: {len(dataset.classes)} classes, ignored pixels are {dataset.ignore_index}"
     for facts in found.splits:
         yield from _split(facts, found)
-    yield from _classes(found)
+    yield from classes(found)
     yield from (f"advice: {sentence}" for sentence in found.advice)
     yield from _faults(found)
 
@@ -35,10 +35,15 @@ def _split(facts: SplitFacts, found: Diagnosis) -> Iterator[str]:
         yield f"  images: {_sizes(facts.sizes)} (height x width)"
     if facts.kinds:
         kinds = ", ".join(f"{kind} {count}" for kind, count in facts.kinds.most_common())
-        ids = [number for number in range(256) if facts.counts[number]]
-        yield f"  masks: {kinds}; ids in the files: {ranges(ids)}"
+        where = "in the files" if found.dataset.coding is None else "of what they mean"
+        yield f"  masks: {kinds}; ids {where}: {ranges([number for number in range(256) if facts.counts[number]])}"
     if total := int(facts.counts.sum()):
-        yield f"  ignored: {100 * facts.ignored(found.dataset) / total:.1f} % of the pixels"
+        unmatched = f", {_percent(facts.unmatched / total)} for they are of no colour named" if facts.unmatched else ""
+        yield f"  ignored: {100 * facts.ignored(found.dataset) / total:.1f} % of the pixels{unmatched}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _sizes(sizes: list[tuple[int, int]]) -> str:
@@ -48,7 +53,7 @@ def _sizes(sizes: list[tuple[int, int]]) -> str:
     return f"all {said[0]}" if len(set(sizes)) == 1 else f"smallest {said[0]}, median {said[1]}, largest {said[2]}"
 
 
-def _classes(found: Diagnosis) -> Iterator[str]:
+def classes(found: Diagnosis) -> Iterator[str]:
     """Each class's share of the labelled pixels, a column a split, and a bar for the first."""
     counts = [facts.class_counts(found.dataset) for facts in found.splits]
     if not found.dataset.classes or not sum(int(one.sum()) for one in counts):

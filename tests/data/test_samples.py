@@ -53,20 +53,24 @@ def test_ids_survive_an_8_bit_grey_png(tmp_path):
 @pytest.mark.parametrize(
     ("image", "options", "kind"),
     [
-        (Image.fromarray(IDS).convert("RGB"), {}, "8-bit RGB"),
-        (Image.fromarray(IDS).convert("RGBA"), {}, "8-bit RGBA"),
-        (Image.fromarray(IDS).convert("LA"), {}, "8-bit grey with alpha"),
-        (Image.fromarray(IDS.astype(np.uint16)), {}, "16-bit grey"),
-        (Image.fromarray(IDS), {"bits": 4}, "4-bit grey"),
+        (Image.fromarray(IDS // 4).convert("RGB"), {}, "8-bit RGB"),
+        (Image.fromarray(IDS // 4).convert("RGBA"), {}, "8-bit RGBA"),
+        (Image.fromarray(IDS // 4).convert("LA"), {}, "8-bit grey with alpha"),
+        (Image.fromarray((IDS // 4).astype(np.uint16)), {}, "16-bit grey"),
+        (Image.fromarray((IDS // 4) * 17), {"bits": 4}, "4-bit grey"),
         (Image.fromarray(IDS > 3), {}, "1-bit grey"),
     ],
 )
-def test_masks_that_hold_no_ids_are_refused(tree, image, options, kind):
+def test_masks_that_hold_no_ids_are_refused_with_what_they_hold(tree, image, options, kind):
     path = tree / "labels" / "train" / "r0.png"
     image.save(path, **options)
-    assert refusal(tree) == (
-        f"{path} is a {kind} PNG, whose pixels are no class ids. Save class ids as a palette or 8-bit grey PNG."
-    )
+    light = {"1-bit grey": 255, "4-bit grey": 17}.get(kind, 1)
+    table = f"colours: {{NAME: [0, 0, 0], NAME: {[light] * 3}}}"
+    remedy = f"Or, if its colours are classes, name them in dataset.yaml: `{table}`."
+    if kind == "16-bit grey":
+        remedy = "Or say in dataset.yaml what its ids are, such as `ids: {0: NAME, 1: NAME}`."
+    usual = "Save class ids as a palette or 8-bit grey PNG."
+    assert refusal(tree) == f"{path} is a {kind} PNG, whose pixels are no class ids. {usual} {remedy}"
 
 
 def test_a_jpeg_named_png_is_no_mask(tree):

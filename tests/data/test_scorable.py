@@ -137,7 +137,7 @@ def test_a_class_that_only_the_masks_left_out_hold_is_no_fault(write, monkeypatc
     [
         ({255: 2}, "ids must map 255 to a class id (0-1) or ignore_index (255), got 2."),
         ({255: -1}, "ids must map 255 to a class id (0-1) or ignore_index (255), got -1."),
-        ({300: 1}, "must be <= 255, got 300."),
+        ({70000: 1}, "must be <= 65535, got 70000."),
         ({"crack": 1}, "should be a valid integer"),
     ],
 )

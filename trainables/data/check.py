@@ -70,4 +70,5 @@ def _facts(dataset: SegDataset, split: str, samples: Sequence[Sample]) -> SplitF
         for checked in pool.map(dataset.check, samples):
             found.counts += checked.counts
             found.turned += checked.turned
+            found.unmatched += checked.unmatched
     return found

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainables.config import digest
 from trainables.data.cache import SampleCache
+from trainables.data.coding import Coding, Mask
 from trainables.data.decoded import DecodedFiles
 from trainables.data.faults import Fault, ranges, refuse
 from trainables.data.hashes import file_hashes
@@ -40,10 +41,12 @@ class Checked(NamedTuple):
     Attributes:
         counts: pixels of each id of the file.
         turned: whether the image is turned as its EXIF says.
+        unmatched: pixels of no colour of dataset.yaml, which are ignored.
     """
 
     counts: Int64[np.ndarray, " ids"]
     turned: bool
+    unmatched: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class SegDataset:
     splits: Mapping[str, tuple[Sample, ...]]  # "train" and "val" always, "test" where there is one
     ids: Mapping[int, int] | None = None  # id in the files -> class id or ignore_index; None: they are the same
     unlabelled: tuple[Path, ...] = ()  # further images, without a mask
+    coding: Coding | None = None  # of files that hold no 8-bit ids; `ids` is None then
     _cache: SampleCache | DecodedFiles = field(default_factory=SampleCache, init=False, repr=False)
     _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False)
 
@@ -79,9 +83,9 @@ class SegDataset:
         return self.splits[split]
 
     def digest(self) -> str:
-        """Content hash (16 hex digits of SHA-256) of what training reads: classes, ignore_index, and the name, split
-        and bytes of every file. Of unlabelled images, which may be ten times as many, the names and sizes. A set's own
-        name, place and palette do not count. Computed once for this object.
+        """Content hash (16 hex digits of SHA-256) of what training reads: classes, ignore_index, what ids or colours
+        mean, and the name, split and bytes of every file. Of unlabelled images, which may be ten times as many, the
+        names and sizes. A set's own name, place and palette do not count. Computed once for this object.
 
         Raises:
             DataError: a file cannot be read.
@@ -96,6 +100,8 @@ class SegDataset:
         described: dict[str, Any] = {"classes": self.classes, "ignore_index": self.ignore_index, "files": files}
         if self.ids is not None:
             described["ids"] = sorted(self.ids.items())
+        if self.coding is not None:
+            described["coding"] = self.coding.described()
         if self.unlabelled:
             described["unlabelled"] = [(text_of(path.name), _num_bytes(path)) for path in self.unlabelled]
         return digest(described)
@@ -179,6 +185,14 @@ class SegDataset:
         known[[*range(self.num_classes), self.ignore_index] if self.ids is None else list(self.ids)] = True
         return known
 
+    def read_label(self, path: Path) -> Mask:
+        """A mask file alone; ids that are not known are not refused.
+
+        Raises:
+            DataError: it holds no ids, or colours that are not named.
+        """
+        return Mask(read_mask(path, deep=self.ids is not None)) if self.coding is None else self.coding.read(path)
+
     def skip(self, name: str) -> None:
         """Note that a file was passed over."""
         self._skipped[name] = None
@@ -193,19 +207,19 @@ class SegDataset:
         """Decode the mask and read the image's header only.
 
         Raises:
-            DataError: the mask is no 8-bit PNG of known ids, or its size is not that of the upright image.
+            DataError: the mask holds no known ids or colours, or its size is not that of the upright image.
         """
-        found, label = header(sample.image), read_mask(sample.label)
+        found, (label, unmatched) = header(sample.image), self.read_label(sample.label)
         if reason := misfit(sample, found.size, label.shape):
             raise DataError(reason)
         counts = count_ids(label)
         held = np.flatnonzero(counts).astype(np.uint8)[None]
         check_ids(held, sample.label, known=self.known_ids, rule=self.id_rule)
-        return Checked(counts, found.orientation != 1)
+        return Checked(counts, found.orientation != 1, unmatched)
 
     def _decode(self, sample: Sample) -> tuple[Tensor, Tensor]:
         image = read_image(sample.image)
-        label = read_mask(sample.label)
+        label = self.read_label(sample.label).ids
         if label.shape != image.shape[:2]:
             raise DataError(unequal(sample, image.shape[:2], label.shape))
         check_ids(label, sample.label, known=self.known_ids, rule=self.id_rule)

@@ -22,7 +22,7 @@ from trainables.data.check import THREADS
 from trainables.data.dataset import Sample, SegDataset, misfit
 from trainables.data.facts import SplitFacts
 from trainables.data.images import Header, header, image_size, read_image
-from trainables.data.masks import check_ids, count_ids, mask_kind, read_mask
+from trainables.data.masks import check_ids, count_ids, mask_kind
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
 
@@ -91,6 +91,7 @@ class _Look:
     header: Header | None = None
     kind: str | None = None
     counts: Int64[np.ndarray, " ids"] | None = None
+    unmatched: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -101,7 +102,10 @@ def _examine(dataset: SegDataset, split: str, full: bool, faults: dict[str, list
     rest = set(samples) - set(masks)
     facts = SplitFacts(split, len(samples), len(masks), len(images))
     with ThreadPoolExecutor(THREADS) as pool:
-        looks = [*pool.map(partial(_look, dataset, images), masks), *pool.map(_look_outside, sorted(rest))]
+        looks = [
+            *pool.map(partial(_look, dataset, images), masks),
+            *pool.map(partial(_look_outside, dataset), sorted(rest)),
+        ]
     for look in looks:
         if look.header:
             facts.sizes.append(look.header.size)
@@ -109,6 +113,7 @@ def _examine(dataset: SegDataset, split: str, full: bool, faults: dict[str, list
             facts.alpha += look.header.alpha
         facts.kinds.update([look.kind] if look.kind else [])
         facts.counts += 0 if look.counts is None else look.counts
+        facts.unmatched += look.unmatched
         for kind, sentence in look.faults:
             faults[kind].append(sentence)
     return facts
@@ -121,7 +126,7 @@ def _unscorable(dataset: SegDataset, facts: SplitFacts) -> str | None:
     seen, left = facts, iter(dataset.samples(facts.name) if facts.num_masks < facts.num_samples else ())
     while (reason := unscorable(dataset, seen)) and (sample := next(left, None)):
         with suppress(DataError):
-            seen = replace(seen, counts=seen.counts + count_ids(read_mask(sample.label)))
+            seen = replace(seen, counts=seen.counts + count_ids(dataset.read_label(sample.label).ids))
     return reason
 
 
@@ -136,6 +141,7 @@ def _pixels(samples: Sequence[Sample]) -> int:
 def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
     faults: list[tuple[str, str]] = []
     found = size = kind = counts = None
+    unmatched = 0
     try:
         found = header(sample.image)
         size = found.size
@@ -145,7 +151,7 @@ def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
     except DataError as error:
         faults.append((IMAGE, str(error)))
     try:
-        mask = read_mask(sample.label)
+        mask, unmatched = dataset.read_label(sample.label)
         kind, counts = mask_kind(sample.label), count_ids(mask)
         if size is not None and (reason := misfit(sample, size, mask.shape)):
             faults.append((SIZE, reason))
@@ -154,13 +160,13 @@ def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
         )
     except DataError as error:
         faults.append((MASK if counts is None else IDS, str(error)))
-    return _Look(found, kind, counts, faults)
+    return _Look(found, kind, counts, unmatched, faults)
 
 
-def _look_outside(sample: Sample) -> _Look:
+def _look_outside(dataset: SegDataset, sample: Sample) -> _Look:
     """A file that does not end as its format does is decoded, and refused if it is no whole image."""
     faults: list[tuple[str, str]] = []
-    for kind, path, read in ((IMAGE, sample.image, read_image), (MASK, sample.label, read_mask)):
+    for kind, path, read in ((IMAGE, sample.image, read_image), (MASK, sample.label, dataset.read_label)):
         try:
             if not _ends_well(path):
                 read(path)

@@ -24,6 +24,7 @@ class SplitFacts:
         counts: pixels of each 8-bit id in the masks' files.
         turned: images that are turned as their EXIF says, of those looked at.
         alpha: images with an alpha channel, of those looked at.
+        unmatched: pixels of no colour of dataset.yaml, which are ignored.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SplitFacts:
     counts: Int64[np.ndarray, " ids"] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
     turned: int = 0
     alpha: int = 0
+    unmatched: int = 0
 
     def class_counts(self, dataset: SegDataset) -> Int64[np.ndarray, " classes"]:
         """Labelled pixels of each class; unknown ids and ignored ones are left out."""

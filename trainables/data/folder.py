@@ -1,34 +1,35 @@
-"""The `folder` layout: your own set. images/SPLIT/NAME.jpg (or .png, ...), labels/SPLIT/NAME.png, dataset.yaml; and
-images/unlabelled/NAME.jpg, which need no mask.
+"""The `folder` layout: your own set, described by its dataset.yaml. images/SPLIT/NAME.jpg (or .png, ...) and
+labels/SPLIT/NAME.png, and images/unlabelled/NAME.jpg, which need no mask, unless it says otherwise.
 
 dataset.yaml holds `classes` (names, in the order of their ids, or a mapping of ids to names; YOLO's `names` is read
 likewise) and may hold `name` (else the folder's), `palette` (RGB of each class; else colours far apart), `ignore_index`
-(else 255) and `ids` (what another id of the masks means: a class id, or ignore_index; such as {255: 1} for masks of 0
-and 255); other keys are left alone.
+(else 255); what ids or colours of the masks mean (`ids`, `colours`, `ignore`: `meaning.Meaning`); where files lie and
+how they are split (`images`, `masks`, `unlabelled`, `splits`, `split`:
+`layout.Layout`). Other keys are left alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError
 
 from trainables.data.dataset import Sample, SegDataset
+from trainables.data.division import Split
 from trainables.data.faults import Fault, refuse
 from trainables.data.images import SUFFIXES
+from trainables.data.layout import OPTIONAL, REQUIRED, UNLABELLED, Layout
+from trainables.data.listing import Listing, list_files
+from trainables.data.masks import SUFFIXES as LABEL_SUFFIXES
 from trainables.data.matching import listed, pair_folders
-from trainables.data.names import folded
-from trainables.data.passed import entries, report
-from trainables.drawing.palette import distinct
+from trainables.data.meaning import Meaning, with_names
+from trainables.data.passed import refuse_strays
 from trainables.errors import ConfigError, DataError, from_validation
-from trainables.yamls import as_written, load_yaml
+from trainables.yamls import load_yaml
 
-REQUIRED, OPTIONAL = ("train", "val"), ("test",)
-UNLABELLED = "unlabelled"
-"""A folder beside the splits' images, of images without a mask."""
-_MOST_CLASSES = 255  # 8-bit masks, one id for ignore_index
+DESCRIPTION = "dataset.yaml"
 
 _MARKS = {  # folders by which a tree of another layout is known
     "cityscapes": "leftImg8bit",
@@ -37,7 +38,7 @@ _MARKS = {  # folders by which a tree of another layout is known
     "camvid": "trainannot",
 }
 
-Byte = Annotated[int, Field(ge=0, le=255)]
+Described = TypeVar("Described", bound=BaseModel)
 
 
 def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
@@ -51,117 +52,84 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         DataError: no dataset.yaml or a wrong field in it; a split missing or empty; an image without label or a label
             without image; a file that would be passed over.
     """
-    described = _described(root / "dataset.yaml", fault)
-    for kind in ("images", "labels"):
-        _refuse_strays(root / kind, fault)
-    present = [split for split in OPTIONAL if any((root / kind / split).is_dir() for kind in ("images", "labels"))]
+    meaning, layout = describe(root / DESCRIPTION, fault)
+    listing = _listing(root, layout, label_suffixes(meaning), fault)
     return SegDataset(
-        name=described.name or root.resolve().name,
+        name=meaning.name or root.resolve().name,
         root=root,
-        classes=described.classes,
-        palette=described.palette or distinct(len(described.classes)),
-        ignore_index=described.ignore_index,
-        ids=described.mapped,
-        splits={split: _pair(root, split, fault) for split in (*REQUIRED, *present)},
-        unlabelled=_unlabelled(root / "images" / UNLABELLED, fault),
+        classes=meaning.classes,
+        palette=meaning.class_palette,
+        ignore_index=meaning.ignore_index,
+        ids=meaning.mapped,
+        coding=meaning.coding,
+        splits=listing.splits,
+        unlabelled=listing.unlabelled,
     )
 
 
-class _Described(BaseModel):
-    """dataset.yaml."""
+def describe(path: Path, fault: Fault = refuse, *, over: Mapping[str, Any] | None = None) -> tuple[Meaning, Layout]:
+    """What dataset.yaml says; after a fault, what a set without it would be.
 
-    name: str | None = None
-    classes: tuple[str, ...] = ()
-    palette: tuple[tuple[Byte, Byte, Byte], ...] | None = None
-    ignore_index: int = 255
-    ids: dict[Byte, int] | None = None
+    Args:
+        path: of dataset.yaml.
+        fault: told each broken rule.
+        over: fields that count in the place of its own.
 
-    @property
-    def mapped(self) -> dict[int, int] | None:
-        """Of every id that a mask may hold; None where nothing is mapped."""
-        if not self.ids:
-            return None
-        return {number: number for number in (*range(len(self.classes)), self.ignore_index)} | self.ids
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _by_id(cls, classes: Any) -> Any:
-        """`{0: road, 1: sky}` in the order of its ids."""
-        if not isinstance(classes, Mapping):
-            return classes
-        if sorted(map(str, classes)) != sorted(map(str, range(len(classes)))):
-            raise ValueError(
-                f"classes must name each id from 0 to {len(classes) - 1} once, got {', '.join(map(str, classes))}."
-            )
-        by_id = {str(number): name for number, name in classes.items()}
-        return [by_id[str(number)] for number in range(len(classes))]
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> _Described:
-        count = len(self.classes)
-        if not 1 <= count <= _MOST_CLASSES:
-            raise ValueError(f"classes must name 1 to {_MOST_CLASSES} classes, got {count}.")
-        if not all(name.strip() for name in self.classes):
-            raise ValueError(f"classes must have a name each, got {', '.join(map(repr, self.classes))}.")
-        if len(set(self.classes)) < count:
-            raise ValueError(f"classes must have different names, got {', '.join(self.classes)}.")
-        if self.palette is not None and len(self.palette) != count:
-            raise ValueError(f"palette must hold one colour for each of the {count} classes, got {len(self.palette)}.")
-        if not count <= self.ignore_index <= 255:
-            rule = f"outside the class ids (0-{count - 1}) and at most 255"
-            raise ValueError(f"ignore_index must be {rule}, got {self.ignore_index}.")
-        for stored, number in (self.ids or {}).items():
-            if number not in (*range(count), self.ignore_index):
-                rule = f"a class id (0-{count - 1}) or ignore_index ({self.ignore_index})"
-                raise ValueError(f"ids must map {stored} to {rule}, got {number}.")
-        return self
-
-
-def _described(path: Path, fault: Fault) -> _Described:
+    Raises:
+        DataError: there is none, or a field is wrong; or what `fault` raises.
+    """
     try:
-        return _describe(path)
+        values = {**_values(path), **(over or {})}
     except DataError as error:
         fault(str(error))
-        return _Described.model_construct()
+        return Meaning.model_construct(), Layout()
+    meaning = _validated(Meaning, values, path, fault) or Meaning.model_construct()
+    return meaning, _validated(Layout, values, path, fault) or Layout()
 
 
-def _describe(path: Path) -> _Described:
+def label_suffixes(meaning: Meaning) -> frozenset[str]:
+    """Endings of the masks, lower case: colours may stand in any image, ids in some alone."""
+    return LABEL_SUFFIXES if meaning.colours is None else SUFFIXES
+
+
+def _values(path: Path) -> dict[str, Any]:
     if not path.is_file():
         known = (f" Or is it {name}:{path.parent}?" for name, mark in _MARKS.items() if (path.parent / mark).is_dir())
         example = "Write one that names the classes, such as `classes: [road, sky]`."
         raise DataError(f"{path} is missing. {example}{next(known, '')}")
     try:
-        values = load_yaml(path)
-        if (key := "classes" if "classes" in values else "names") in values:
-            values = {**values, "classes": as_written(path, key)}  # a name may be `no`, `1` or a date
-        return _Described.model_validate(values)
-    except ValidationError as error:
-        raise DataError(str(from_validation(error, known=_Described.model_fields, where=f"{path}: "))) from None
+        return with_names(load_yaml(path), path)
     except ConfigError as error:
         raise DataError(str(error)) from None
 
 
-def _refuse_strays(folder: Path, fault: Fault) -> None:
-    """Files that lie beside the splits, and splits whose name is spelt otherwise; other folders are the user's own."""
-    if not folder.is_dir():
-        return
-    splits = {*REQUIRED, *OPTIONAL, UNLABELLED}
-    passed = [
-        one
-        for one in entries(folder)
-        if (Path(one.name).suffix.lower() in SUFFIXES and not one.is_dir())
-        or (one.name not in splits and folded(one.name) in splits)
-    ]
-    report(folder, passed, wanted=f"the folders {', '.join((*REQUIRED, *OPTIONAL))}", fault=fault)
+def _validated(kind: type[Described], values: dict[str, Any], path: Path, fault: Fault) -> Described | None:
+    try:
+        return kind.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        known = {*kind.model_fields, *Split.model_fields}
+        fault(str(from_validation(error, known=known, where=f"{path}: ")))
+        return None
+
+
+def _listing(root: Path, layout: Layout, labels: frozenset[str], fault: Fault) -> Listing:
+    if not layout.is_plain:
+        return list_files(root, layout, labels=labels, fault=fault)
+    named = (*REQUIRED, *OPTIONAL)
+    for kind, folders in (("images", (*named, UNLABELLED)), ("labels", named)):
+        refuse_strays(root / kind, folders, SUFFIXES, fault)
+    present = [split for split in OPTIONAL if any((root / kind / split).is_dir() for kind in ("images", "labels"))]
+    splits = {split: _pair(root, split, labels, fault) for split in (*REQUIRED, *present)}
+    return Listing(splits, _unlabelled(root / "images" / UNLABELLED, fault))
 
 
 def _unlabelled(folder: Path, fault: Fault) -> tuple[Path, ...]:
     return tuple(listed(folder, SUFFIXES, fault)) if folder.is_dir() else ()
 
 
-def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:
-    images, labels = root / "images" / split, root / "labels" / split
-    for folder in (images, labels):
+def _pair(root: Path, split: str, labels: frozenset[str], fault: Fault) -> tuple[Sample, ...]:
+    folders = root / "images" / split, root / "labels" / split
+    for folder in folders:
         if not folder.is_dir():
             fault(
                 f"split {split!r} is missing: expected {folder}, beside {folder.parent}/SPLIT for each of "
@@ -169,4 +137,6 @@ def _pair(root: Path, split: str, fault: Fault) -> tuple[Sample, ...]:
             )
             return ()
     rule = f"images/{split}/NAME.* needs labels/{split}/NAME.png"
-    return pair_folders(images, labels, split=split, root=root, suffixes=SUFFIXES, rule=rule, fault=fault)
+    return pair_folders(
+        *folders, split=split, root=root, suffixes=SUFFIXES, label_suffixes=labels, rule=rule, fault=fault
+    )

@@ -28,30 +28,30 @@ def by_key(paths: Iterable[Path], key: Callable[[Path], str], fault: Fault) -> d
 
 
 def match(
-    images: Mapping[str, Path], labels: Mapping[str, Path], *, split: str, root: Path, rule: str, fault: Fault
+    images: Mapping[str, Path], labels: Mapping[str, Path], *, split: str | None, root: Path, rule: str, fault: Fault
 ) -> tuple[Sample, ...]:
     """The samples of a split, in the order of their keys.
 
     Args:
+        split: its name, for the sentence; None: the images are not split yet.
         rule: which file belongs to which, such as "train/NAME.png needs trainannot/NAME.png".
     """
-    _refuse_almost_pairs(images, labels, split=split, root=root, fault=fault)
+    where = str(root) if split is None else f"split {split!r} of {root}"
+    _refuse_almost_pairs(images, labels, where=where, fault=fault)
     for kind, other, alone in (
         ("images", "label", sorted(images.keys() - labels.keys(), key=in_order)),
         ("labels", "image", sorted(labels.keys() - images.keys(), key=in_order)),
     ):
         if alone:
             fault(
-                f"split {split!r} of {root} has {kind} without {other}: {first_three(alone)}. "
+                f"{where} has {kind} without {other}: {first_three(alone)}. "
                 f"Each {rule}: add the {other} or remove these {kind}.",
                 [str((images if kind == "images" else labels)[key]) for key in alone],
             )
     return tuple(Sample(images[key], labels[key]) for key in sorted(images.keys() & labels.keys(), key=in_order))
 
 
-def _refuse_almost_pairs(
-    images: Mapping[str, Path], labels: Mapping[str, Path], *, split: str, root: Path, fault: Fault
-) -> None:
+def _refuse_almost_pairs(images: Mapping[str, Path], labels: Mapping[str, Path], *, where: str, fault: Fault) -> None:
     """An image and a label whose names look alike are named together: apart, each would seem to lack the other."""
     of_labels = {folded(key): labels[key] for key in labels.keys() - images.keys()}
     alone = sorted(images.keys() - labels.keys(), key=in_order)
@@ -59,21 +59,30 @@ def _refuse_almost_pairs(
     if pairs:
         alike = [f"{image.name} and {label.name}" for image, label in pairs]
         fault(
-            f"split {split!r} of {root} has {counted(len(alike), 'image')} with a label whose name differs in case or "
+            f"{where} has {counted(len(alike), 'image')} with a label whose name differs in case or "
             f"Unicode form: {first_three(alike)}. Rename one of each.",
             [str(image) for image, _ in pairs],
         )
 
 
 def pair_folders(
-    images: Path, labels: Path, *, split: str, root: Path, suffixes: Collection[str], rule: str, fault: Fault
+    images: Path,
+    labels: Path,
+    *,
+    split: str,
+    root: Path,
+    suffixes: Collection[str],
+    rule: str,
+    fault: Fault,
+    label_suffixes: Collection[str] = (".png",),
 ) -> tuple[Sample, ...]:
-    """Match two folders by stem. Labels are .png; a folder that is missing leaves the split empty."""
+    """Match two folders by stem. A folder that is missing leaves the split empty."""
     missing = [folder for folder in (images, labels) if not folder.is_dir()]
     if missing:
         fault(f"split {split!r} is missing: expected {missing[0]}. Each {rule}.")
         return ()
-    found = by_key(listed(images, suffixes, fault), stem, fault), by_key(listed(labels, {".png"}, fault), stem, fault)
+    kinds = (images, suffixes), (labels, label_suffixes)
+    found = [by_key(listed(folder, ends, fault), stem, fault) for folder, ends in kinds]
     if not found[0]:
         fault(f"split {split!r} is empty: {images} holds no {', '.join(sorted(suffixes))}.")
     return match(*found, split=split, root=root, rule=rule, fault=fault)

@@ -18,6 +18,8 @@ _NO_IMAGE = frozenset(
 )
 """Text beside images: what labelling tools, cameras and map software leave."""
 
+_REMEDY = "Convert, rename, move or remove the rest."
+
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
     """Of a folder, in the order of their names, but for hidden ones and what systems and tools leave beside images."""
@@ -38,20 +40,40 @@ def taken(folder: Path, fits: Callable[[str], bool], *, wanted: str, fault: Faul
     there = entries(folder)
     paths = [folder / one.name for one in there if fits(one.name) and not one.is_dir()]
     report(folder, [one for one in there if not fits(one.name) or one.is_dir()], wanted=wanted, fault=fault)
-    _refuse_look_alikes(folder, paths, fault)
+    refuse_look_alikes(folder, paths, fault)
     return paths
 
 
-def report(folder: Path, passed: Collection[os.DirEntry[str]], *, wanted: str, fault: Fault) -> None:
+def report(
+    folder: Path, passed: Collection[os.DirEntry[str]], *, wanted: str, fault: Fault, remedy: str = _REMEDY
+) -> None:
     """One fault for what is passed over in a folder; none for nothing."""
     if passed:
         number = counted(len(passed), "entry", "entries")
         named = first_three([_said(one) for one in passed])
         fault(
-            f"{number} of {folder} would be passed over: {named}. It may hold {wanted}. "
-            "Convert, rename, move or remove the rest.",
+            f"{number} of {folder} would be passed over: {named}. It may hold {wanted}. {remedy}",
             [one.path for one in passed],
         )
+
+
+def refuse_strays(folder: Path, splits: Collection[str], suffixes: Collection[str], fault: Fault) -> None:
+    """Files that lie beside the splits, and splits whose name is spelt otherwise; other folders are the user's own.
+
+    Args:
+        folder: of the splits; it need not be there.
+        splits: their names.
+        suffixes: of the files that may not lie there, lower case.
+    """
+    if not folder.is_dir():
+        return
+    passed = [
+        one
+        for one in entries(folder)
+        if (Path(one.name).suffix.lower() in suffixes and not one.is_dir())
+        or (one.name not in splits and folded(one.name) in splits)
+    ]
+    report(folder, passed, wanted=f"the folders {', '.join(splits)}", fault=fault)
 
 
 def _said(one: os.DirEntry[str]) -> str:
@@ -61,7 +83,7 @@ def _said(one: os.DirEntry[str]) -> str:
     return f"{one.name}/ with {counted(sum(len(names) for _, _, names in os.walk(one.path)), 'file')}"
 
 
-def _refuse_look_alikes(folder: Path, paths: Iterable[Path], fault: Fault) -> None:
+def refuse_look_alikes(folder: Path, paths: Iterable[Path], fault: Fault) -> None:
     """Two names that differ in case or Unicode form alone: on another disk one would take the other's place."""
     first: dict[str, Path] = {}
     alike = []

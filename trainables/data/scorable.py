@@ -33,7 +33,7 @@ def unscorable(dataset: SegDataset, facts: SplitFacts) -> str | None:
 def _is_binary(dataset: SegDataset, counts: Int64[np.ndarray, " ids"]) -> bool:
     """Masks of 0 and 255, as many tools write them, of which 255 counts as ignored."""
     held = set(np.flatnonzero(counts).tolist())
-    return dataset.ids is None and dataset.ignore_index == 255 and 255 in held <= {0, 255}
+    return dataset.ids is None and dataset.coding is None and dataset.ignore_index == 255 and 255 in held <= {0, 255}
 
 
 def _remedy(dataset: SegDataset) -> str:

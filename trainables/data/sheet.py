@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
 from trainables.data.images import read_image
-from trainables.data.masks import read_mask
 from trainables.drawing import sheets
 from trainables.drawing.sheets import INK, LINE, MARGIN, PAPER
 from trainables.errors import DataError
@@ -73,7 +72,7 @@ def _beside(pictures: list[Image.Image]) -> Image.Image:
 def _picture(dataset: SegDataset, sample: Sample) -> Image.Image | None:
     """Image and overlay side by side; None for what cannot be read."""
     try:
-        image, ids = read_image(sample.image), read_mask(sample.label)
+        image, ids = read_image(sample.image), dataset.read_label(sample.label).ids
     except DataError:
         return None
     if ids.shape != image.shape[:2]:
