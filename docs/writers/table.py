@@ -25,6 +25,7 @@ from writers.figures import (
     soak,
     storage,
     thousand,
+    unlabelled,
 )
 
 
@@ -45,6 +46,9 @@ class Block:
 _CLI, _CONFIG, _STUDY = "explorer/cli/app.py", "trainables/config.py", "explorer/study.py"
 
 BLOCKS: dict[str, Block] = {
+    "many_images": Block(unlabelled.many, ("many_images.json",)),
+    "unlabelled_rows": Block(unlabelled.rows, ("unlabelled.json",)),
+    "unlabelled_setting": Block(unlabelled.setting, ("unlabelled.json",)),
     "verbs": Block(verbs.verbs, code=_CLI),
     "verbs_index": Block(verbs.index, code=_CLI),
     "trial_recipe": Block(trial.recipe, code=_CONFIG),
