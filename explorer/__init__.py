@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer.api.bundle import Bundle, predict
     from explorer.api.checks import check, check_data, pairs
+    from explorer.api.imports import DataImport, import_data
     from explorer.api.splitting import split_data
     from explorer.api.study import Study, open_study
     from explorer.api.sweeps import dry_run, resume, submit, sweep
@@ -47,6 +48,8 @@ __all__ = [
     "check",
     "check_data",
     "split_data",
+    "import_data",
+    "DataImport",
     "check_teacher",
     "serve_dashboard",
     "serve_storage",
@@ -63,6 +66,7 @@ __all__ = [
 _HOMES = {
     "explorer.api.bundle": ("Bundle", "predict"),
     "explorer.api.checks": ("check", "check_data", "pairs"),
+    "explorer.api.imports": ("DataImport", "import_data"),
     "explorer.api.splitting": ("split_data",),
     "explorer.api.study": ("Study", "open_study"),
     "explorer.api.sweeps": ("sweep", "resume", "dry_run", "submit"),

@@ -54,7 +54,7 @@ sys.meta_path.insert(0, Beneath())
 
 
 LONGEST_FIRST = ("faults", "tests/explorer/launch/test_cluster.py", "ray", "tests/test_tutorial.py")
-LONGEST_FIRST += ("tests/docs/test_start.py", "notebook", "fresh")
+LONGEST_FIRST += ("tests/docs/test_start.py", "tests/docs/test_from_coco.py", "notebook", "fresh")
 """Groups with which a run begins, so that none is left for its end; all others are files, in order."""
 
 

@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "hub": ("transformers",),
     "grpc": ("grpc", "google.protobuf"),
+    "import": ("pycocotools",),
     "mlflow": ("mlflow",),
     "postgres": ("psycopg",),
 }

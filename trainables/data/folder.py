@@ -26,6 +26,7 @@ from trainables.data.masks import SUFFIXES as LABEL_SUFFIXES
 from trainables.data.matching import listed, pair_folders
 from trainables.data.meaning import Meaning, with_names
 from trainables.data.passed import refuse_strays
+from trainables.data.recognised import remedy
 from trainables.errors import ConfigError, DataError, from_validation
 from trainables.yamls import load_yaml
 
@@ -50,8 +51,10 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
 
     Raises:
         DataError: no dataset.yaml or a wrong field in it; a split missing or empty; an image without label or a label
-            without image; a file that would be passed over.
+            without image; a file that would be passed over. Always for a tree that an importer reads.
     """
+    if not (root / DESCRIPTION).is_file() and (import_it := remedy(root)):
+        raise DataError(f"{root / DESCRIPTION} is missing. {import_it}{_known_layout(root)}")
     meaning, layout = describe(root / DESCRIPTION, fault)
     listing = _listing(root, layout, label_suffixes(meaning), fault)
     return SegDataset(
@@ -94,13 +97,18 @@ def label_suffixes(meaning: Meaning) -> frozenset[str]:
 
 def _values(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        known = (f" Or is it {name}:{path.parent}?" for name, mark in _MARKS.items() if (path.parent / mark).is_dir())
         example = "Write one that names the classes, such as `classes: [road, sky]`."
-        raise DataError(f"{path} is missing. {example}{next(known, '')}")
+        raise DataError(f"{path} is missing. {example}{_known_layout(path.parent)}")
     try:
         return with_names(load_yaml(path), path)
     except ConfigError as error:
         raise DataError(str(error)) from None
+
+
+def _known_layout(root: Path) -> str:
+    """The end of a sentence, for a tree of a layout that is read as it is."""
+    known = (f" Or is it {name}:{root}?" for name, mark in _MARKS.items() if (root / mark).is_dir())
+    return next(known, "")
 
 
 def _validated(kind: type[Described], values: dict[str, Any], path: Path, fault: Fault) -> Described | None:
