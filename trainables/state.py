@@ -140,6 +140,17 @@ class TrialState:
             weights |= _prefixed(_EMA, self.ema)
         return weights | self.rng | (self._moments() if optimizer else {})
 
+    def held(self) -> Iterator[Tensor]:
+        """Weights and buffers of all that is trained, or averaged from it."""
+        networks = (self.student, self.peer, self.criterion, self.ema)
+        return itertools.chain.from_iterable(
+            network.state_dict().values() for network in networks if network is not None
+        )
+
+    def memories(self) -> Iterator[Tensor]:
+        """What the criterion remembers between steps."""
+        return self.criterion.buffers()
+
     def _moments(self) -> dict[str, Tensor]:
         return {
             f"{_OPTIMIZER}{index}.{name}": value
