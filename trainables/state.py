@@ -142,10 +142,9 @@ class TrialState:
 
     def held(self) -> Iterator[Tensor]:
         """Weights and buffers of all that is trained, or averaged from it."""
-        networks = (self.student, self.peer, self.criterion, self.ema)
-        return itertools.chain.from_iterable(
-            network.state_dict().values() for network in networks if network is not None
-        )
+        for module in (self.student, self.peer, self.criterion, self.ema):
+            if module is not None:
+                yield from module.state_dict().values()
 
     def memories(self) -> Iterator[Tensor]:
         """What the criterion remembers between steps."""

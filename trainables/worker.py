@@ -100,7 +100,7 @@ def _train(line: _Line) -> None:
         cache=cache,
         ranks=ranks,
     )
-    dist.barrier()
+    ranks.agree(config.steps, device=pick_device(config))  # none leaves while another still hears it
     dist.destroy_process_group()
 
 
@@ -111,7 +111,7 @@ def _join(config: TrialConfig, ranks: Ranks, meeting: str) -> None:
         torch.cuda.set_device(ranks.number)
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
-        store=dist.FileStore(meeting, ranks.size),
+        init_method=Path(meeting).as_uri(),
         rank=ranks.number,
         world_size=ranks.size,
         timeout=PATIENCE,
