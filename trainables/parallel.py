@@ -171,8 +171,8 @@ def _first(lost: list[_Rank], size: int) -> Exception:
             return kind(rank.trouble["text"])
     for rank in (rank for rank in lost if not rank.trouble):
         return RankLost(
-            f"{_named(rank, size)} ended without a word, {_status(rank)}. Give it more memory if that ran out, and run the "
-            "trial again: it goes on from its last checkpoint."
+            f"{_named(rank, size)} ended without a word, {_status(rank)}. Give it more memory if that ran out, and run "
+            "the trial again: it goes on from its last checkpoint."
         )
     kind, text = told[0].trouble["kind"], told[0].trouble["text"]
     if kind == "OutOfMemoryError":  # as one process would have said it: groups and messages know it by its class
