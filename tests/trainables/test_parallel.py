@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from trainables.data.catalogue import open_dataset
-from trainables.data.order import positions
+from trainables.data.order import own_part, places
 from trainables.errors import ConfigError, DataError, RankLost
 from trainables.kept import checkpoint
 from trainables.ranks import ALONE, Ranks
@@ -132,6 +132,9 @@ TRIALS = {
         "crop_width": 64},
     },
     "Transformer": {"student": "mine_ranks:transformer", **SGD, "lr": 0.01, "steps": 3, "eval_every": 3},
+    "pseudo-labels of the average": {
+        "student": "mine_ranks:cnn", **SGD, "ema_decay": 0.9, "pseudo_weight": 0.5, "pseudo_threshold": 0.2,
+    },
     "parts": {"student": "mine_ranks:cnn", **SGD, "batch_size": 8, "accumulate": 2, "views": 2},
 }  # fmt: skip
 
@@ -226,7 +229,13 @@ def wait_for(condition, seconds=60.0):
 
 
 def alive(folder: Path) -> list[bool]:
-    return [psutil.pid_exists(int((folder / f"pid-{number}").read_text())) for number in range(2)]
+    def lives(pid: int) -> bool:
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [lives(int((folder / f"pid-{number}").read_text())) for number in range(2)]
 
 
 def wait_until_gone(folder: Path):
@@ -276,8 +285,12 @@ def test_ranks_draw_apart_and_the_others_draws_follow_from_seed_and_step():
 
 
 def test_the_ranks_parts_of_a_step_are_the_parts_of_one_process():
-    """By hand: step 3 of 8 images, in 2 parts, of 2 ranks."""
-    given = {"batch_size": 8, "parts": 2}
-    assert positions(3, ranks=Ranks(0, 2), **given) == [24, 25, 28, 29]
-    assert positions(3, ranks=Ranks(1, 2), **given) == [26, 27, 30, 31]
-    assert positions(3, ranks=ALONE, **given) == [*range(24, 32)]
+    """By hand: step 3 of 8 images, in 2 parts, of 2 ranks; of two images without a label each rank has one."""
+    whole = places(3, batch_size=8, num_unlabelled=0)
+    found = [[place.position for place in own_part(whole, parts=2, ranks=Ranks(number, 2))] for number in range(2)]
+    assert found == [[24, 25, 28, 29], [26, 27, 30, 31]]
+    assert own_part(whole, parts=2, ranks=ALONE) == whole
+    mixed = places(3, batch_size=8, num_unlabelled=2)
+    for number in range(2):
+        mine = own_part(mixed, parts=1, ranks=Ranks(number, 2))
+        assert [place.labelled for place in mine].count(False) == 1
