@@ -2,8 +2,9 @@
 
 The CUDA tests of the suite; our training loop against the plain one; 1, 4 and 8 students of one teacher; L_hakd's
 kernels against the copy floor; how many students `group_size: auto` takes and whether they fit; peak memory; model
-FLOPs against a matrix product; `compile` and CUDA graphs. Each is a section of its own (benchmarks/gpu_sections.py),
-with a process and a slice of the time; one that fails or runs over is said to have failed, and the others still run.
+FLOPs against a matrix product; `compile` and CUDA graphs; a trial on two GPUs, where there are two. Each is a section
+of its own (benchmarks/gpu_sections.py), with a process and a slice of the time; one that fails or runs over is said to
+have failed, and the others still run.
 
 They need no Ray, Optuna, pandas, plotly or network. Writes benchmarks/gpu.json and prints tables; ends with 1 if a
 section failed, with 2 where there is no GPU. `--smoke` tries everything with tiny sizes, on a CPU where there is no
@@ -28,8 +29,8 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / "gpu.json"
 LIMIT_S = 480
 SLICES_S = {
-    "setting": 25, "tests": 70, "loop": 85, "sharing": 70, "kernels": 35, "auto": 40, "memory": 35, "mfu": 40,
-    "compile": 75,
+    "setting": 25, "tests": 65, "loop": 80, "sharing": 65, "kernels": 35, "auto": 40, "memory": 35, "mfu": 40,
+    "compile": 70, "together": 25,
 }  # fmt: skip
 NEED_CUDA = ("tests", "compile")
 UNITS = {"_per_s": "1/s", "_gb_s": "GB/s", "_tflop_s": "TFLOP/s", "_ms": "ms", "_s": "s", "_mib": "MiB"}

@@ -286,6 +286,48 @@ def compiled(_smoke: bool) -> Iterator[Case]:
         yield f"compile {mode}", functools.partial(measure, mode)
 
 
+def together(smoke: bool) -> Iterator[Case]:
+    """A step of one process, and of two that share the same batch, a GPU each; `part_ms` is the least it can take."""
+    from trainables.config import TrialConfig
+    from trainables.data.catalogue import open_dataset
+    from trainables.parallel import train_together
+    from trainables.preflight.rehearsal import step_time
+    from trainables.run import run_trial
+
+    size, steps, crop = (4, 4, 64) if smoke else (16, 40, 512)
+    fields = {
+        "method": "task", "student": f"steady:{'small' if smoke else 'large'}", "batch_size": size,
+        "crop_height": crop, "crop_width": crop, "steps": steps, "eval_every": steps // 2, "num_workers": 4 * CUDA,
+    }  # fmt: skip
+    first: dict[str, float] = {}
+
+    def measure(processes: int) -> Row:
+        if CUDA and torch.cuda.device_count() < processes:
+            raise Needs(f"{processes} GPUs")
+        config = TrialConfig.parse({**fields, "processes": processes})
+        seen = []
+        with tempfile.TemporaryDirectory() as folder:
+            if processes == 1:
+                run_trial(config, dataset=open_dataset(config.data), directory=Path(folder), report=seen.append)
+            else:
+                train_together(config, directory=Path(folder), report=seen.append)
+        seconds = (seen[-1].seconds - seen[0].seconds) / (steps - steps // 2)
+        loss = seen[0].terms["loss_task"]
+        first.setdefault("loss", loss)
+        first.setdefault("seconds", seconds)
+        row = {
+            "processes": processes, "batch": size, "step_ms": round(1000 * seconds, 1),
+            "over_one": round(first["seconds"] / seconds, 2), "loss_apart": abs(loss / first["loss"] - 1),
+            "part_ms": round(1000 * step_time(config, dataset=open_dataset(config.data)).seconds, 1),
+        }  # fmt: skip
+        if not row["loss_apart"] < 0.02:
+            row["problem"] = f"its mean loss is {100 * row['loss_apart']:.1f} % off that of one process."
+        return row
+
+    for processes in (1, 2):
+        yield f"{processes} processes", functools.partial(measure, processes)
+
+
 SECTIONS: dict[str, Callable[[bool], Iterator[Case]]] = {
     "setting": setting,
     "tests": tests,
@@ -296,6 +338,7 @@ SECTIONS: dict[str, Callable[[bool], Iterator[Case]]] = {
     "memory": memory,
     "mfu": mfu,
     "compile": compiled,
+    "together": together,
 }
 
 

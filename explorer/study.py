@@ -31,6 +31,7 @@ _NOT_SEARCHED = {
     "steps": "it is the budget, which gains and pruning compare at. Fix it in `base`.",
     "eval_every": "trials are compared at the steps where they are evaluated. Fix it in `base`.",
     "data": "mIoU on two data sets cannot be compared. Fix it in `base`.",
+    "processes": "it is what trials hold, not what they are. Fix it in `base`, or set gpus_per_trial.",
 }
 
 
@@ -92,8 +93,9 @@ class StudySpec(BaseModel):
     )  # fmt: skip
     cpus_per_trial: float = Field(1, description="CPU cores a trial, or a group of them, asks for.", gt=0)
     gpus_per_trial: float | None = Field(
-        None, description="GPUs of a trial or group, or a fraction; none: 1 where there is one.", ge=0
-    )
+        None, description="GPUs of a trial or group, or a fraction; of 2 or more, each computes a part of every batch; "
+        "none: 1 where there is one.", ge=0
+    )  # fmt: skip
     max_concurrent: int | None = Field(
         None, description="Trials, or groups, at a time; none: what the resources allow.", ge=1
     )
@@ -178,10 +180,21 @@ class StudySpec(BaseModel):
 
     @property
     def trial_base(self) -> dict[str, Any]:
-        """`base`, with as many threads as a trial has cores, the data set's crop and the teacher's recipe completed."""
-        usual = {"num_threads": max(1, int(self.cpus_per_trial)), **with_data_defaults(self.base)}
+        """`base`, with as many threads as a trial has cores, as many processes as GPUs, the data set's crop and the
+        teacher's recipe completed.
+        """
+        threads = max(1, int(self.cpus_per_trial / self.processes))
+        usual = {"num_threads": threads, **with_data_defaults(self.base)}
+        if self.processes > 1:
+            usual["processes"] = self.processes
         whole = with_teacher_recipe(usual)
         return {name: value for name, value in whole.items() if name in self.base or name not in self.space}
+
+    @property
+    def processes(self) -> int:
+        """That share a trial's batches: what `base` says, else one for each GPU."""
+        given = self.base.get("processes")
+        return given if isinstance(given, int) else max(1, int(self.gpus_per_trial or 1))
 
     @property
     def folder_name(self) -> str:
@@ -264,6 +277,7 @@ class StudySpec(BaseModel):
             raise StudyError(f"storage {self.storage!r} is gone with its process. Use sqlite, which is a file.")
         if self.objectives[0] != "miou" or len({*self.objectives}) < len(self.objectives):
             raise StudyError(f"objectives must start with miou and name each once, got {self.objectives}.")
+        self._check_gpus()
         if self.balance is not None:
             self._check_balance()
         elif self.num_probes + len(self.enqueue) > self.num_trials:
@@ -287,6 +301,17 @@ class StudySpec(BaseModel):
                     )
                 if not _contains(space, name, value):
                     raise StudyError(f"enqueue has {name} = {value!r}, which lies outside {space.to_dict()[name]}.")
+
+    def _check_gpus(self) -> None:
+        """Refuse GPUs that cannot be shared out, before Ray is asked for them."""
+        gpus = self.gpus_per_trial
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise StudyError(f"gpus_per_trial above 1 must be a whole number, got {gpus}. Take {math.ceil(gpus)}.")
+        if self.processes > 1 and self.students_per_group > 1:
+            raise StudyError(
+                f"group_size is {self.group_size}, but trials of {self.processes} processes train by themselves. Set "
+                "group_size to 1."
+            )
 
     def _check_balance(self) -> None:
         """Refuse what would make the turns unequal."""

@@ -42,11 +42,11 @@ CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "ca
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
 SPEED = (
     *("num_workers", "channels_last", "compile", "fused_optimizer", "hakd_kernel", "fold_teacher"),
-    *("augment_on", "image_cache"),
+    *("augment_on", "image_cache", "processes"),
 )
 """How a trial is computed, not what: results agree to within rounding, so digests leave these out.
 
-But for one: in channels_last, dropout draws in another order.
+But for two: in channels_last dropout draws in another order, and of several processes each draws by itself.
 """
 _STREAM = (
     *("data", "views", "seed", "steps", "batch_size", "crop_height", "crop_width", "scale_min", "scale_max"),
@@ -201,6 +201,10 @@ class TrialConfig(Recipe):
     image_cache: Literal["memory", "disk"] = read(
         "memory", "Decoded images: what fits into memory, for each process; or all, mapped from a file all share."
     )
+    processes: int = read(
+        1, "Processes that share each batch, of this trial and of its teacher's training, a GPU each; in a sweep by "
+        "default as many as the trial has GPUs.", unit="processes", ge=1, le=64,
+    )  # fmt: skip
 
     @model_validator(mode="before")
     @classmethod
@@ -235,6 +239,18 @@ class TrialConfig(Recipe):
     def _caches_views(self) -> TrialConfig:
         if self.teacher_cache and self.views is None:
             raise ValueError("teacher_cache is true, but views is none: fresh crops do not come again. Set views.")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_batches_evenly(self) -> TrialConfig:
+        if self.processes > 1 and self.compile != "off":
+            raise ValueError(f"compile is {self.compile!r}, but with {self.processes} processes must be off. Set off.")
+        for recipe in (self, self.teacher_recipe) if self.trains_teacher else (self,):
+            if recipe.batch_size % (recipe.accumulate * self.processes):
+                raise ValueError(
+                    f"processes must divide batch_size / accumulate, the teacher's too ({recipe.batch_size} / "
+                    f"{recipe.accumulate}), got {self.processes}. Change one of them."
+                )
         return self
 
     @classmethod

@@ -10,6 +10,7 @@ HeteroakdError (ValueError)
 ├── StudyError          a study folder or storage
 ├── MissingExtra        a verb whose optional packages are not installed
 ├── NonFiniteLoss       training diverged: ends the trial, not the sweep
+├── RankLost            one of the processes that train a trial together died; the trial can go on from its checkpoint
 └── Interrupted         a full disk, storage out of reach, a Ray out of order: ends the sweep; its trials stay resumable
 """
 
@@ -62,6 +63,10 @@ class MissingExtra(HeteroakdError):
 
 
 class NonFiniteLoss(HeteroakdError):
+    pass
+
+
+class RankLost(HeteroakdError):
     pass
 
 

@@ -20,6 +20,7 @@ from trainables.guidance.guide import Guide
 from trainables.kept import checkpoint
 from trainables.kept.store import Store, at
 from trainables.models.segmodel import Features, SegModel
+from trainables.ranks import ALONE, Ranks
 from trainables.scoring.evaluate import evaluate
 from trainables.scoring.meter import Clock, Meter, check_finite
 from trainables.scoring.metrics import miou
@@ -36,6 +37,7 @@ def train(
     directory: Path | Store,
     report: Callable[[Report], None] = lambda _: None,
     cache: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrialState:
     """Train one trial to its budget, or on from the newest checkpoint in `directory`.
 
@@ -47,19 +49,20 @@ def train(
         directory: holds the checkpoints and `log.jsonl`; a folder, or a store that may be elsewhere.
         report: called after each evaluation, when the checkpoint is on disk; may raise to end the trial.
         cache: folder that the teacher cache is in, if the config asks for one; none: the user's.
+        ranks: the processes that train it together, each in a call like this one; the first one saves.
 
     Raises:
         NonFiniteLoss: a loss became NaN or infinite; says which and when.
         Interrupted: the disk is full, or the storage cannot be reached; the checkpoint before is whole.
     """
-    learner = Learner(config, dataset=dataset, teacher=teacher, directory=directory)
+    learner = Learner(config, dataset=dataset, teacher=teacher, directory=directory, ranks=ranks)
     for earlier in learner.state.history:
         report(earlier)
 
     dataset.take_skipped()  # an earlier trial's, in a reused process
     guide = None if teacher is None else Guide(teacher, config, dataset=dataset, cache=cache)
     clock = Clock(learner.state.seconds)
-    for batch in feed(dataset, config, device=learner.device, start_step=learner.state.step):
+    for batch in feed(dataset, config, device=learner.device, start_step=learner.state.step, ranks=ranks):
         begin_step(config)
         learner.step(batch, guide(batch) if guide else None)
         if learner.is_due:
@@ -78,7 +81,13 @@ class Learner:
     """
 
     def __init__(
-        self, config: TrialConfig, *, dataset: SegDataset, teacher: SegModel | None, directory: Path | Store
+        self,
+        config: TrialConfig,
+        *,
+        dataset: SegDataset,
+        teacher: SegModel | None,
+        directory: Path | Store,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Begin, or go on from the newest checkpoint in `directory`."""
         torch.set_num_threads(config.num_threads)
@@ -93,13 +102,16 @@ class Learner:
         )
         if found := checkpoint.latest(directory, digest=config.digest()):
             self.state.restore(*found)
+        ranks.agree(self.state.step, device=self.device)
+        ranks.spread(self.state.held())
         for network in self.state.networks:
             compile_network(network, config)
         self.is_due = False
         self.skipped: list[str] = []
         self._dataset = dataset
         self._directory = directory
-        self._meter = Meter(self.device)
+        self._ranks = ranks
+        self._meter = Meter(self.device, ranks)
         self._grad_shares: dict[str, float] = {}
 
     @property
@@ -118,6 +130,7 @@ class Learner:
         self.is_due = state.step + 1 == self.due_step
 
         with state.random():
+            self._ranks.seed(config.seed, state.step)
             set_lr(state.optimizer, config, state.step)
             terms = self._gradients(batch, guide)
             if config.clip_norm is not None:
@@ -137,14 +150,21 @@ class Learner:
         num = self.config.accumulate
         found: dict[str, Tensor] = {}
         for part, said in parts(batch, guide, num):
-            terms, total, self._grad_shares = losses(self.config, self.state, part, said, sample=self.is_due)
+            terms, total, self._grad_shares = losses(
+                self.config, self.state, part, said, sample=self.is_due, ranks=self._ranks
+            )
             (total / num).backward()
             for name, value in terms.items():
                 found[name] = found.get(name, 0) + value.detach() / num
+        self._ranks.average(self._gradients_there())
         return found
 
+    def _gradients_there(self) -> Iterator[Tensor]:
+        for group in self.state.optimizer.param_groups:
+            yield from (weight.grad for weight in group["params"] if weight.grad is not None)
+
     def assess(self, *, hits: Hits) -> Report:
-        """Score every trained network on the validation split, and save.
+        """Score every trained network on the validation split, and save; of several ranks, the first one does.
 
         Args:
             hits: of its own crops in the teacher cache, since it was begun or resumed.
@@ -154,12 +174,14 @@ class Learner:
             DataError: a validation sample that cannot be read.
             Interrupted: it cannot be saved.
         """
-        state = self.state
+        state, ranks = self.state, self._ranks
+        given = self._dataset, "val", self.config, ranks
         for network in state.networks:
             check_finite(network, state.step)
         with state.random():
-            iou = evaluate(state.scored, self._dataset, "val", self.config)
-            peer_iou = None if state.peer is None else evaluate(state.peer, self._dataset, "val", self.config)
+            iou = evaluate(state.scored, *given)
+            peer_iou = None if state.peer is None else evaluate(state.peer, *given)
+        asked = ranks.total(torch.tensor([*hits], device=self.device)).tolist() if ranks.size > 1 else hits
         found = Report(
             step=state.step,
             miou=miou(iou),
@@ -170,12 +192,14 @@ class Learner:
             seconds=round(state.seconds, 3),
             peer_miou=None if peer_iou is None else miou(peer_iou),
             peer_iou=peer_iou,
-            skipped=[*self.skipped, *self._dataset.take_skipped()],
-            teacher_hits=hits.rate,
+            skipped=ranks.texts([*self.skipped, *self._dataset.take_skipped()], device=self.device),
+            teacher_hits=Hits(*asked).rate,
         )
         self.skipped = []
         state.history.append(found)
-        save(state, self.config, self._directory)
+        if ranks.number == 0:
+            save(state, self.config, self._directory)
+        ranks.spread(state.memories())
         return found
 
 
@@ -197,16 +221,23 @@ def parts(batch: Batch, guide: Features | None, num: int) -> Iterator[tuple[Batc
 
 
 def losses(
-    config: TrialConfig, state: TrialState, batch: Batch, guide: Features | None, *, sample: bool
+    config: TrialConfig,
+    state: TrialState,
+    batch: Batch,
+    guide: Features | None,
+    *,
+    sample: bool,
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[str, Tensor], Float[Tensor, ""], dict[str, float]]:
     """The unweighted terms, their weighted sum and, if sampled, each term's gradient share.
 
     Args:
         guide: the teacher's features; None where there is none. A peer is run here.
+        ranks: whose mean of terms and gradients is the whole batch's.
     """
     for network in state.networks:
         network.train()
-    with autocast(config, batch.pixels.device):
+    with autocast(config, batch.pixels.device), ranks.together():
         learnt = state.student(batch.pixels)
         if state.peer is not None:
             guide = state.peer(batch.pixels)
@@ -215,7 +246,7 @@ def losses(
         seen = () if batch.real is None else (batch.real,)
         terms = state.criterion(learnt, guide, batch.labels, *seen)
     weighted = {name: weight * terms[name] for name, weight in state.criterion.weights.items()}
-    shares = gradient_shares(weighted, list(state.student.parameters())) if sample else {}
+    shares = gradient_shares(weighted, list(state.student.parameters()), ranks) if sample else {}
     return terms, torch.stack(list(weighted.values())).sum(), shares
 
 
@@ -228,12 +259,16 @@ def averaged(state: TrialState, batch: Batch) -> Features | None:
     return None if state.ema is None else state.ema.eval()(batch.pixels)
 
 
-def gradient_shares(weighted: dict[str, Tensor], parameters: list[nn.Parameter]) -> dict[str, float]:
+def gradient_shares(
+    weighted: dict[str, Tensor], parameters: list[nn.Parameter], ranks: Ranks = ALONE
+) -> dict[str, float]:
     """Norm of each weighted term's gradient on the student, as a share of the norms' sum; costs a backward a term."""
     norms = {}
     for name, term in weighted.items():
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-        found = [g.norm() for g in gradients if g is not None]
+        there = [gradient if ranks.size == 1 else gradient.clone() for gradient in gradients if gradient is not None]
+        ranks.average(there)
+        found = [gradient.norm() for gradient in there]
         norms[name] = torch.stack(found).norm().item() if found else 0.0
     total = sum(norms.values())
     return {name: norm / total if total else 0.0 for name, norm in norms.items()}

@@ -14,8 +14,9 @@ from trainables.group import Member, Tell, train_group
 from trainables.kept.store import Store
 from trainables.loop import train
 from trainables.losses.find import find_method
+from trainables.parallel import train_together
 from trainables.state import Report
-from trainables.teachers import load_teacher
+from trainables.teachers import ensure_teacher, load_teacher
 
 
 def run(config: TrialConfig, *, directory: Path, say: Callable[[str], None] = lambda _: None) -> Report:
@@ -62,9 +63,14 @@ def run_trial(
         The last evaluation.
 
     Raises:
-        HeteroakdError: wrong networks or checkpoint, a loss that is not finite, or a full disk.
+        HeteroakdError: wrong networks or checkpoint, a loss that is not finite, a full disk, or one of several
+            processes that died.
     """
     release()
+    if config.processes > 1:
+        if config.trains_teacher:  # here, so that its training has all processes; they then find it
+            ensure_teacher(config, dataset=dataset, cache=cache)
+        return train_together(config, directory=directory, report=report, cache=cache)
     needed = find_method(config.method).needs_teacher
     teacher = load_teacher(config, dataset=dataset, cache=cache) if needed else None
     state = train(config, dataset=dataset, teacher=teacher, directory=directory, report=report, cache=cache)

@@ -140,6 +140,16 @@ class TrialState:
             weights |= _prefixed(_EMA, self.ema)
         return weights | self.rng | (self._moments() if optimizer else {})
 
+    def held(self) -> Iterator[Tensor]:
+        """Weights and buffers of all that is trained, or averaged from it."""
+        for module in (self.student, self.peer, self.criterion, self.ema):
+            if module is not None:
+                yield from module.state_dict().values()
+
+    def memories(self) -> Iterator[Tensor]:
+        """What the criterion remembers between steps."""
+        return self.criterion.buffers()
+
     def _moments(self) -> dict[str, Tensor]:
         return {
             f"{_OPTIMIZER}{index}.{name}": value

@@ -24,7 +24,9 @@ from trainables.models import given
 from trainables.models.build import build, is_own
 from trainables.models.ready import load as ready
 from trainables.models.segmodel import SegModel
+from trainables.parallel import train_together
 from trainables.sources import is_ready
+from trainables.state import student_weights
 
 
 def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> SegModel:
@@ -82,11 +84,22 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
     with _locked(path.with_suffix(".lock")):
         if not _is_there(path):
             recipe = config.teacher_config()
-            state = train(recipe, dataset=dataset, directory=path.parent / "training")
-            refuse_unscored(config.teacher, state.history[-1].miou, dataset)
-            meta = {"model": config.teacher, "miou": state.history[-1].miou, "data": dataset.digest()}
-            checkpoint.write(path, state.weights(), {**meta, "config": recipe.model_dump(mode="json")})
+            weights, miou = _trained(recipe, dataset, path.parent / "training")
+            refuse_unscored(config.teacher, miou, dataset)
+            meta = {"model": config.teacher, "miou": miou, "data": dataset.digest()}
+            checkpoint.write(path, weights, {**meta, "config": recipe.model_dump(mode="json")})
     return path
+
+
+def _trained(recipe: TrialConfig, dataset: SegDataset, directory: Path) -> tuple[dict[str, Tensor], float]:
+    """The weights, and their mIoU."""
+    if recipe.processes == 1:
+        state = train(recipe, dataset=dataset, directory=directory)
+        return state.weights(), state.history[-1].miou
+    miou = train_together(recipe, directory=directory).miou
+    found = checkpoint.latest(directory, digest=recipe.digest())
+    assert found is not None
+    return student_weights(found[0]), miou
 
 
 def _is_there(path: Path) -> bool:

@@ -21,7 +21,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
-from trainables.errors import HeteroakdError, Interrupted
+from trainables.errors import HeteroakdError, Interrupted, RankLost
 from trainables.group import Answer, Member, Outcome
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
@@ -40,7 +40,8 @@ def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code
 
     What a user or the training itself can cause (a damaged image, a non-finite loss) is reported as `failed` with its
     reason, since repeating it would fail again. A full disk or storage out of reach is reported as `interrupted`: it
-    says nothing about the trial, which can go on later. Anything else raises, and Tune restarts the trial.
+    says nothing about the trial, which can go on later. Anything else raises, and Tune restarts the trial; so does
+    `RankLost`, for one process of a trial may die as the only one may.
 
     Args:
         params: `config`, the fields of TrialConfig, and `directory`, relative to `study_directory`.
@@ -58,6 +59,8 @@ def tune_trial(params: dict[str, Any], *, study_directory: str, cache: str, code
 
         store = open_store(study_directory, params["directory"])
         run_trial(config, dataset=_dataset(config.data), directory=store, report=report, cache=Path(cache))
+    except RankLost:
+        raise
     except HeteroakdError as error:
         tune.report(_why(error))
 

@@ -110,13 +110,18 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         console.print(note, highlight=False, markup=False)
     for stage, count in dry.trainings.items():
         console.print(f"{stage}: {count} trainings, {dry.hours.get(stage, 0):.2f} hours", highlight=False)
-    unit = "GPU-hours" if dry.on_gpu else "hours of one trial's cores"
+    unit, each = ("GPU-hours", spec.processes) if dry.on_gpu else ("hours of one trial's cores", 1)
     console.print(
-        f"Training steps: {sum(dry.hours.values()):.2f} {unit} on {dry.device}; less by what is pruned, more by "
+        f"Training steps: {each * sum(dry.hours.values()):.2f} {unit} on {dry.device}; less by what is pruned, more by "
         "evaluation and loading.",
         highlight=False,
     )
-    if spec.students_per_group > 1:
+    if spec.processes > 1:
+        console.print(
+            f"{spec.processes} processes share each batch: a step is one's part of it, without what they exchange.",
+            highlight=False,
+        )
+    elif spec.students_per_group > 1:
         console.print(
             f"Groups of {spec.students_per_group}, were they always full: a pruned trial's place may stay free, and "
             "trials of other teachers or seeds do not meet.",

@@ -29,9 +29,15 @@ class Means(NamedTuple):
 
 def means(spec: StudySpec, *, may_grow: bool) -> Means:
     """Raises:
-    StudyError: not even one trial fits, or GPU-hours are limited but trials use no GPU.
+    StudyError: not even one trial fits, its processes have too few GPUs, or GPU-hours are limited but trials use no
+        GPU.
     """
     resources = _resources(spec)
+    if 0 < resources["gpu"] < spec.processes > 1:
+        raise StudyError(
+            f"processes is {spec.processes}, a GPU each, but a trial holds {resources['gpu']:g}. Set gpus_per_trial to "
+            f"{spec.processes}, or leave processes out."
+        )
     if spec.gpu_hours is not None and not resources["gpu"]:
         raise StudyError(
             f"gpu_hours is {spec.gpu_hours}, but a trial holds no GPU. Limit total_steps or time_budget_s instead."
@@ -52,6 +58,8 @@ def with_group_size(
         ModelError: a network that cannot be built there.
     """
     size = spec.group_size or ("auto" if found.resources["gpu"] else 1)
+    if spec.processes > 1:
+        size = 1
     if size == "auto":
         say("group_size: measuring how many students fit beside a teacher")
         size = _measured(spec, found, kinds)

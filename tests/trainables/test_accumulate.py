@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from trainables import loop
+from trainables.compiled import begin_step
 from trainables.config import TrialConfig
 from trainables.data.feed import Batch
 from trainables.errors import ConfigError
@@ -68,6 +69,26 @@ def test_two_parts_make_the_step_of_the_whole_batch(learner, dataset):
         halved.step(batch, None)
     for one, other in zip(whole.state.student.parameters(), halved.state.student.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.cuda
+def test_parts_under_cuda_graphs_make_the_steps_of_eager_ones(tmp_path, dataset):
+    """A graph's outputs, the first part's gradients among them, must outlive the second part's forward."""
+
+    def trained(mode):
+        config = TrialConfig(
+            method="task", student="fpn:resnet18", steps=6, eval_every=6, batch_size=4, accumulate=2, crop_height=64,
+            crop_width=64, optimizer="sgd", lr=0.05, device="cuda", amp=False, compile=mode,
+        )  # fmt: skip
+        learner = Learner(config, dataset=dataset, teacher=None, directory=tmp_path / mode)
+        for batch in batches(5, dataset.num_classes):
+            begin_step(config)
+            learner.step(Batch(batch.pixels.cuda(), batch.labels.cuda()), None)
+        return learner.state.student
+
+    eager, graphs = trained("off"), trained("reduce-overhead")
+    for one, other in zip(eager.parameters(), graphs.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
 
 def test_parts_hold_every_image_once_with_what_the_teacher_says_of_it():

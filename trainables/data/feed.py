@@ -15,6 +15,7 @@ from trainables.data.loader import Crops, padding_id, train_batches
 from trainables.data.transforms import finish, normalize, to_stride
 from trainables.data.windows import Windows, unpack
 from trainables.device import memory_format, send
+from trainables.ranks import ALONE, Ranks
 
 
 class Batch(NamedTuple):
@@ -32,16 +33,19 @@ class Batch(NamedTuple):
     real: Bool[Tensor, "batch H W"] | None = None
 
 
-def feed(dataset: SegDataset, config: TrialConfig, *, device: torch.device, start_step: int = 0) -> Iterator[Batch]:
+def feed(
+    dataset: SegDataset, config: TrialConfig, *, device: torch.device, start_step: int = 0, ranks: Ranks = ALONE
+) -> Iterator[Batch]:
     """Batches of steps `start_step` to the last; nothing here waits for the device, once the first one has
-    brought the look-up table of a set with `ids`. Under `augment_on: device` the crops are made here.
+    brought the look-up table of a set with `ids`. Under `augment_on: device` the crops are made here. Of several ranks
+    each has its part of every batch.
 
     Raises:
         DataError: as `train_batches`.
     """
     layout = memory_format(config, device)
-    pad_id = padding_id(dataset, config)
-    for taken in train_batches(dataset, config, start_step=start_step, num_workers=config.num_workers):
+    pad_id, workers = padding_id(dataset, config), config.num_workers
+    for taken in train_batches(dataset, config, start_step=start_step, num_workers=workers, ranks=ranks):
         images, ids = _crops(taken, config, device, pad_id=pad_id)
         pixels = to_stride(normalize(images)).to(memory_format=layout)
         labels, real = _labels(ids, dataset, void=pad_id if config.sees_unlabelled else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from trainables.config import TrialConfig
-from trainables.data.dataset import SegDataset, faulty
-from trainables.data.order import Place, bank_rng, bank_view, images_from, places, view_rng
+from trainables.data.dataset import Sample, SegDataset, faulty
+from trainables.data.order import Place, bank_rng, bank_view, images_from, own_part, places, view_rng
 from trainables.data.transforms import Cut, cut, draw, finish
 from trainables.data.windows import Windows, pack
 from trainables.device import pick_device
 from trainables.errors import DataError
+from trainables.ranks import ALONE, Ranks
 
 EvalBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, "batch height width"]]
 OnCorrupt = Literal["fail", "skip"]
@@ -35,10 +36,10 @@ class Crops(NamedTuple):
 
 
 def train_batches(
-    dataset: SegDataset, config: TrialConfig, *, start_step: int = 0, num_workers: int = 0
+    dataset: SegDataset, config: TrialConfig, *, start_step: int = 0, num_workers: int = 0, ranks: Ranks = ALONE
 ) -> Iterator[Crops | Windows]:
     """Batches of steps `start_step` to `config.steps - 1`, a function of (config, step) alone: crops, or under
-    `augment_on: device` what `feed` makes the same crops of.
+    `augment_on: device` what `feed` makes the same crops of. Of several ranks each has its part of every batch.
 
     No global random state is read or changed. For CUDA the batches are pinned, for `non_blocking` copies. Loader
     processes live as long as the trial: its steps are one pass over the loader. Under `on_corrupt: skip` a damaged
@@ -51,7 +52,7 @@ def train_batches(
     assert 0 <= start_step <= config.steps
     dataset.keep_decoded(config.image_cache)
     loader = DataLoader(
-        TrainStream(dataset, config),
+        TrainStream(dataset, config, ranks),
         batch_size=None,
         sampler=range(start_step, config.steps),
         num_workers=num_workers,
@@ -73,12 +74,13 @@ class TrainStream(Dataset):
     An unreadable file is returned, not raised: a loader process would turn its one sentence into a traceback's text.
     """
 
-    def __init__(self, dataset: SegDataset, config: TrialConfig) -> None:
+    def __init__(self, dataset: SegDataset, config: TrialConfig, ranks: Ranks = ALONE) -> None:
         """Raises:
         DataError: no such split, or unlabelled images are wanted and there is none.
         """
         self._dataset = dataset
         self._config = config
+        self._ranks = ranks
         self._samples = dataset.samples("train")
         self._pad_id = padding_id(dataset, config)
         if config.num_unlabelled and not dataset.unlabelled:
@@ -88,8 +90,9 @@ class TrainStream(Dataset):
         config = self._config
         skipped: list[str] = []
         try:
-            taken = places(step, batch_size=config.batch_size, num_unlabelled=config.num_unlabelled)
-            found = [self._cut(place, skipped) for place in taken]
+            whole = places(step, batch_size=config.batch_size, num_unlabelled=config.num_unlabelled)
+            own = own_part(whole, parts=config.accumulate, ranks=self._ranks)
+            found = [self._cut(place, skipped) for place in own]
         except DataError as error:
             return error
         cuts = [taken for taken, _ in found]
@@ -134,34 +137,34 @@ class TrainStream(Dataset):
 
 
 def eval_batches(
-    dataset: SegDataset, split: str, batch_size: int, *, on_corrupt: OnCorrupt = "fail"
+    dataset: SegDataset, split: str, batch_size: int, *, on_corrupt: OnCorrupt = "fail", ranks: Ranks = ALONE
 ) -> Iterator[EvalBatch]:
     """Whole images of a split in order; neighbours of equal size share a batch of at most `batch_size`.
 
-    Under skip, damaged samples are left out and `dataset.take_skipped()` names their files.
+    Under skip, damaged samples are left out and `dataset.take_skipped()` names their files. Of several ranks each has
+    its part of the images.
 
     Raises:
         DataError: while iterating: no such split, a file that cannot be read or, under skip, no sample that can be.
     """
-    pairs = _readable(dataset, split) if on_corrupt == "skip" else map(dataset.read, dataset.samples(split))
+    own = dataset.samples(split)[ranks.number :: ranks.size]
+    pairs = _readable(dataset, own) if on_corrupt == "skip" else map(dataset.read, own)
+    found = False
     for _, of_one_size in itertools.groupby(pairs, key=lambda pair: pair[1].shape):
         while chunk := list(itertools.islice(of_one_size, batch_size)):
+            found = True
             images, labels = zip(*chunk, strict=True)
             yield torch.stack(images), torch.stack(labels).long()
+    if on_corrupt == "skip" and not found and ranks.size == 1:  # of several, another may have found some
+        raise none_readable(dataset, split)
 
 
-def _readable(dataset: SegDataset, split: str) -> Iterator[tuple[Tensor, Tensor]]:
-    found = False
-    for sample in dataset.samples(split):
+def _readable(dataset: SegDataset, samples: Sequence[Sample]) -> Iterator[tuple[Tensor, Tensor]]:
+    for sample in samples:
         try:
-            pair = dataset.read(sample)
+            yield dataset.read(sample)
         except DataError as error:
             dataset.skip(faulty(sample, error))
-            continue
-        found = True
-        yield pair
-    if not found:
-        raise none_readable(dataset, split)
 
 
 def padding_id(dataset: SegDataset, config: TrialConfig) -> int:

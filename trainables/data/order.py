@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
+from trainables.ranks import Ranks
+
 _ORDER, _VIEW, _BANK, _TURN, _UNLABELLED_ORDER, _UNLABELLED_VIEW = range(6)  # keep the random streams apart
 
 
@@ -39,6 +41,16 @@ def places(step: int, *, batch_size: int, num_unlabelled: int) -> list[Place]:
             found.append(Place(step * num_unlabelled + taken, False))
             taken += 1
     return found
+
+
+def own_part(step: list[Place], *, parts: int, ranks: Ranks) -> list[Place]:
+    """A rank's images of a step: of each part of the batch an equal run, so that all ranks' n-th parts together are one
+    process's n-th part. Alone: all of them, in order.
+    """
+    part = len(step) // parts
+    own = part // ranks.size
+    starts = (number * part + ranks.number * own for number in range(parts))
+    return [place for start in starts for place in step[start : start + own]]
 
 
 def images_from(position: int, *, num_images: int, seed: int, labelled: bool = True) -> Iterator[int]:

@@ -27,6 +27,7 @@ class Bucket:
 
     def __init__(self, root: str, directory: str) -> None:
         """See `store.open_store`."""
+        self._address = root, directory
         self._files, base = _open(root)
         self._path = f"{base}/{directory}"
         self._shown = f"{shown(root)}/{directory}"
@@ -54,6 +55,9 @@ class Bucket:
     def remove(self, name: str) -> None:
         with suppress(OSError):
             self._files.delete_file(f"{self._path}/{name}")
+
+    def address(self) -> tuple[str, str]:
+        return self._address
 
     def __str__(self) -> str:
         return self._shown

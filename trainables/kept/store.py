@@ -36,6 +36,9 @@ class Store(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file if it is there; one that cannot be removed now is left, for it does no harm."""
 
+    def address(self) -> tuple[str, str]:
+        """What `open_store` makes this store of, in another process too."""
+
 
 class Folder:
     """On this machine's disk, or on one that is mounted here, such as NFS."""
@@ -60,6 +63,10 @@ class Folder:
     def remove(self, name: str) -> None:
         with suppress(OSError):
             (self.directory / name).unlink()
+
+    def address(self) -> tuple[str, str]:
+        whole = self.directory.absolute()
+        return str(whole.parent), whole.name
 
     def __str__(self) -> str:
         return str(self.directory)

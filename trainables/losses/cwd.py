@@ -11,6 +11,7 @@ from trainables.config import TrialConfig
 from trainables.losses.distilled import Tapped
 from trainables.losses.features import masked_kl
 from trainables.models.segmodel import Features, SegModel
+from trainables.ranks import denominator
 
 
 def cwd_loss(
@@ -32,7 +33,7 @@ def cwd_loss(
     """
     inside = valid.flatten(1)[:, None]
     divergence = masked_kl(student.flatten(2) / temperature, teacher.flatten(2) / temperature, inside).sum()
-    images = inside.any(dim=2).sum().clamp(min=1)
+    images = denominator(inside.any(dim=2).sum())
     return temperature**2 * divergence / (images * student.shape[1])
 
 

@@ -6,6 +6,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainables.ranks import denominator
+
 Maps = Float[Tensor, "batch channels height width"]
 Labels = Int[Tensor, "batch height width"]
 
@@ -52,4 +54,4 @@ def coarser(first: Float[Tensor, "b c h w"], second: Float[Tensor, "b c2 h2 w2"]
 
 def mean_over_valid(values: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
     """Mean over the labelled pixels of the whole batch; 0 where there is none. Ignored pixels get no gradient."""
-    return values.masked_fill(~valid, 0.0).sum() / valid.sum().clamp(min=1)
+    return values.masked_fill(~valid, 0.0).sum() / denominator(valid.sum())

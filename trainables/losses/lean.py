@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from trainables.losses.switches import RARE, Switches
+from trainables.ranks import denominator
 
 Z = Float[Tensor, "b c h w"]
 Labels = Int[Tensor, "b h w"]
@@ -44,7 +45,7 @@ class _Lean(torch.autograd.Function):
         ctx: Any, proj_teacher: Z, proj_student: Z, labels: Labels, switches: Switches
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         valid = labels != switches.ignore_index
-        count = valid.sum().clamp(min=1).to(proj_student.dtype)
+        count = denominator(valid.sum()).to(proj_student.dtype)
         proj, hakd = proj_student.new_zeros(()), proj_student.new_zeros(())
         gradient = torch.empty_like(proj_student) if ctx.needs_input_grad[1] else None
         for block in _blocks(proj_student):

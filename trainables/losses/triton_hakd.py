@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from trainables.losses.lean import lean_terms
 from trainables.losses.switches import Switches
+from trainables.ranks import denominator
 
 TILE, WARPS = 2048, 8
 """Numbers of a map that a program holds, 64 pixels of 19 classes (a block of 32) or 8 of 150 (256): 64 to 93 registers
@@ -201,7 +202,7 @@ class _Triton(torch.autograd.Function):
                 KMM=switches.kmm, KEM=switches.kem, **blocks,
             )  # fmt: skip
         errors, hakd, count = sums.sum(dim=0, dtype=torch.float64)
-        count = count.clamp(min=1)
+        count = denominator(count)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(teacher, student, labels, count)
         ctx.switches = switches

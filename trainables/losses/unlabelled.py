@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.losses.grids import to_grid
+from trainables.ranks import denominator
 
 Needs = Literal["nothing", "class"]
 """What a method needs to know of a pixel: nothing but that it is one, or a class, for which the teacher's will do."""
@@ -71,4 +72,4 @@ def pseudo_loss(
     size = (pseudo.shape[-2], pseudo.shape[-1])
     enlarged = to_grid(logits, size, align_corners=align_corners)
     errors = F.cross_entropy(enlarged, pseudo, ignore_index=ignore_index, reduction="none")
-    return errors.masked_fill(~missing, 0.0).sum() / missing.sum().clamp(min=1)
+    return errors.masked_fill(~missing, 0.0).sum() / denominator(missing.sum())

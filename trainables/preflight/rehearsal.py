@@ -18,7 +18,7 @@ from trainables.data.feed import Batch
 from trainables.data.transforms import normalize
 from trainables.device import memory_bytes, memory_format, pick_device, place, synchronize
 from trainables.guidance.guide import Guide
-from trainables.loop import losses
+from trainables.loop import losses, parts
 from trainables.losses.find import find_method
 from trainables.models.build import build
 from trainables.models.segmodel import Features, SegModel
@@ -58,7 +58,7 @@ class Footprint(NamedTuple):
 
 def step_time(config: TrialConfig, *, dataset: SegDataset) -> StepTime:
     """Median time of a step of this trial: both networks, the losses, backward and the optimiser. Eager: compiling
-    takes longer than a dry run should.
+    takes longer than a dry run should. Of several processes one's, without what they exchange.
 
     Raises:
         ModelError: a network that cannot be built.
@@ -71,7 +71,7 @@ def step_time(config: TrialConfig, *, dataset: SegDataset) -> StepTime:
 
 def footprint(config: TrialConfig, *, dataset: SegDataset) -> Footprint:
     """Measured on CUDA, at a step that samples the terms' gradients, which holds the most; elsewhere added up: weights,
-    moments, gradients, and what a forward keeps, scaled by pixels.
+    moments, gradients, and what a forward of one part of a batch keeps, scaled by pixels. Of several processes one's.
     """
     gc.collect()  # of another kind's rehearsal
     others = torch.cuda.memory_allocated() if pick_device(config).type == "cuda" else 0
@@ -80,7 +80,7 @@ def footprint(config: TrialConfig, *, dataset: SegDataset) -> Footprint:
         kept = steps.activations()
         steps.step()
         each, gradients = _nbytes(*steps.state.tensors().values()), _nbytes(*steps.state.student.parameters())
-        return Footprint(each, gradients + int(steps.scaled * kept) + steps.guide_bytes)
+        return Footprint(each, gradients + int(steps.scaled_part * kept) + steps.guide_bytes)
     for _ in range(_WARM_UP):
         steps.step()
     torch.cuda.reset_peak_memory_stats()
@@ -101,7 +101,8 @@ def students_that_fit(found: list[Footprint], device: torch.device, *, share: fl
 
 class _Rehearsal:
     """Attributes:
-    scaled: the trial's pixels for each of a smaller step here.
+    scaled: the pixels of a process's step for each of a smaller step here.
+    scaled_part: those of one part of it (`accumulate`) for each of the smaller step's.
     """
 
     def __init__(self, config: TrialConfig, dataset: SegDataset) -> None:
@@ -109,8 +110,10 @@ class _Rehearsal:
         self.device = device = pick_device(config)
         torch.set_num_threads(config.num_threads)
         fixed = {"pretrained": False, "encoder_weights": None, "compile": "off"}  # a CUDA graph's memory is not seen
-        tried = config.model_copy(update=fixed | _smaller(config, device))
-        self.scaled = _pixels(config) / _pixels(tried)
+        own = config.model_copy(update={"batch_size": config.batch_size // config.processes, "processes": 1})
+        tried = own.model_copy(update=fixed | _smaller(own, device))
+        self.scaled = _pixels(own) / _pixels(tried)
+        self.scaled_part = self.scaled * tried.accumulate / own.accumulate
         teacher = _teacher(tried, dataset, device)
         self._guide = None if teacher is None else Guide(teacher, tried)
         copies = 2 if tried.fold_teacher else 1  # the teacher, and the folded one
@@ -137,7 +140,8 @@ class _Rehearsal:
         started = self._now()
         guide = self._guided()
         guided = self._now()
-        self._total(guide, sample=sample).backward()
+        for part, said in parts(self._batch, guide, self._config.accumulate):
+            (self._total(part, said, sample=sample) / self._config.accumulate).backward()
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         return self._now() - started, guided - started if self._guide else 0.0
@@ -153,7 +157,7 @@ class _Rehearsal:
             return tensor
 
         with saved_tensors_hooks(note, lambda tensor: tensor):
-            total = self._total(self._guided())
+            total = self._total(self._batch, self._guided())
         del total
         return sum(kept.values())
 
@@ -163,8 +167,8 @@ class _Rehearsal:
     def _guided(self) -> Features | None:
         return self._guide(self._batch) if self._guide else None
 
-    def _total(self, guide: Features | None, *, sample: bool = False) -> Tensor:
-        return losses(self._config, self.state, self._batch, guide, sample=sample)[1]
+    def _total(self, batch: Batch, guide: Features | None, *, sample: bool = False) -> Tensor:
+        return losses(self._config, self.state, batch, guide, sample=sample)[1]
 
     def _now(self) -> float:
         synchronize(self.device)
@@ -192,10 +196,12 @@ def _teacher(config: TrialConfig, dataset: SegDataset, device: torch.device) -> 
 
 
 def _smaller(config: TrialConfig, device: torch.device) -> dict[str, Any]:
+    """Never of one image: a BatchNorm after global pooling takes none, unless other processes have more."""
     if device.type == "cuda":
-        return {}
+        return {"batch_size": max(config.batch_size, 2 * config.accumulate)}
     return {
-        "batch_size": min(config.batch_size, _CPU_BATCH),
+        "batch_size": max(2, min(config.batch_size // config.accumulate, _CPU_BATCH)),
+        "accumulate": 1,
         "crop_height": min(config.crop_height, _CPU_SIDE),
         "crop_width": min(config.crop_width, _CPU_SIDE),
     }

@@ -10,37 +10,50 @@ from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
-from trainables.data.loader import eval_batches
+from trainables.data.loader import eval_batches, none_readable
 from trainables.data.transforms import normalize, to_stride
 from trainables.device import autocast, memory_format, pick_device, place
 from trainables.losses.grids import to_grid
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
+from trainables.ranks import ALONE, Ranks
 from trainables.scoring.metrics import ConfusionMatrix
 
 _MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32
 
 
-def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig) -> list[float | None]:
+def evaluate(
+    student: SegModel, dataset: SegDataset, split: str, config: TrialConfig, ranks: Ranks = ALONE
+) -> list[float | None]:
     """Per-class IoU of a split, logits on the label's own grid. Under `on_corrupt: skip` damaged samples are left out.
+
+    Args:
+        ranks: that share the images, and get the same answer.
 
     Raises:
         DataError: a sample that cannot be read; under skip, no sample that can be.
     """
-    return confusion(student, dataset, split, config).iou()
+    return confusion(student, dataset, split, config, ranks).iou()
 
 
 @torch.no_grad()
-def confusion(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig) -> ConfusionMatrix:
+def confusion(
+    student: SegModel, dataset: SegDataset, split: str, config: TrialConfig, ranks: Ranks = ALONE
+) -> ConfusionMatrix:
     """What `evaluate` counts."""
     student.eval()
     dataset.keep_decoded(config.image_cache)
     device = next(student.parameters()).device
     matrix = ConfusionMatrix(dataset.num_classes, ignore_index=dataset.ignore_index, device=device)
-    for images, labels in eval_batches(dataset, split, config.batch_size, on_corrupt=config.on_corrupt):
+    seen = torch.zeros(1, dtype=torch.int64, device=device)
+    for images, labels in eval_batches(dataset, split, config.batch_size, on_corrupt=config.on_corrupt, ranks=ranks):
+        seen += len(images)
         num_images = max(1, _MOST_LOGITS // (dataset.num_classes * labels[0].numel()))
         for part, truth in zip(images.split(num_images), labels.split(num_images), strict=True):
             matrix.add(predict(student, part.to(device), config), truth.to(device))
+    matrix.counts = ranks.total(matrix.counts)
+    if ranks.size > 1 and not ranks.total(seen):
+        raise none_readable(dataset, split)
     return matrix
 
 

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import NonFiniteLoss
+from trainables.ranks import ALONE, Ranks
 
 
 class Meter:
-    """Running sums of the loss terms on the device, read only at log points."""
+    """Running sums of the loss terms on the device, read only at log points; of several ranks, their mean."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, ranks: Ranks = ALONE) -> None:
         self._device = device
+        self._ranks = ranks
         self._reset()
 
     def _reset(self) -> None:
@@ -29,15 +31,20 @@ class Meter:
 
     def check(self, step: int) -> None:
         """Raise NonFiniteLoss if any term has been NaN or infinite since the last report."""
-        values = {name: total.item() for name, total in self._sums.items()}
+        values = self._read()
         if bad := [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]:
             raise NonFiniteLoss(f"{', '.join(bad)} at step {step}. Lower lr or the loss weights, or set clip_norm.")
 
     def means(self) -> dict[str, float]:
         """Mean of each term since the last call."""
-        means = {name: total.item() / self._steps for name, total in self._sums.items()}
+        means = {name: total / self._steps for name, total in self._read().items()}
         self._reset()
         return means
+
+    def _read(self) -> dict[str, float]:
+        sums = {name: total.clone() for name, total in self._sums.items()} if self._ranks.size > 1 else self._sums
+        self._ranks.average(sums.values())
+        return {name: total.item() for name, total in sums.items()}
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -49,6 +50,15 @@ def test_the_hours_are_steps_times_seconds_of_every_training(asked, timed):
         ("task", "fpn:resnet18"),
         ("task", "fpn:tu-mobilenetv3_small_050"),
     ]
+
+
+def test_trials_of_several_gpus_take_their_hours_on_each(asked, timed):
+    """The step that is timed is one GPU's part; 3.8 hours of two."""
+    both = asked.model_copy(update={"gpus_per_trial": 2.0})
+    found, text = dry_run.plan(both), io.StringIO()
+    dry_run.show(dataclasses.replace(found, on_gpu=True), both, Console(file=text, width=160))
+    assert "7.60 GPU-hours" in text.getvalue()
+    assert "2 processes share each batch" in text.getvalue()
 
 
 def test_a_cached_teacher_costs_nothing(asked, timed, monkeypatch, tmp_path):

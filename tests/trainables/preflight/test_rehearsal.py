@@ -71,6 +71,30 @@ def test_activations_grow_with_the_batch_and_a_teacher_is_there_once(small):
     assert shared(method="kd", batch_size=2, crop_height=128) - one > weights
 
 
+def test_activations_are_those_of_one_part_of_one_process_and_time_is_that_of_its_batch(small, clock):
+    """A batch of 16 crops, on a CPU tried with 2: in parts of 4, or of 8 shared by 2 processes, a quarter is kept."""
+
+    def shared(**fields):
+        return rehearsal.footprint(small(batch_size=16, crop_height=128, crop_width=128, **fields), dataset=DATA).shared
+
+    weights = sum(parameter.nbytes for parameter in build(FAST, num_classes=5).parameters())
+    whole = shared() - weights
+    for fields in ({"accumulate": 4}, {"accumulate": 2, "processes": 2}):
+        assert shared(**fields) - weights == pytest.approx(whole / 4, rel=0.01)
+    scaled = [rehearsal.step_time(small(batch_size=16, **fields), dataset=DATA).scaled for fields in (
+        {}, {"accumulate": 4}, {"processes": 2}, {"processes": 8},
+    )]  # fmt: skip
+    assert scaled == [8.0, 8.0, 4.0, 1.0]
+
+
+@pytest.mark.cuda
+def test_on_cuda_parts_hold_less_than_the_whole_batch(small):
+    """Measured there, part by part."""
+    fields = {"batch_size": 16, "crop_height": 256, "crop_width": 256, "device": "cuda"}
+    whole, parts = (rehearsal.footprint(small(**fields, accumulate=num), dataset=DATA).shared for num in (1, 8))
+    assert parts < whole / 2
+
+
 @pytest.mark.parametrize(("share", "students"), [(1.0, 7), (0.5, 2), (0.1, 1), (4.0, 7)])
 def test_a_group_holds_what_fits_beside_what_is_there_once(share, students, monkeypatch):
     """0.8 * share * 1000 - 200 bytes for students of 80 in the worst case."""
