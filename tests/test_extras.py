@@ -12,7 +12,7 @@ from explorer.cli import app
 from trainables.errors import MissingExtra
 from trainables.extras import EXTRAS, has, need
 
-BLOCKED = ("aiohttp", "dash", "flask", "grpc", "kaleido", "mlflow", "onnx", "onnx_ir")
+BLOCKED = ("tifffile", "imagecodecs", "aiohttp", "dash", "flask", "grpc", "kaleido", "mlflow", "onnx", "onnx_ir")
 BLOCKED += ("onnxruntime", "onnxscript", "optuna_dashboard", "plotly", "psycopg", "psycopg2", "nbclient", "ipykernel")
 BLOCKED += ("pycocotools",)
 BASE = (
@@ -126,6 +126,8 @@ def test_no_module_but_these_imports_an_optional_package():
                 found.add((path.name, words[1].partition(".")[0]))
     assert found == {
         ("cocomask.py", "pycocotools"),
+        ("deep.py", "imagecodecs"),
+        ("deep.py", "tifffile"),
         ("exported.py", "onnxruntime"),
         ("hf.py", "transformers"),
         ("loggers_backends.py", "mlflow"),

@@ -7,6 +7,7 @@ import importlib.util
 from trainables.errors import MissingExtra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "bands": ("tifffile", "imagecodecs"),
     "cluster": ("aiohttp",),
     "dashboard": ("dash", "kaleido", "plotly"),
     "export": ("onnx", "onnxruntime", "onnxscript"),

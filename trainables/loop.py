@@ -99,6 +99,7 @@ class Learner:
             num_classes=dataset.num_classes,
             ignore_index=dataset.ignore_index,
             device=self.device,
+            channels=dataset.bands.channels,
         )
         if found := checkpoint.latest(directory, digest=config.digest()):
             self.state.restore(*found)

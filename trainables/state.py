@@ -82,12 +82,17 @@ class TrialState:
         num_classes: int,
         ignore_index: int,
         device: torch.device,
+        channels: int = 3,
     ) -> TrialState:
-        """Seeded weights, so that every method of a seed starts from the same student and draws the same dropout."""
+        """Seeded weights, so that every method of a seed starts from the same student and draws the same dropout.
+
+        Args:
+            channels: of the images.
+        """
         method = find_method(config.method)
         torch.manual_seed(config.seed)
-        student = _build(config, config.student, num_classes)
-        peer = _peer(config, num_classes) if method.needs_peer else None
+        student = _build(config, config.student, num_classes, channels)
+        peer = _peer(config, num_classes, channels) if method.needs_peer else None
         criterion = make_criterion(
             config, student=student, teacher=peer or teacher, num_classes=num_classes, ignore_index=ignore_index
         )
@@ -202,15 +207,16 @@ def peer_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return _under(_PEER, tensors)
 
 
-def _build(config: TrialConfig, name: str, num_classes: int) -> SegModel:
-    return build(name, num_classes=num_classes, pretrained=config.pretrained, encoder_weights=config.encoder_weights)
+def _build(config: TrialConfig, name: str, num_classes: int, channels: int) -> SegModel:
+    weights: dict[str, Any] = {"pretrained": config.pretrained, "encoder_weights": config.encoder_weights}
+    return build(name, num_classes=num_classes, channels=channels, **weights)
 
 
-def _peer(config: TrialConfig, num_classes: int) -> SegModel:
+def _peer(config: TrialConfig, num_classes: int, channels: int) -> SegModel:
     """Seeded as when it is trained alone; but two students of one kind would stay the same for ever."""
     if config.teacher != config.student:
         torch.manual_seed(config.seed)
-    return _build(config, config.teacher, num_classes)
+    return _build(config, config.teacher, num_classes, channels)
 
 
 def _groups(

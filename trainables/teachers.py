@@ -13,6 +13,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from trainables import own
+from trainables.bands import RGB
 from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device, place
@@ -44,7 +45,7 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
         return found
     path = ensure_teacher(config, dataset=dataset, cache=cache)
     tensors = given.read(path)
-    teacher = build(config.teacher, num_classes=dataset.num_classes)
+    teacher = build(config.teacher, num_classes=dataset.num_classes, channels=dataset.bands.channels)
     _load_weights(teacher, tensors, path, config.teacher)
     place(teacher, config, pick_device(config))
     return freeze(teacher)
@@ -53,7 +54,11 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
 def load_ready(config: TrialConfig, *, dataset: SegDataset) -> SegModel:
     """A teacher that is good already, frozen, on the CPU (see `sources.py`)."""
     return ready.load(
-        config.teacher, classes=dataset.classes, wanted=config.teacher_classes, synonyms=config.teacher_synonyms
+        config.teacher,
+        classes=dataset.classes,
+        bands=dataset.bands,
+        wanted=config.teacher_classes,
+        synonyms=config.teacher_synonyms,
     )
 
 
@@ -87,6 +92,7 @@ def ensure_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | No
             weights, miou = _trained(recipe, dataset, path.parent / "training")
             refuse_unscored(config.teacher, miou, dataset)
             meta = {"model": config.teacher, "miou": miou, "data": dataset.digest()}
+            meta |= {} if dataset.bands == RGB else {"bands": dataset.bands.record}
             checkpoint.write(path, weights, {**meta, "config": recipe.model_dump(mode="json")})
     return path
 

@@ -107,15 +107,16 @@ class Bundle:
 
         Args:
             image: a file's path, a PIL image, or RGB pixels as uint8 [height, width, 3]. Files and PIL images are seen
-                as people see them: turned as their EXIF says, without alpha.
+                as people see them: turned as their EXIF says, without alpha. Where the network was trained on other
+                bands: a file, or the numbers that it holds [height, width, channels].
 
         Raises:
-            DataError: no image, damaged, more than 8 bits a channel, or an array of another shape or type.
+            DataError: no image, damaged, other channels or bits than it was trained on, or an array of another shape
+                or type.
+            MissingExtra: what reads such a file is not installed.
             ModelError: the network does not take an image of this size.
         """
-        from trainables.serving.predict import pixels
-
-        return self.predictor.predict(pixels(image))
+        return self.predictor.predict(self.predictor.read(image))
 
     def overlay(self, image: Picture, ids: Ids | None = None) -> Image.Image:
         """The classes' colours over an image.
@@ -125,10 +126,10 @@ class Bundle:
             ids: what was predicted for it; none: predict it.
         """
         from explorer.bundle.predict import blend
-        from trainables.serving.predict import pixels
 
-        picture = pixels(image)
-        return blend(picture, self.predictor.predict(picture) if ids is None else ids, self.palette)
+        read = self.predictor.read(image)
+        found = self.predictor.predict(read) if ids is None else ids
+        return blend(self.predictor.picture(read), found, self.palette)
 
     def __repr__(self) -> str:
         return f"Bundle({shown.near(self.directory)!r}: {', '.join(_facts(self).values()) or 'no metrics'})"

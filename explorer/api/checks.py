@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from trainables.contracts.claim import Finding
     from trainables.data.doctor import Diagnosis
+    from trainables.data.measure import Measured
 
 _PAIRS = ("pair", "direction", "teacher", "student")
 
@@ -30,9 +31,11 @@ class DataCheck:
     Attributes:
         faults: a kind of fault, and the files that have it.
         advice: what is no fault.
+        measured: mean and std of each channel, where they were asked for.
     """
 
     diagnosis: Diagnosis
+    measured: Measured | None = None
 
     @property
     def sound(self) -> bool:
@@ -69,25 +72,31 @@ class DataCheck:
     def __str__(self) -> str:
         from explorer.api.diagnosis import lines
 
-        return "\n".join(lines(self.diagnosis))
+        return "\n".join(lines(self.diagnosis, self.measured))
 
     __repr__ = __str__
 
 
-def check_data(data: str | os.PathLike[str], *, split: str | None = None, full: bool = False) -> DataCheck:
+def check_data(
+    data: str | os.PathLike[str], *, split: str | None = None, full: bool = False, measure: bool = False
+) -> DataCheck:
     """Count, measure and check a data set, in seconds.
 
     Args:
         data: a name, NAME:PATH, or a folder with dataset.yaml.
         split: look at this one alone.
         full: decode every mask and image, not an even choice.
+        measure: mean and std of each channel over the training images.
 
     Raises:
-        DataError: no such data set or split.
+        DataError: no such data set or split, or no image that can be measured.
+        MissingExtra: what reads its images is not installed.
     """
     from trainables.data.doctor import diagnose
+    from trainables.data.measure import measure as measured
 
-    return DataCheck(diagnose(os.fspath(data), split=split, full=full))
+    found = diagnose(os.fspath(data), split=split, full=full)
+    return DataCheck(found, measured(found.dataset, full=full) if measure else None)
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,24 @@ from trainables.data.faults import ranges
 if TYPE_CHECKING:
     from trainables.data.doctor import Diagnosis
     from trainables.data.facts import SplitFacts
+    from trainables.data.measure import Measured
 
 MOST = 20  # files said of each kind of fault
 _HEADING = "share of the labelled pixels"
 _BAR = 24  # characters of the largest class
 
 
-def lines(found: Diagnosis) -> Iterator[str]:
-    """What the set holds, advice, and every kind of fault with up to 20 files each."""
+def lines(found: Diagnosis, measured: Measured | None = None) -> Iterator[str]:
+    """What the set holds, advice, what was measured, and every kind of fault with up to 20 files each."""
     dataset = found.dataset
     yield f"{dataset.name} in {dataset.root}: {len(dataset.classes)} classes, ignored pixels are {dataset.ignore_index}"
     for facts in found.splits:
         yield from _split(facts, found)
     yield from classes(found)
     yield from (f"advice: {sentence}" for sentence in found.advice)
+    if measured is not None:
+        yield f"measured over {measured.num_images} images of train; in dataset.yaml:"
+        yield from (f"  {line}" for line in measured.lines())
     yield from _faults(found)
 
 
@@ -33,6 +37,8 @@ def _split(facts: SplitFacts, found: Diagnosis) -> Iterator[str]:
     yield f"{facts.name}: {facts.num_samples} samples, {read}{rest}"
     if facts.sizes:
         yield f"  images: {_sizes(facts.sizes)} (height x width)"
+    if facts.bands:
+        yield "  bands: " + ", ".join(f"{kind} {count}" for kind, count in facts.bands.most_common())
     if facts.kinds:
         kinds = ", ".join(f"{kind} {count}" for kind, count in facts.kinds.most_common())
         where = "in the files" if found.dataset.coding is None else "of what they mean"

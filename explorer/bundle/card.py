@@ -56,9 +56,13 @@ def _what(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
     if "peer" in metrics:
         taught = f", trained together with {escape(config.teacher)} (in peer&#46;safetensors)"
     return (
-        f"A network for semantic segmentation, {size}{taught}. It gives each pixel of an RGB image one of "
+        f"A network for semantic segmentation, {size}{taught}. It gives each pixel of {_image(dataset)} one of "
         f"{dataset.num_classes} classes. Found by HeteroAKD Explorer in the study “{escape(metrics['study'])}”."
     )
+
+
+def _image(dataset: SegDataset) -> str:
+    return "an RGB image" if dataset.bands.is_photo else f"an image ({dataset.bands.words})"
 
 
 def _scores(metrics: Metrics, dataset: SegDataset) -> str:
@@ -192,12 +196,26 @@ def _graphs(metrics: Metrics) -> list[str]:
     ]
     head = ["file", "sides", "logits differ from PyTorch's by at most", "pixels of the same class", "images tried"]
     return [
-        "The graphs take float32 RGB from 0 to 255, [batch, 3, height, width], and give logits, [batch, "
+        f"The graphs take float32 {_values(metrics['bands'])}, height, width], and give logits, [batch, "
         f"{len(metrics['classes'])}, height, width]; normalisation is inside. Fill an image up to the sides below with "
-        "the colour (123.675, 116.28, 103.53), at the bottom and on the right, and cut the logits back. A side below "
+        f"{_fill(metrics['bands'])}, at the bottom and on the right, and cut the logits back. A side below "
         "64 is filled up further than `heteroakd predict` does (to 32), so labels of such small images may differ.",
         table(head, rows),
     ]
+
+
+def _values(bands: dict[str, Any]) -> str:
+    if (bands["channels"], bands["scale"]) == (3, 255):
+        return "RGB from 0 to 255, [batch, 3"
+    return (
+        f"numbers as the files hold them (they are divided by {bands['scale']:g} inside), [batch, {bands['channels']}"
+    )
+
+
+def _fill(bands: dict[str, Any]) -> str:
+    """What normalises to 0."""
+    values = ", ".join(f"{bands['scale'] * mean:.7g}" for mean in bands["mean"])
+    return f"the colour ({values})" if bands["channels"] == 3 else f"the values ({values})"
 
 
 def _files(metrics: Metrics) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from explorer.bundle import reproduce
 from trainables import own
 from trainables.config import TrialConfig
-from trainables.data import headers
+from trainables.data import deep, headers
 from trainables.data.dataset import SegDataset
 from trainables.data.own import Own
 from trainables.errors import ConfigError
@@ -39,14 +39,16 @@ def check(out: Path) -> None:
 def graphs(config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, out: Path) -> dict[str, dict[str, Any]]:
     """ONNX and torch.export of the student; see `exported.write`."""
     on_cpu = config.model_copy(update={"device": "cpu"})
-    student = samples.network(on_cpu, config.student, weights, dataset.num_classes)
+    channels = dataset.bands.channels
+    student = samples.network(on_cpu, config.student, weights, dataset.num_classes, channels=channels)
     images = [dataset.read(sample)[0][:, :_SIDE, :_SIDE] for sample in samples.choose(dataset, "val", num=_IMAGES)]
-    return exported.write(student, on_cpu, images, out)
+    return exported.write(student, on_cpu, images, out, bands=dataset.bands)
 
 
 def num_parameters(config: TrialConfig, dataset: SegDataset) -> int:
     """Of the student."""
-    return sum(one.numel() for one in build(config.student, num_classes=dataset.num_classes).parameters())
+    student = build(config.student, num_classes=dataset.num_classes, channels=dataset.bands.channels)
+    return sum(one.numel() for one in student.parameters())
 
 
 def without_graphs(out: Path) -> dict[str, dict[str, Any]]:
@@ -93,10 +95,12 @@ def scripts(made_by: dict[str, Any], out: Path, *, onnx: bool) -> None:
 
 
 def predictor(*, onnx: bool) -> str:
-    """The text of `predict.py`. The one for ONNX holds the package's own reader of headers, as it stands there."""
+    """The text of `predict.py`. The one for ONNX holds the package's own readers of images, as they stand there."""
     snippet = Path(__file__).with_name("snippet_onnx.py" if onnx else "snippet_torch.py").read_text(encoding="utf-8")
     if not onnx:
         return snippet
-    reader = inspect.getsource(headers).partition("from __future__ import annotations\n\n")[2]
-    start, rest = re.split(r"(?m)^from trainables\.data\.headers import .*\n", snippet)
-    return f"{start}{reader}{rest}"
+    for module in (deep, headers):
+        source = inspect.getsource(module).partition("from __future__ import annotations\n\n")[2]
+        start, *rest = re.split(rf"(?m)^from {re.escape(module.__name__)} import .*\n", snippet)
+        snippet = f"{start}{source}{''.join(rest)}"
+    return snippet

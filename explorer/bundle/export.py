@@ -16,6 +16,7 @@ from explorer.bundle.provenance import provenance
 from explorer.bundle.reproduce import EXACT, NEAR
 from explorer.results import trial_table
 from explorer.results.trials import load_studies, trials
+from trainables.bands import RGB
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.device import pick_device
@@ -97,6 +98,7 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "palette": [list(colour) for colour in dataset.palette],
         "ignore_index": dataset.ignore_index,
+        "bands": dataset.bands.content,
         "evaluation": {
             "mode": config.eval_mode,
             "height": config.crop_height,
@@ -170,7 +172,8 @@ def _scored(
 
 def _write_weights(chosen: Chosen, out: Path) -> None:
     config, dataset = chosen.trained.config, chosen.trained.dataset
-    labels = {"classes": dataset.classes, "palette": dataset.palette}
+    labels: dict[str, Any] = {"classes": dataset.classes, "palette": dataset.palette}
+    labels |= {} if dataset.bands == RGB else {"bands": dataset.bands.record}
     of = {"student": (config.student, chosen.trained.student), "peer": (config.teacher, chosen.trained.peer)}
     for name, (model, weights) in of.items():
         path = out / f"{name}.safetensors"

@@ -56,7 +56,6 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
         DataError: a mask would be written over an image that is to be read.
         Interrupted: the disk is full.
     """
-    from trainables.data.images import read_image
     from trainables.serving.predict import save_mask
 
     for folder in (MASKS, OVERLAYS):
@@ -69,7 +68,7 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
     failed = 0
     for path, (mask, over) in targets.items():
         try:
-            image = read_image(path)
+            image = predictor.read(path)
             ids = predictor.predict(image)
         except Interrupted:
             raise
@@ -79,7 +78,7 @@ def run(predictor: Predictor, images: Sequence[Path], out: Path, *, overlay: boo
             continue
         save_mask(ids, predictor.palette, mask)
         if overlay:
-            _save(blend(image, ids, predictor.palette), over)
+            _save(blend(predictor.picture(image), ids, predictor.palette), over)
     return failed
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
+from trainables.extras import EXTRAS
 from trainables.models.ready.load import origin
 from trainables.sources import is_ready
 from trainables.teachers import weights_hash
@@ -37,8 +38,9 @@ def provenance(config: TrialConfig, *, dataset: SegDataset) -> dict[str, Any]:
         }
         if is_ready(config.teacher):
             teacher |= origin(config.teacher)._asdict()
+    packages = PACKAGES if dataset.bands.is_photo else (*PACKAGES, *EXTRAS["bands"])
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
         "machine": platform.machine(),
         "seed": config.seed,
         "config_digest": config.digest(),

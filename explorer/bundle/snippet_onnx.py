@@ -1,9 +1,12 @@
-"""Predict one image: python predict.py IMAGE MASK.png. Needs onnxruntime, numpy and pillow, nothing else.
+"""Predict one image: python predict.py IMAGE MASK.png. Needs onnxruntime, numpy and pillow, and for TIFF of other bands
+than RGB of 8 bits tifffile and imagecodecs; nothing else.
 
 The mask is a palette PNG of class ids, as `heteroakd predict` writes it. In your own code:
 
     from predict import Network
     ids = Network().predict(image)      # RGB uint8 [height, width, 3] -> class ids uint8 [height, width]
+
+Where the network was trained on other bands, an image is what its file holds, [height, width, channels].
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from trainables.data.headers import refusal, upright  # `contents.predictor` puts their source here
+from trainables.data.deep import read_numbers  # `contents.predictor` puts their source here
+from trainables.data.headers import refusal, upright
 
 HERE = Path(__file__).resolve().parent
-PAD = np.array([123.675, 116.28, 103.53], np.float32)  # ImageNet's mean colour
 
 
 class Network:
@@ -32,10 +35,13 @@ class Network:
         self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         self._session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
         size = self.metrics["files"]["student.onnx"]["size"]
+        bands = self.metrics["bands"]
+        self._mean = (np.array(bands["mean"]) * bands["scale"]).astype(np.float32)  # normalises to 0
+        self._hole = np.rint(self._mean) if bands["scale"] == 255 else self._mean
         self._fixed = None if size.startswith("multiples") else [int(side) for side in size.split("x")]
 
     def predict(self, image: np.ndarray) -> np.ndarray:
-        """Class ids [height, width] of an RGB image, uint8 [height, width, 3]."""
+        """Class ids [height, width] of an image [height, width, channels], such as RGB in uint8."""
         windows = self.metrics["evaluation"]
         height, width = image.shape[:2]
         rows, columns = height, width
@@ -57,8 +63,8 @@ class Network:
         if height > rows or width > columns:
             limit = f"student.onnx takes images of up to {rows}x{columns} pixels, got {height}x{width}"
             raise ValueError(f"{limit}. `heteroakd predict` takes any.")
-        padded = np.tile(PAD, (rows, columns, 1))
-        padded[:height, :width] = image
+        padded = np.tile(self._mean, (rows, columns, 1))
+        padded[:height, :width] = np.where(np.isnan(image), self._hole, image)  # NaN: a GeoTIFF has no data
         images = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
         return self._session.run(["logits"], {"images": images})[0][0, :, :height, :width]
 
@@ -69,23 +75,28 @@ def starts(length: int, window: int, stride: float) -> list[int]:
     return [*range(0, last, max(1, round(stride * window))), last]
 
 
-def read(source: str) -> np.ndarray:
-    """An image file as one sees it, RGB uint8 [height, width, 3], without its alpha.
+def read(source: str, *, channels: int = 3, scale: float = 255.0) -> np.ndarray:
+    """An image file as one sees it: RGB uint8 [height, width, 3] without its alpha, or the numbers of other bands.
 
     Raises:
-        ValueError: it cannot be decoded, or is not of 1 or 3 channels of 8 bits.
+        ValueError: it cannot be decoded, or is not of such channels and bits.
     """
     try:
+        if (channels, scale) != (3, 255):
+            return read_numbers(Path(source), channels=channels, scale=scale)
         with Path(source).open("rb") as file:
             if reason := refusal(file):
-                raise ValueError(reason.rstrip("."))
+                raise ValueError(reason)
             file.seek(0)
             with Image.open(file) as opened:
                 if opened.mode.startswith(("I", "F")):
                     raise ValueError(f"must have 8 bits a channel, got mode {opened.mode!r}. Rescale it to 0-255")
                 return np.array(upright(opened).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    except ImportError as error:
+        raise ValueError(f"{source} cannot be read without {error.name}. pip install tifffile imagecodecs") from None
+    except Exception as error:  # decoders raise many things
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise ValueError(f"{source} cannot be read: {reason}.") from None
 
 
 def main(arguments: Sequence[str]) -> str | None:
@@ -94,7 +105,9 @@ def main(arguments: Sequence[str]) -> str | None:
         return "Usage: python predict.py IMAGE MASK.png"
     source, target = arguments
     try:
-        image, network = read(source), Network()
+        network = Network()
+        bands = network.metrics["bands"]
+        image = read(source, channels=bands["channels"], scale=bands["scale"])
         mask = Image.fromarray(network.predict(image))
         palette = bytes(byte for colour in network.metrics["palette"] for byte in colour)
         mask.putpalette(palette.ljust(3 * 256, b"\0"))  # Pillow writes fewer bits for a shorter one

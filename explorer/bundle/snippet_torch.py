@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainables.data.images import read_image
 from trainables.errors import HeteroakdError
 from trainables.serving.predict import Predictor, save_mask
 
@@ -20,9 +19,8 @@ def main(arguments: Sequence[str]) -> str | None:
         return "Usage: python predict.py IMAGE MASK.png"
     source, target = map(Path, arguments)
     try:
-        image = read_image(source)
         network = Predictor.open(Path(__file__).resolve().parent)
-        save_mask(network.predict(image), network.palette, target)
+        save_mask(network.predict(network.read(source)), network.palette, target)
     except HeteroakdError as error:
         return f"Error: {error}"
     return None

@@ -23,10 +23,13 @@ def check(
     path: Annotated[str, typer.Argument(help="A name, NAME:PATH, or a folder with dataset.yaml.", show_default=False)],
     split: Annotated[str | None, typer.Option(help="Look at this split alone.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Decode every mask and image, not an even choice.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Mean and std of each channel of train, as lines for dataset.yaml.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write a PNG of samples, labels and legend.")] = None,
 ) -> None:
     """Count, measure and check a data set; exit with 1 if anything is wrong with it."""
-    found = explorer.check_data(path, split=split, full=full)
+    found = explorer.check_data(path, split=split, full=full, measure=measure)
     typer.echo(str(found))
     if out is not None:
         typer.echo(f"sheet: {found.sheet(out)}")

@@ -14,8 +14,10 @@ from explorer.study import StudySpec
 from search_spaces.pairs import pair_name
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
+from trainables.data.check import unmeasured
 from trainables.data.dataset import SegDataset
 from trainables.device import device_name, pick_device
+from trainables.errors import DataError
 from trainables.preflight import cells
 from trainables.preflight.rehearsal import StepTime, step_time
 from trainables.teachers import cached_path
@@ -79,6 +81,8 @@ def plan(spec: StudySpec) -> Dry:
     check(spec)
     configs = list(kinds(spec))
     dataset = open_dataset(configs[0].data)
+    if reason := unmeasured(dataset):
+        raise DataError(reason)
     parts = _parts(configs, dataset, spec.students_per_group)
     stages = {name: [part for part in parts if part.stage == name] for name in ("teachers", "students alone", "search")}
     trainings = {

@@ -101,10 +101,12 @@ def look(
     found = load(spec, directory, studies, number, role=role)
     config = samples.here(found.config)
     chosen = samples.choose(found.dataset, split, num=num, names=names)
-    classes = found.dataset.num_classes
+    classes, channels = found.dataset.num_classes, found.dataset.bands.channels
     try:
-        student = samples.network(config, config.student, found.student, classes)
-        peer = samples.network(config, config.teacher, found.peer, classes) if found.peer else None
+        student = samples.network(config, config.student, found.student, classes, channels=channels)
+        peer = None
+        if found.peer:
+            peer = samples.network(config, config.teacher, found.peer, classes, channels=channels)
         caches = (None, directory.resolve().parent / "teachers")  # the second: of a sweep on a cluster
         teacher = peer or samples.known_teacher(config, found.dataset, caches=caches)
         seen = samples.look(config, found.dataset, chosen, student=student, teacher=teacher)

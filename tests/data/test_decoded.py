@@ -9,8 +9,7 @@ import torch
 from PIL import Image
 
 from trainables.config import TrialConfig
-from trainables.data import dataset as dataset_module
-from trainables.data import decoded
+from trainables.data import banded, decoded
 from trainables.data.catalogue import open_dataset
 from trainables.data.loader import eval_batches, train_batches
 from trainables.errors import DataError
@@ -28,10 +27,10 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def no_decoding(monkeypatch):
     def forbid():
-        def refuse(path):
+        def refuse(path, bands):
             raise AssertionError(f"{path} is decoded once more")
 
-        monkeypatch.setattr(dataset_module, "read_image", refuse)
+        monkeypatch.setattr(banded, "read", refuse)
 
     return forbid
 

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from explorer.bundle import predict, snippet_onnx
+from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
 from trainables.data.doctor import IMAGE, diagnose
 from trainables.data.images import header, read_image
 from trainables.errors import DataError
-from trainables.serving.predict import pixels
+from trainables.serving.predict import Predictor, pixels
 
 HEIGHT, WIDTH = 48, 64
 EIGHT = "must have 8 bits a channel, got {}. Rescale it to 0-255."
@@ -125,15 +126,16 @@ def replaced(tree):
 def test_what_conversion_would_spoil_is_refused_by_all_four_readers(tree, replaced, tmp_path, name):
     content, sentence = REFUSED[name]
     path = replaced(name, content)
-    said = f"{path} {sentence}"
+    heard: list[str] = []
+    rgb = Predictor(TrialConfig(), ("a", "b"), ((0, 0, 0), (9, 9, 9)), None)
+    assert predict.run(rgb, [path], tmp_path / "out", overlay=False, say=heard.append) == 1
+    assert heard == [f"{path} {sentence}"]
+    said = f"{path} {sentence} Or say in dataset.yaml what it holds: channels, scale."
     for read in (verify, lambda one: one.read(one.samples("train")[0])):
         with pytest.raises(DataError) as caught:
             read(open_dataset(str(tree)))
         assert str(caught.value) == said
     assert diagnose(str(tree)).faults == {IMAGE: [said]}
-    heard = []
-    assert predict.run(None, [path], tmp_path / "out", overlay=False, say=heard.append) == 1
-    assert heard == [said]
     with pytest.raises(ValueError, match="cannot be read") as caught:
         snippet_onnx.read(str(path))
     assert str(caught.value) == f"{path} cannot be read: {sentence}"

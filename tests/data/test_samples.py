@@ -173,7 +173,10 @@ def test_images_of_any_8_bit_mode_become_rgb(tree, mode):
 def test_16_bit_images_are_refused_because_conversion_would_clip_them(tree, check):
     path = tree / "images" / "train" / "r0.png"
     Image.fromarray(IDS.astype(np.uint16) * 300).save(path)
-    assert refusal(tree, check) == f"{path} must have 8 bits a channel, got 16. Rescale it to 0-255."
+    assert refusal(tree, check) == (
+        f"{path} must have 8 bits a channel, got 16. Rescale it to 0-255. Or say in dataset.yaml what it holds: "
+        "channels, scale."
+    )
 
 
 def test_a_sample_is_decoded_once(tree):

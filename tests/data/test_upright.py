@@ -82,6 +82,12 @@ class ByColour:
 
     palette: tuple[tuple[int, int, int], ...] = ((0, 0, 0), (60, 60, 60), (120, 120, 120), (180, 180, 180))
 
+    def read(self, path):
+        return pixels(path)
+
+    def picture(self, rgb):
+        return rgb
+
     def predict(self, rgb):
         return np.rint(rgb[..., 0] / 60).astype(np.uint8)
 

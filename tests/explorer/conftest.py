@@ -20,8 +20,8 @@ TINY = """
 from trainables.contracts import tiny
 from trainables.models.segmodel import SegModel
 
-def net(num_classes: int) -> SegModel:
-    return tiny.network(num_classes=num_classes)
+def net(num_classes: int, channels: int = 3) -> SegModel:
+    return tiny.network(num_classes=num_classes, channels=channels)
 """
 
 

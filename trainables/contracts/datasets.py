@@ -74,10 +74,12 @@ def images_and_masks_fit(data: Data) -> None:
     dataset = data.open()
     for sample in _some(dataset):
         image, label = dataset.read(sample)
+        kinds, channels = (image.dtype, label.dtype), dataset.bands.channels
         ensure(
-            image.dtype == label.dtype == torch.uint8, f"{sample.image}: {image.dtype} and {label.dtype}, not uint8."
+            kinds == (dataset.dtype, torch.uint8), f"{sample.image}: {kinds[0]} and {kinds[1]}, not {dataset.dtype}."
         )
-        ensure(image.ndim == 3 and image.shape[0] == 3, f"{sample.image} must be 3 x H x W, got {tuple(image.shape)}.")
+        shape = tuple(image.shape)
+        ensure(len(shape) == 3 and shape[0] == channels, f"{sample.image} must be {channels} x H x W, got {shape}.")
         ensure(
             image.shape[1:] == label.shape, f"{sample.image} is {tuple(image.shape)}, its mask {tuple(label.shape)}."
         )
@@ -124,7 +126,10 @@ def it_travels_to_other_processes(data: Data) -> None:
 def training_batches_come(data: Data) -> None:
     dataset = data.open()
     for pixels, labels, *_ in feed(dataset, _CONFIG, device=torch.device("cpu")):
-        ensure(pixels.shape == (2, 3, 64, 64), f"A batch of 2 crops of 64 pixels has shape {tuple(pixels.shape)}.")
+        ensure(
+            pixels.shape == (2, dataset.bands.channels, 64, 64),
+            f"A batch of 2 crops of 64 pixels has shape {tuple(pixels.shape)}.",
+        )
         _are_ids(labels, dataset, "a training batch")
 
 
@@ -134,7 +139,7 @@ CLAIMS = (
     Claim("each class has a name and a colour", classes_have_names_and_colours),
     Claim("ignore_index is no class", ignore_index_is_no_class),
     Claim("its samples are sound", samples_are_sound),
-    Claim("images and masks are 8-bit and of one size", images_and_masks_fit),
+    Claim("images have the channels that it says, masks are 8-bit, and both are of one size", images_and_masks_fit),
     Claim("masks hold class ids and ignore_index alone", ids_are_classes),
     Claim("every split has labelled pixels", some_class_is_labelled),
     Claim("opening it again gives the same", opening_is_repeatable),

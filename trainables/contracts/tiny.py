@@ -14,9 +14,9 @@ IGNORE = 255
 class Stages(nn.Module):
     """An encoder of strides 1, 2, 4, 8, 16, 32."""
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    def __init__(self, channels: tuple[int, ...], *, images: int = 3) -> None:
         super().__init__()
-        pairs = zip((3, *channels), channels, strict=False)
+        pairs = zip((images, *channels), channels, strict=False)
         self.steps = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairs
         )
@@ -42,16 +42,18 @@ class Decode(nn.Module):
         return decoded
 
 
-def network(seed: int = 0, *, stage: int = 2, width: int = 4, num_classes: int = NUM_CLASSES) -> SegModel:
+def network(
+    seed: int = 0, *, stage: int = 2, width: int = 4, num_classes: int = NUM_CLASSES, channels: int = 3
+) -> SegModel:
     """A SegModel whose logits have stride 2 ** stage."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        return _assembled(stage, width, num_classes)
+        return _assembled(stage, width, num_classes, channels)
 
 
-def learner(num_classes: int) -> SegModel:
+def learner(num_classes: int, channels: int = 3) -> SegModel:
     """A SegModel whose weights are drawn from the global random state, as those of a real network are."""
-    return _assembled(2, 4, num_classes)
+    return _assembled(2, 4, num_classes, channels)
 
 
 def features(model: SegModel, *, logits: tuple[int, int], taps: tuple[int, int], seed: int, batch: int = 2) -> Features:
@@ -71,7 +73,8 @@ def random_labels(*shape: int, seed: int = 5) -> Tensor:
     return ids.masked_fill(torch.rand(shape, generator=rng) < 0.2, IGNORE)
 
 
-def _assembled(stage: int, width: int, num_classes: int) -> SegModel:
+def _assembled(stage: int, width: int, num_classes: int, images: int = 3) -> SegModel:
     channels = tuple(width + i for i in range(5))
     head = nn.Conv2d(6, num_classes, 1)
-    return SegModel(Stages(channels), Decode(stage, channels[stage - 1]), head)
+    encoder = Stages(channels, images=images)
+    return SegModel(encoder, Decode(stage, channels[stage - 1]), head, channels=images)

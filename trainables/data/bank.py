@@ -7,7 +7,7 @@ count on; `Batch.entries` names them.
 from __future__ import annotations
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Real
 from torch import Tensor
 
 from trainables.config import TrialConfig
@@ -21,7 +21,7 @@ def bank_images(dataset: SegDataset, config: TrialConfig) -> int:
     return len(dataset.samples("train")) + (len(dataset.unlabelled) if config.num_unlabelled else 0)
 
 
-def bank_views(dataset: SegDataset, config: TrialConfig, image: int) -> UInt8[Tensor, "views 3 H W"]:
+def bank_views(dataset: SegDataset, config: TrialConfig, image: int) -> Real[Tensor, "views channels H W"]:
     """All views of a training image, on the CPU, as the stream makes them there.
 
     With `augment_on: device` on CUDA the stream's own may differ from these by 1/255 (see `transforms.finish`).
@@ -33,10 +33,10 @@ def bank_views(dataset: SegDataset, config: TrialConfig, image: int) -> UInt8[Te
         DataError: a file that cannot be read, under `on_corrupt: skip` too; the stream then holds no view of it.
     """
     assert config.views is not None
-    labelled, pad_id = dataset.samples("train"), dataset.pad_id
+    labelled, pad_id, bands = dataset.samples("train"), dataset.pad_id, dataset.bands
     if image < len(labelled):
         source, ids = dataset.read_stored(labelled[image])
     else:
         source, ids = dataset.read_unlabelled(dataset.unlabelled[image - len(labelled)])
-    made = (augment(source, ids, config, bank_rng(image, v), pad_id=pad_id) for v in range(config.views))
+    made = (augment(source, ids, config, bank_rng(image, v), pad_id=pad_id, bands=bands) for v in range(config.views))
     return torch.stack([crop for crop, _ in made])

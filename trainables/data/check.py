@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from trainables.config import TrialConfig
+from trainables.data import banded
 from trainables.data.advice import notes
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.facts import SplitFacts
-from trainables.data.images import header
 from trainables.data.loader import without_unlabelled
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
@@ -28,9 +29,11 @@ def verify(dataset: SegDataset, splits: Iterable[str] = ("train", "val")) -> lis
         What a user should know before the first trial, such as classes without a pixel.
 
     Raises:
-        DataError: an empty split, or an image in two; else the first fault, in the order of splits and names; else a
-            split that cannot be scored.
+        DataError: bands without mean and std; an empty split, or an image in two; else the first fault, in the order
+            of splits and names; else a split that cannot be scored.
     """
+    if reason := unmeasured(dataset):
+        raise DataError(reason)
     listed: dict[str, tuple[Sample, ...]] = {}
     seen: dict[Path, str] = {}
     for split in splits:
@@ -47,6 +50,16 @@ def verify(dataset: SegDataset, splits: Iterable[str] = ("train", "val")) -> lis
     return notes(dataset, facts)
 
 
+def unmeasured(dataset: SegDataset) -> str | None:
+    """The sentence for a set whose bands have no mean and std."""
+    if dataset.bands.is_measured:
+        return None
+    return (
+        f"{dataset.root} has {dataset.bands.words}, and dataset.yaml says no mean and std of them. `heteroakd data "
+        "check --measure` prints the lines to add."
+    )
+
+
 def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
     """Read the headers of at most HEADERS unlabelled images, evenly spaced.
 
@@ -60,7 +73,7 @@ def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
         raise DataError(f"{twice} is unlabelled and in {scored[twice]!r}: a score on it would say less.")
     every = -(-len(dataset.unlabelled) // HEADERS)
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(header, dataset.unlabelled[::every]):
+        for _ in pool.map(partial(banded.header, bands=dataset.bands), dataset.unlabelled[::every]):
             pass
 
 

@@ -12,16 +12,17 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, Integer, UInt8
+from jaxtyping import Bool, Int64, Integer, Real, UInt8
 from torch import Tensor
 
+from trainables.bands import RGB, Bands
 from trainables.config import digest
+from trainables.data import banded
 from trainables.data.cache import SampleCache
 from trainables.data.coding import Coding, Mask
 from trainables.data.decoded import DecodedFiles
 from trainables.data.faults import Fault, ranges, refuse
 from trainables.data.hashes import file_hashes
-from trainables.data.images import header, read_image
 from trainables.data.masks import check_ids, count_ids, read_mask
 from trainables.data.names import text_of
 from trainables.errors import DataError
@@ -65,6 +66,7 @@ class SegDataset:
     ids: Mapping[int, int] | None = None  # id in the files -> class id or ignore_index; None: they are the same
     unlabelled: tuple[Path, ...] = ()  # further images, without a mask
     coding: Coding | None = None  # of files that hold no 8-bit ids; `ids` is None then
+    bands: Bands = RGB  # what its images hold
     _cache: SampleCache | DecodedFiles = field(default_factory=SampleCache, init=False, repr=False)
     _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False)
 
@@ -84,8 +86,9 @@ class SegDataset:
 
     def digest(self) -> str:
         """Content hash (16 hex digits of SHA-256) of what training reads: classes, ignore_index, what ids or colours
-        mean, and the name, split and bytes of every file. Of unlabelled images, which may be ten times as many, the
-        names and sizes. A set's own name, place and palette do not count. Computed once for this object.
+        mean, bands, and the name, split and bytes of every file. Of unlabelled images, which may be ten times as many,
+        the names and sizes. A set's own name, place, palette and the bands that are shown do not count. Computed once
+        for this object.
 
         Raises:
             DataError: a file cannot be read.
@@ -104,10 +107,13 @@ class SegDataset:
             described["coding"] = self.coding.described()
         if self.unlabelled:
             described["unlabelled"] = [(text_of(path.name), _num_bytes(path)) for path in self.unlabelled]
+        if self.bands.content != RGB.content:
+            described["bands"] = self.bands.content
         return digest(described)
 
-    def read(self, sample: Sample) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
-        """Decode a sample into RGB 0..255 and class ids. Cached and shared: do not write into the tensors.
+    def read(self, sample: Sample) -> tuple[Real[Tensor, "channels height width"], UInt8[Tensor, "height width"]]:
+        """Decode a sample into its stored values (uint8, such as RGB 0..255; float32 where the bands' scale is not 255)
+        and class ids. Cached and shared: do not write into the tensors.
 
         Raises:
             DataError: a file is damaged, or `check` would refuse the sample.
@@ -117,13 +123,17 @@ class SegDataset:
         image, ids = self.read_stored(sample)
         return image, self.as_classes(ids).to(torch.uint8)
 
-    def read_stored(self, sample: Sample) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+    def read_stored(
+        self, sample: Sample
+    ) -> tuple[Real[Tensor, "channels height width"], UInt8[Tensor, "height width"]]:
         """As `read`, but with the ids of the file, for `as_classes` after the crop."""
         if self.ids is None:
             return self.read(sample)
         return self._cache.get(sample, self._decode)
 
-    def read_unlabelled(self, path: Path) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+    def read_unlabelled(
+        self, path: Path
+    ) -> tuple[Real[Tensor, "channels height width"], UInt8[Tensor, "height width"]]:
         """Decode an image without a mask; its ids are `pad_id`, of which only one is in memory.
 
         Raises:
@@ -132,7 +142,7 @@ class SegDataset:
         return self._cache.get(path, self._decode_unlabelled)
 
     def _decode_unlabelled(self, path: Path) -> tuple[Tensor, Tensor]:
-        image = torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous()
+        image = torch.from_numpy(banded.read(path, self.bands)).permute(2, 0, 1).contiguous()
         return image, torch.tensor(self.pad_id, dtype=torch.uint8).expand(image.shape[1:])
 
     def keep_decoded(self, where: Literal["memory", "disk"]) -> None:
@@ -151,13 +161,19 @@ class SegDataset:
             return SampleCache()
         labelled = (sample for split in sorted(self.splits) for sample in self.splits[split])  # the digest's order
         keys = itertools.chain(labelled, self.unlabelled)
-        return DecodedFiles(folder, {key: f"{number:06}.u8" for number, key in enumerate(keys)})
+        names = {key: f"{number:06}.u8" for number, key in enumerate(keys)}
+        return DecodedFiles(folder, names, channels=self.bands.channels, dtype=self.dtype)
 
     def as_classes(self, ids: Integer[Tensor, "*grid"]) -> Int64[Tensor, "*grid"]:
         """Ids of a file as class ids and ignore_index, on the ids' device."""
         if self.ids is None:
             return ids.long()
         return _table(tuple(self.ids.items()), self.ignore_index, ids.device)[ids.long()]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the images that are read."""
+        return torch.float32 if self.bands.is_deep else torch.uint8
 
     @property
     def pad_id(self) -> int:
@@ -209,8 +225,8 @@ class SegDataset:
         Raises:
             DataError: the mask holds no known ids or colours, or its size is not that of the upright image.
         """
-        found, (label, unmatched) = header(sample.image), self.read_label(sample.label)
-        if reason := misfit(sample, found.size, label.shape):
+        found, (label, unmatched) = banded.header(sample.image, self.bands), self.read_label(sample.label)
+        if reason := misfit(sample, found.size, label.shape, self.bands):
             raise DataError(reason)
         counts = count_ids(label)
         held = np.flatnonzero(counts).astype(np.uint8)[None]
@@ -218,10 +234,10 @@ class SegDataset:
         return Checked(counts, found.orientation != 1, unmatched)
 
     def _decode(self, sample: Sample) -> tuple[Tensor, Tensor]:
-        image = read_image(sample.image)
+        image = banded.read(sample.image, self.bands)
         label = self.read_label(sample.label).ids
         if label.shape != image.shape[:2]:
-            raise DataError(unequal(sample, image.shape[:2], label.shape))
+            raise DataError(unequal(sample, image.shape[:2], label.shape, self.bands))
         check_ids(label, sample.label, known=self.known_ids, rule=self.id_rule)
         return torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(label)
 
@@ -264,7 +280,7 @@ def _table(ids: tuple[tuple[int, int], ...], ignore_index: int, device: torch.de
     return table.to(device)
 
 
-def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str | None:
+def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...], bands: Bands) -> str | None:
     """Of an image's header and its mask's (height, width): the sentence if they differ.
 
     A PNG may be turned by what stands behind its pixels, so one that does not fit is decoded.
@@ -272,14 +288,14 @@ def misfit(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str
     if image == mask:
         return None
     with suppress(DataError):
-        if read_image(sample.image).shape[:2] == mask:
+        if banded.read(sample.image, bands).shape[:2] == mask:
             return None
-    return unequal(sample, image, mask)
+    return unequal(sample, image, mask, bands)
 
 
-def unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> str:
+def unequal(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...], bands: Bands) -> str:
     """The sentence for two files of different (height, width); `image`: of the upright one."""
-    stored = header(sample.image).stored
+    stored = banded.header(sample.image, bands).stored
     if mask == stored != image:
         shown = f"{sample.image} is shown upright, {image[1]}x{image[0]} (width x height), as its EXIF says"
         fits = f"{sample.label} is {mask[1]}x{mask[0]} and fits the image only as it is stored"

@@ -21,11 +21,10 @@ from trainables.kept import atomic
 RESERVE_BYTES = 2**30  # of the disk, left to checkpoints
 _HEADER = struct.Struct("<8sII")  # the mark, height, width; .npy's takes 0.3 ms to parse
 _MARK = b"decoded2"  # of 1, images were not yet upright
-_PLANES = 4  # red, green, blue, ids
 
 
 class DecodedFiles:
-    """One file a sample, its planes, written whole at the first decoding: 4 bytes a pixel, 27 GiB for Cityscapes.
+    """One file a sample, its planes, written whole at the first decoding: 4 bytes a pixel of RGB, 27 GiB of Cityscapes.
 
     What is read is mapped, so that a crop touches the pages behind it and processes share them. Two that decode the
     same sample at once write the same bytes. A file that is torn or none of ours is written anew. Once the disk is full
@@ -33,14 +32,18 @@ class DecodedFiles:
     come back to the same disk, and decoding costs time alone.
     """
 
-    def __init__(self, folder: Path, names: Mapping[Any, str]) -> None:
+    def __init__(
+        self, folder: Path, names: Mapping[Any, str], *, channels: int = 3, dtype: torch.dtype = torch.uint8
+    ) -> None:
         """
         Args:
             folder: of this content of the set alone.
             names: file name of each sample; another sample is not kept.
+            channels, dtype: of its images.
         """
         self._folder = folder
         self._names = names
+        self._channels, self._dtype = channels, dtype
         self._writes = True
 
     def get(self, key: Key, decode: Callable[[Key], Pair]) -> Pair:
@@ -48,12 +51,27 @@ class DecodedFiles:
         if key not in self._names:
             return decode(key)
         path = self._folder / self._names[key]
-        if found := _mapped(path):
+        if found := self._mapped(path):
             return found
         pair = decode(key)
         if self._writes:
             self._write(path, pair)
         return pair
+
+    def _mapped(self, path: Path) -> Pair | None:
+        """None where there is no such file, or it holds no sample."""
+        try:
+            with path.open("rb", buffering=0) as file:
+                pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            mark, height, width = _HEADER.unpack_from(pages)
+        except (OSError, ValueError, struct.error):
+            return None
+        image = self._channels * self._dtype.itemsize * height * width
+        if mark != _MARK or len(pages) != _HEADER.size + image + height * width:
+            return None
+        numbers = torch.frombuffer(pages, dtype=self._dtype, offset=_HEADER.size, count=image // self._dtype.itemsize)
+        ids = torch.frombuffer(pages, dtype=torch.uint8, offset=_HEADER.size + image)
+        return numbers.view(self._channels, height, width), ids.view(height, width)
 
     def _write(self, path: Path, pair: Pair) -> None:
         try:
@@ -62,20 +80,6 @@ class DecodedFiles:
         except Interrupted as error:
             self._writes = False
             warnings.warn(f"Decoded images are not kept, which costs time alone. {error}", RuntimeWarning, stacklevel=2)
-
-
-def _mapped(path: Path) -> Pair | None:
-    """None where there is no such file, or it holds no sample."""
-    try:
-        with path.open("rb", buffering=0) as file:
-            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        mark, height, width = _HEADER.unpack_from(pages)
-    except (OSError, ValueError, struct.error):
-        return None
-    if mark != _MARK or len(pages) != _HEADER.size + _PLANES * height * width:
-        return None
-    planes = torch.frombuffer(pages, dtype=torch.uint8, offset=_HEADER.size).view(_PLANES, height, width)
-    return planes[:3], planes[3]
 
 
 def _save(part: Path, image: Tensor, ids: Tensor) -> None:

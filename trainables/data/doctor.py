@@ -16,12 +16,14 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from trainables.bands import Bands
+from trainables.data import banded
 from trainables.data.advice import advice
 from trainables.data.catalogue import open_dataset
-from trainables.data.check import THREADS
+from trainables.data.check import THREADS, unmeasured
 from trainables.data.dataset import Sample, SegDataset, misfit
 from trainables.data.facts import SplitFacts
-from trainables.data.images import Header, header, image_size, read_image
+from trainables.data.images import Header
 from trainables.data.masks import check_ids, count_ids, mask_kind
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
@@ -71,6 +73,8 @@ def diagnose(name_or_path: str, *, split: str | None = None, full: bool = False)
     dataset = open_dataset(name_or_path, fault=note)
     names = list(dataset.splits) if split is None else [split]
     facts = [_examine(dataset, name, full, faults) for name in names]
+    if reason := unmeasured(dataset):
+        note(reason)
     for reason in filter(None, (_unscorable(dataset, one) for one in facts)):
         note(reason)
     if twins := _twins(dataset, names):
@@ -98,19 +102,17 @@ class _Look:
 def _examine(dataset: SegDataset, split: str, full: bool, faults: dict[str, list[str]]) -> SplitFacts:
     samples = dataset.samples(split)
     masks = samples if full else evenly(samples, MASKS)
-    images = set(samples if full else evenly(masks, max(IMAGES, PIXELS // _pixels(masks))))
-    rest = set(samples) - set(masks)
+    images = set(samples if full else evenly(masks, max(IMAGES, PIXELS // _pixels(masks, dataset.bands))))
+    rest = sorted(set(samples) - set(masks))
     facts = SplitFacts(split, len(samples), len(masks), len(images))
     with ThreadPoolExecutor(THREADS) as pool:
-        looks = [
-            *pool.map(partial(_look, dataset, images), masks),
-            *pool.map(partial(_look_outside, dataset), sorted(rest)),
-        ]
+        looks = [*pool.map(partial(_look, dataset, images), masks), *pool.map(partial(_look_outside, dataset), rest)]
     for look in looks:
         if look.header:
             facts.sizes.append(look.header.size)
             facts.turned += look.header.orientation != 1
             facts.alpha += look.header.alpha
+            facts.bands.update([look.header.kind] if look.header.kind else [])
         facts.kinds.update([look.kind] if look.kind else [])
         facts.counts += 0 if look.counts is None else look.counts
         facts.unmatched += look.unmatched
@@ -130,11 +132,11 @@ def _unscorable(dataset: SegDataset, facts: SplitFacts) -> str | None:
     return reason
 
 
-def _pixels(samples: Sequence[Sample]) -> int:
+def _pixels(samples: Sequence[Sample], bands: Bands) -> int:
     """Of an image: that of the first sample that can be read."""
     for sample in samples:
         with suppress(DataError):
-            return math.prod(image_size(sample.image))
+            return math.prod(banded.header(sample.image, bands).size)
     return 1
 
 
@@ -143,17 +145,18 @@ def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
     found = size = kind = counts = None
     unmatched = 0
     try:
-        found = header(sample.image)
+        found = banded.header(sample.image, dataset.bands)
         size = found.size
         if sample in decoded or not _ends_well(sample.image):
-            size = read_image(sample.image).shape[:2]
+            height, width, _ = banded.read(sample.image, dataset.bands).shape
+            size = (height, width)
             found = found._replace(size=size)
     except DataError as error:
         faults.append((IMAGE, str(error)))
     try:
         mask, unmatched = dataset.read_label(sample.label)
         kind, counts = mask_kind(sample.label), count_ids(mask)
-        if size is not None and (reason := misfit(sample, size, mask.shape)):
+        if size is not None and (reason := misfit(sample, size, mask.shape, dataset.bands)):
             faults.append((SIZE, reason))
         check_ids(
             np.flatnonzero(counts).astype(np.uint8)[None], sample.label, known=_known(dataset), rule=dataset.id_rule
@@ -166,6 +169,7 @@ def _look(dataset: SegDataset, decoded: set[Sample], sample: Sample) -> _Look:
 def _look_outside(dataset: SegDataset, sample: Sample) -> _Look:
     """A file that does not end as its format does is decoded, and refused if it is no whole image."""
     faults: list[tuple[str, str]] = []
+    read_image = partial(banded.read, bands=dataset.bands)
     for kind, path, read in ((IMAGE, sample.image, read_image), (MASK, sample.label, dataset.read_label)):
         try:
             if not _ends_well(path):

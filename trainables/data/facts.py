@@ -25,6 +25,7 @@ class SplitFacts:
         turned: images that are turned as their EXIF says, of those looked at.
         alpha: images with an alpha channel, of those looked at.
         unmatched: pixels of no colour of dataset.yaml, which are ignored.
+        bands: channels and types of the images looked at, such as "4 x uint16", where they are not RGB of 8 bits.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SplitFacts:
     turned: int = 0
     alpha: int = 0
     unmatched: int = 0
+    bands: Counter[str] = field(default_factory=Counter)
 
     def class_counts(self, dataset: SegDataset) -> Int64[np.ndarray, " classes"]:
         """Labelled pixels of each class; unknown ids and ignored ones are left out."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Real, UInt8
 from torch import Tensor
 
 from trainables.config import TrialConfig
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     real: which pixels are the image's own and no padding; None where no term is taken at pixels without a label.
     """
 
-    pixels: Float[Tensor, "batch 3 H W"]
+    pixels: Float[Tensor, "batch channels H W"]
     labels: Int64[Tensor, "batch H W"]
     entries: list[int] | None = None
     real: Bool[Tensor, "batch H W"] | None = None
@@ -46,8 +46,8 @@ def feed(
     layout = memory_format(config, device)
     pad_id, workers = padding_id(dataset, config), config.num_workers
     for taken in train_batches(dataset, config, start_step=start_step, num_workers=workers, ranks=ranks):
-        images, ids = _crops(taken, config, device, pad_id=pad_id)
-        pixels = to_stride(normalize(images)).to(memory_format=layout)
+        images, ids = _crops(taken, dataset, config, device)
+        pixels = to_stride(normalize(images, dataset.bands)).to(memory_format=layout)
         labels, real = _labels(ids, dataset, void=pad_id if config.sees_unlabelled else None)
         yield Batch(pixels, labels, taken.entries, real)
 
@@ -64,11 +64,12 @@ def _labels(
 
 
 def _crops(
-    taken: Crops | Windows, config: TrialConfig, device: torch.device, *, pad_id: int
-) -> tuple[UInt8[Tensor, "batch 3 H W"], UInt8[Tensor, "batch H W"]]:
+    taken: Crops | Windows, dataset: SegDataset, config: TrialConfig, device: torch.device
+) -> tuple[Real[Tensor, "batch channels H W"], UInt8[Tensor, "batch H W"]]:
     """On the device, made there if they are not."""
     if isinstance(taken, Crops):
         return send(taken.images, device), send(taken.ids, device)
-    cuts = unpack(send(taken.packed, device), taken.draws)
-    images, ids = zip(*(finish(one, config, pad_id=pad_id) for one in cuts), strict=True)
+    pad_id, bands = padding_id(dataset, config), dataset.bands
+    cuts = unpack(send(taken.packed, device), taken.draws, bands)
+    images, ids = zip(*(finish(one, config, pad_id=pad_id, bands=bands) for one in cuts), strict=True)
     return torch.stack(images), torch.stack(ids)

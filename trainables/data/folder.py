@@ -4,8 +4,8 @@ labels/SPLIT/NAME.png, and images/unlabelled/NAME.jpg, which need no mask, unles
 dataset.yaml holds `classes` (names, in the order of their ids, or a mapping of ids to names; YOLO's `names` is read
 likewise) and may hold `name` (else the folder's), `palette` (RGB of each class; else colours far apart), `ignore_index`
 (else 255); what ids or colours of the masks mean (`ids`, `colours`, `ignore`: `meaning.Meaning`); where files lie and
-how they are split (`images`, `masks`, `unlabelled`, `splits`, `split`:
-`layout.Layout`). Other keys are left alone.
+how they are split (`images`, `masks`, `unlabelled`, `splits`, `split`: `layout.Layout`); what images are that are not
+RGB of 8 bits (`channels`, `scale`, `mean`, `std`, `shown`: `bands.Declared`). Other keys are left alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from trainables.bands import RGB, Bands, Declared
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.division import Split
 from trainables.data.faults import Fault, refuse
@@ -55,7 +56,7 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
     """
     if not (root / DESCRIPTION).is_file() and (import_it := remedy(root)):
         raise DataError(f"{root / DESCRIPTION} is missing. {import_it}{_known_layout(root)}")
-    meaning, layout = describe(root / DESCRIPTION, fault)
+    meaning, layout, bands = describe(root / DESCRIPTION, fault)
     listing = _listing(root, layout, label_suffixes(meaning), fault)
     return SegDataset(
         name=meaning.name or root.resolve().name,
@@ -65,12 +66,15 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         ignore_index=meaning.ignore_index,
         ids=meaning.mapped,
         coding=meaning.coding,
+        bands=bands,
         splits=listing.splits,
         unlabelled=listing.unlabelled,
     )
 
 
-def describe(path: Path, fault: Fault = refuse, *, over: Mapping[str, Any] | None = None) -> tuple[Meaning, Layout]:
+def describe(
+    path: Path, fault: Fault = refuse, *, over: Mapping[str, Any] | None = None
+) -> tuple[Meaning, Layout, Bands]:
     """What dataset.yaml says; after a fault, what a set without it would be.
 
     Args:
@@ -85,9 +89,10 @@ def describe(path: Path, fault: Fault = refuse, *, over: Mapping[str, Any] | Non
         values = {**_values(path), **(over or {})}
     except DataError as error:
         fault(str(error))
-        return Meaning.model_construct(), Layout()
+        return Meaning.model_construct(), Layout(), RGB
+    bands = _validated(Declared, values, path, fault) or Declared()
     meaning = _validated(Meaning, values, path, fault) or Meaning.model_construct()
-    return meaning, _validated(Layout, values, path, fault) or Layout()
+    return meaning, _validated(Layout, values, path, fault) or Layout(), bands.bands
 
 
 def label_suffixes(meaning: Meaning) -> frozenset[str]:

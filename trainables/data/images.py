@@ -21,6 +21,10 @@ _TURNED = (5, 6, 7, 8)  # orientations under which width becomes height
 _CLEAR = ("RGBA", "RGBa", "LA", "La", "PA")
 
 
+class OtherDepth(DataError):
+    """Other channels or more bits than RGB of 8 bits has."""
+
+
 class Header(NamedTuple):
     """What an image is, from its header alone.
 
@@ -29,12 +33,14 @@ class Header(NamedTuple):
         stored: those of the file's pixels.
         orientation: 1 to 8 of EXIF; 1: they are upright.
         alpha: whether it has an alpha channel, which is left out.
+        kind: channels and type of the numbers, such as "4 x uint16"; empty of RGB of 8 bits.
     """
 
     size: tuple[int, int]
     stored: tuple[int, int]
     orientation: int
     alpha: bool
+    kind: str = ""
 
 
 @contextmanager
@@ -118,7 +124,7 @@ def check_header(file: BinaryIO, name: object) -> None:
     reason = refusal(file)
     file.seek(0)
     if reason:
-        raise DataError(f"{name} {reason}")
+        raise OtherDepth(f"{name} {reason}")
 
 
 def check_mode(image: Image.Image, name: object) -> None:
@@ -128,4 +134,4 @@ def check_mode(image: Image.Image, name: object) -> None:
         DataError: more than 8 bits a channel.
     """
     if image.mode.startswith(_DEEP):
-        raise DataError(f"{name} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")
+        raise OtherDepth(f"{name} must have 8 bits a channel, got mode {image.mode!r}. Rescale it to 0-255.")

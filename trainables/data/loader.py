@@ -1,4 +1,4 @@
-"""Batches: crops to train on, or the windows behind them, and whole images to evaluate on; all of them 8-bit."""
+"""Batches: crops to train on, or the windows behind them, and whole images to evaluate on; all as stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Real, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -17,10 +17,11 @@ from trainables.data.order import Place, bank_rng, bank_view, images_from, own_p
 from trainables.data.transforms import Cut, cut, draw, finish
 from trainables.data.windows import Windows, pack
 from trainables.device import pick_device
-from trainables.errors import DataError
+from trainables.errors import ConfigError, DataError
 from trainables.ranks import ALONE, Ranks
+from trainables.recipe import Recipe
 
-EvalBatch = tuple[UInt8[Tensor, "batch 3 height width"], Int64[Tensor, "batch height width"]]
+EvalBatch = tuple[Real[Tensor, "batch channels height width"], Int64[Tensor, "batch height width"]]
 OnCorrupt = Literal["fail", "skip"]
 
 
@@ -30,7 +31,7 @@ class Crops(NamedTuple):
     entries: as in `feed.Batch`.
     """
 
-    images: UInt8[Tensor, "batch 3 height width"]
+    images: Real[Tensor, "batch channels height width"]
     ids: UInt8[Tensor, "batch height width"]
     entries: list[int] | None
 
@@ -47,8 +48,10 @@ def train_batches(
     `dataset.take_skipped()` then names the file, in the process that iterates.
 
     Raises:
+        ConfigError: see `check_jitter`.
         DataError: while iterating, at a file that cannot be read; under skip, where none can be.
     """
+    check_jitter(config, dataset)
     assert 0 <= start_step <= config.steps
     dataset.keep_decoded(config.image_cache)
     loader = DataLoader(
@@ -66,6 +69,17 @@ def train_batches(
         for name in skipped:
             dataset.skip(name)
         yield taken
+
+
+def check_jitter(recipe: Recipe, dataset: SegDataset) -> None:
+    """Raises:
+    ConfigError: colours are to be jittered in images that have none.
+    """
+    if recipe.color_jitter and not dataset.bands.is_photo:
+        raise ConfigError(
+            f"color_jitter is {recipe.color_jitter:g}, but it is of RGB images of 8 bits, and those of {dataset.root} "
+            f"have {dataset.bands.words}. Set it to 0."
+        )
 
 
 class TrainStream(Dataset):
@@ -101,8 +115,9 @@ class TrainStream(Dataset):
 
     def _batch(self, cuts: list[Cut], entries: list[int] | None) -> Crops | Windows:
         if self._config.augment_on == "device":
-            return pack(cuts, entries)
-        views = [finish(taken, self._config, pad_id=self._pad_id) for taken in cuts]
+            return pack(cuts, entries, self._dataset.bands)
+        bands = self._dataset.bands
+        views = [finish(taken, self._config, pad_id=self._pad_id, bands=bands) for taken in cuts]
         images, ids = default_collate(views)  # in a loader process: straight into shared memory
         return Crops(images, ids, entries)
 

@@ -13,7 +13,7 @@ _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "@eadir", "__mac
 _NO_IMAGE = frozenset(
     {
         *(".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".yml", ".html", ".pdf", ".log", ".cache"),
-        *(".tfw", ".pgw", ".jgw", ".wld", ".prj", ".xmp", ".md5", ".sha256"),
+        *(".ovr", ".tfw", ".pgw", ".jgw", ".wld", ".prj", ".xmp", ".md5", ".sha256"),
     }
 )
 """Text beside images: what labelling tools, cameras and map software leave."""

@@ -54,7 +54,7 @@ def resplit(root: Path, *, lists: str | None = None, **given: Any) -> Resplit:
     path = root / DESCRIPTION
     kept = _kept(path, lists)
     fields = {**kept, **given}
-    meaning, layout = describe(path, over={"split": fields, "splits": None})
+    meaning, layout, _ = describe(path, over={"split": fields, "splits": None})
     assert layout.split is not None  # `fields`, which may be empty, stand for its defaults
     _refuse_folders(root, layout)
     named = Tree.of(root, layout, labels=label_suffixes(meaning), fault=refuse).undivided()

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
+from trainables.data import banded
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
-from trainables.data.images import read_image
-from trainables.drawing import sheets
+from trainables.drawing import sheets, shown
 from trainables.drawing.sheets import INK, LINE, MARGIN, PAPER
 from trainables.errors import DataError
 
@@ -72,7 +72,8 @@ def _beside(pictures: list[Image.Image]) -> Image.Image:
 def _picture(dataset: SegDataset, sample: Sample) -> Image.Image | None:
     """Image and overlay side by side; None for what cannot be read."""
     try:
-        image, ids = read_image(sample.image), dataset.read_label(sample.label).ids
+        image = shown.picture(banded.read(sample.image, dataset.bands), dataset.bands)
+        ids = dataset.read_label(sample.label).ids
     except DataError:
         return None
     if ids.shape != image.shape[:2]:

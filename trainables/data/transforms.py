@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, Real, Shaped, UInt8
 from torch import Size, Tensor, float32
 from torch.nn.functional import pad
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from trainables.published import MEAN, STD
+from trainables.bands import RGB, Bands
 from trainables.recipe import STRIDE, Recipe
 
-PAD_COLOUR = [round(255 * mean) for mean in MEAN]  # normalises to about 0
+PAD_COLOUR = RGB.fill  # normalises to about 0
 
 
 class Axis(NamedTuple):
@@ -49,23 +49,24 @@ class Draw(NamedTuple):
 class Cut(NamedTuple):
     """The source window behind a view, and what is to be made of it."""
 
-    image: UInt8[Tensor, "3 height width"]
+    image: Real[Tensor, "channels height width"]
     ids: UInt8[Tensor, "height width"]
     drawn: Draw
 
 
 def augment(
-    image: UInt8[Tensor, "3 height width"],
+    image: Real[Tensor, "channels height width"],
     ids: UInt8[Tensor, "height width"],
     recipe: Recipe,
     rng: np.random.Generator,
     *,
     pad_id: int,
-) -> tuple[UInt8[Tensor, "3 crop_height crop_width"], UInt8[Tensor, "crop_height crop_width"]]:
+    bands: Bands = RGB,
+) -> tuple[Real[Tensor, "channels crop_height crop_width"], UInt8[Tensor, "crop_height crop_width"]]:
     """Scale by s ~ uniform[scale_min, scale_max], pad at the bottom and right where smaller than the crop, crop
     uniformly, flip. The results may share memory with the inputs.
     """
-    return finish(cut(image, ids, draw(ids.shape, recipe, rng)), recipe, pad_id=pad_id)
+    return finish(cut(image, ids, draw(ids.shape, recipe, rng)), recipe, pad_id=pad_id, bands=bands)
 
 
 def draw(size: Size, recipe: Recipe, rng: np.random.Generator) -> Draw:
@@ -87,25 +88,25 @@ def draw(size: Size, recipe: Recipe, rng: np.random.Generator) -> Draw:
     )
 
 
-def cut(image: UInt8[Tensor, "3 height width"], ids: UInt8[Tensor, "height width"], drawn: Draw) -> Cut:
+def cut(image: Real[Tensor, "channels height width"], ids: UInt8[Tensor, "height width"], drawn: Draw) -> Cut:
     """The window, without a copy."""
     rows, columns = (slice(axis.start, axis.start + axis.length) for axis in (drawn.rows, drawn.columns))
     return Cut(image[:, rows, columns], ids[rows, columns], drawn)
 
 
 def finish(
-    taken: Cut, recipe: Recipe, *, pad_id: int
-) -> tuple[UInt8[Tensor, "3 crop_height crop_width"], UInt8[Tensor, "crop_height crop_width"]]:
+    taken: Cut, recipe: Recipe, *, pad_id: int, bands: Bands = RGB
+) -> tuple[Real[Tensor, "channels crop_height crop_width"], UInt8[Tensor, "crop_height crop_width"]]:
     """Resize, jitter, flip and pad, on the window's device and without waiting for it.
 
-    Images are bilinear with antialiasing, labels nearest (no id appears that was not there). Padding is the ImageNet
-    mean colour and `pad_id`; flips turn the padding too. CUDA rounds a resized value otherwise than the CPU now and
-    then, by 1/255; jitter may widen that by its factors.
+    Images are bilinear with antialiasing, labels nearest (no id appears that was not there). Padding is the bands' mean
+    (of RGB ImageNet's mean colour) and `pad_id`; flips turn the padding too. CUDA rounds a resized value otherwise than
+    the CPU now and then, by 1/255; jitter may widen that by its factors.
     """
     drawn = taken.drawn
     image = _jitter(_resize(taken.image, drawn, InterpolationMode.BILINEAR), drawn.jitter)
     ids = _resize(taken.ids[None], drawn, InterpolationMode.NEAREST_EXACT)  # NEAREST is off by half a pixel
-    return _placed(image, drawn, recipe, PAD_COLOUR), _placed(ids, drawn, recipe, [pad_id])[0]
+    return _placed(image, drawn, recipe, bands.fill), _placed(ids, drawn, recipe, [pad_id])[0]
 
 
 def choose_axis(length: int, crop: int, scale: float, where: float) -> Axis:
@@ -134,7 +135,7 @@ def _jitter(image: Tensor, factors: Sequence[float]) -> Tensor:
     return image
 
 
-def _placed(planes: Tensor, drawn: Draw, recipe: Recipe, colour: Sequence[int]) -> Tensor:
+def _placed(planes: Tensor, drawn: Draw, recipe: Recipe, colour: Sequence[int | float]) -> Tensor:
     """Flipped, in the corner of the crop that is the flipped upper left one; `colour` elsewhere."""
     turned = [axis for axis, turns in ((1, drawn.flip_vertical), (2, drawn.flip_horizontal)) if turns]
     flipped = planes.flip(turned) if turned else planes
@@ -162,10 +163,13 @@ def to_stride(
     return pad(planes, margin, value=value) if any(margin) else planes
 
 
-def normalize(images: UInt8[Tensor, "batch 3 height width"]) -> Float32[Tensor, "batch 3 height width"]:
-    """(RGB/255 - mean) / std with ImageNet's numbers, on the images' device and without waiting for it: constants go
-    in as numbers of the kernels, not as tensors to be copied there."""
-    scaled = images.to(float32)  # always a copy: the input is uint8
-    for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
-        scaled[:, channel].mul_(1 / (255 * std)).sub_(mean / std)
+def normalize(
+    images: Real[Tensor, "batch channels height width"], bands: Bands = RGB
+) -> Float32[Tensor, "batch channels height width"]:
+    """(value / scale - mean) / std, of RGB (RGB/255 - mean) / std with ImageNet's numbers, on the images' device and
+    without waiting for it: constants go in as numbers of the kernels, not as tensors to be copied there."""
+    assert images.shape[1] == len(bands.mean), f"{images.shape[1]} channels, but {len(bands.mean)} are known"
+    scaled = images.to(float32, copy=True)
+    for channel, (mean, std) in enumerate(zip(bands.mean, bands.std, strict=True)):
+        scaled[:, channel].mul_(1 / (bands.scale * std)).sub_(mean / std)
     return scaled

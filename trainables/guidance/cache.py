@@ -190,7 +190,7 @@ class TeacherCache:
         *,
         teacher: SegModel,
         dataset: SegDataset,
-        ask: Callable[[Float32[Tensor, "views 3 H W"]], Features],
+        ask: Callable[[Float32[Tensor, "views channels H W"]], Features],
         cache: Path | None = None,
     ) -> None:
         """Open the folder, or make it; no entry is computed yet.
@@ -237,7 +237,8 @@ class TeacherCache:
         """Store what is missing of an image."""
         views = bank_views(self._dataset, self._config, image)
         for first in range(0, self._views, VIEWS_A_FORWARD):
-            pixels = to_stride(normalize(views[first : first + VIEWS_A_FORWARD].to(self._device)))
+            images = views[first : first + VIEWS_A_FORWARD].to(self._device)
+            pixels = to_stride(normalize(images, self._dataset.bands))
             said = self._ask(pixels.to(memory_format=memory_format(self._config, self._device)))
             for name, kept in self._outputs.items():
                 maps = said.logits if name == _LOGITS else said.taps[name]

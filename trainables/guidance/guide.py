@@ -67,7 +67,7 @@ class Guide:
         """Crops since the start whose answer was in the cache; none was asked for without a cache."""
         return Hits() if self._cache is None else self._cache.hits
 
-    def _ask(self, pixels: Float[Tensor, "batch 3 H W"]) -> Features:
+    def _ask(self, pixels: Float[Tensor, "batch channels H W"]) -> Features:
         if self._ready is None:  # not before: a full cache never asks
             ready = fold(self._teacher) if self._config.fold_teacher else self._teacher
             self._ready = copy.copy(ready)  # shares the weights; to be compiled in place, which the caller's is not

@@ -13,19 +13,23 @@ from trainables.errors import ModelError, unknown
 from trainables.models import DECODERS
 from trainables.models.own import build_own
 from trainables.models.segmodel import SegModel
-from trainables.models.weights import read_encoder
+from trainables.models.weights import adapted, overlay, read_encoder
 from trainables.sources import is_ready
 
 _CONVOLUTIONAL = ("resnet", "resnext", "mobilenet", "efficientnet", "regnet", "densenet", "vgg", "mobileone")
 
 
-def build(name: str, *, num_classes: int, pretrained: bool = False, encoder_weights: str | None = None) -> SegModel:
+def build(
+    name: str, *, num_classes: int, channels: int = 3, pretrained: bool = False, encoder_weights: str | None = None
+) -> SegModel:
     """Build a network in train mode.
 
     Args:
         name: `<decoder>:<encoder>`, e.g. `deeplabv3:resnet18`, `segformer:mit_b0`, `fpn:tu-pvt_v2_b0`; or your own,
             `package.module:name`.
         num_classes: channels of the logits.
+        channels: of the images. Weights of an encoder are of 3: the first convolution's are then summed (1 channel), or
+            repeated and scaled by 3 / channels.
         pretrained: ImageNet weights for the encoder, fetched by timm or segmentation-models-pytorch.
         encoder_weights: a local file or folder with the encoder's weights instead (see `weights.py`).
 
@@ -37,11 +41,12 @@ def build(name: str, *, num_classes: int, pretrained: bool = False, encoder_weig
     if is_own(name):
         if encoder_weights is not None:
             raise ModelError(f"encoder_weights is for our own networks, but {name!r} loads its weights itself.")
-        return build_own(name, num_classes=num_classes, pretrained=pretrained, encoder_weights=encoder_weights)
+        weights = {"pretrained": pretrained, "encoder_weights": encoder_weights}
+        return build_own(name, num_classes=num_classes, channels=channels, **weights)
     decoder, encoder = split(name)
     local = None if encoder_weights is None else read_encoder(encoder, encoder_weights)
     try:
-        return _assemble(decoder, encoder, num_classes, pretrained=pretrained, local=local)
+        return _assemble(decoder, encoder, num_classes, channels, pretrained=pretrained, local=local)
     except OSError as error:  # every hub and HTTP client error derives from it
         raise ModelError(
             f"ImageNet weights of {encoder!r} cannot be fetched ({type(error).__name__}). Set pretrained to false, "
@@ -52,21 +57,22 @@ def build(name: str, *, num_classes: int, pretrained: bool = False, encoder_weig
 
 
 def _assemble(
-    decoder: str, encoder: str, num_classes: int, *, pretrained: bool, local: dict[str, Tensor] | None
+    decoder: str, encoder: str, num_classes: int, channels: int, *, pretrained: bool, local: dict[str, Tensor] | None
 ) -> SegModel:
     options = _encoder_options(encoder)
     by_timm = encoder.startswith("tu-")
     if local is not None and by_timm:  # timm renames what its feature extractors split up
-        options["pretrained_cfg_overlay"] = {"state_dict": local}
+        options["pretrained_cfg_overlay"] = overlay(encoder, local, channels)
     wanted = by_timm if local is not None else pretrained
     weights = _published(encoder) if wanted else None
     if decoder == "deeplabv3" and not _is_convolutional(encoder):
-        model = _undilated_deeplabv3(encoder, weights, num_classes, options)
+        model = _undilated_deeplabv3(encoder, weights, num_classes, channels, options)
     else:
-        whole = smp.create_model(decoder, encoder, encoder_weights=weights, classes=num_classes, **options)
-        model = SegModel(whole.encoder, whole.decoder, whole.segmentation_head[0])
+        told = {"in_channels": channels, "classes": num_classes, **options}
+        whole = smp.create_model(decoder, encoder, encoder_weights=weights, **told)
+        model = SegModel(whole.encoder, whole.decoder, whole.segmentation_head[0], channels=channels)
     if local is not None and not by_timm:
-        model.encoder.load_state_dict(dict(local))
+        model.encoder.load_state_dict(adapted(local, model.encoder.state_dict(), channels))
     return model
 
 
@@ -111,14 +117,14 @@ def _published(encoder: str) -> str | bool:
 
 
 def _undilated_deeplabv3(
-    encoder: str, weights: str | bool | None, num_classes: int, options: dict[str, Any]
+    encoder: str, weights: str | bool | None, num_classes: int, channels: int, options: dict[str, Any]
 ) -> SegModel:
     """DeepLabV3's ASPP on a Transformer's last stage at its own stride.
 
     Deviation: CNN encoders are dilated to output stride 8, as DeepLabV3 has it. Dilating a patch embedding would make
     self-attention run on 16 times the tokens it was designed for, and most timm encoders cannot be dilated at all.
     """
-    backbone = smp.encoders.get_encoder(encoder, in_channels=3, depth=5, weights=weights, **options)
+    backbone = smp.encoders.get_encoder(encoder, in_channels=channels, depth=5, weights=weights, **options)
     decoder = smp.decoders.deeplabv3.decoder.DeepLabV3Decoder(
         in_channels=backbone.out_channels[-1],
         out_channels=256,
@@ -126,4 +132,4 @@ def _undilated_deeplabv3(
         aspp_separable=False,
         aspp_dropout=0.5,
     )
-    return SegModel(backbone, decoder, nn.Conv2d(256, num_classes, kernel_size=1))
+    return SegModel(backbone, decoder, nn.Conv2d(256, num_classes, kernel_size=1), channels=channels)

@@ -32,6 +32,6 @@ def cost(model: SegModel, *, height: int, width: int, real: bool = False) -> Cos
     model = model.to(device).eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model(torch.zeros(1, 3, height, width, device=device))
+        model(torch.zeros(1, model.channels, height, width, device=device))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(parameters / 1e6, counter.get_total_flops() / 2e9, model.stride)

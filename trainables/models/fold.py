@@ -42,7 +42,7 @@ def fold(model: SegModel) -> SegModel:
     """
     assert not model.training
     weight = next(model.parameters())
-    images = torch.randn(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)).to(weight)
+    images = torch.randn(1, model.channels, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)).to(weight)
     with torch.no_grad(), _exact_convolutions():
         try:
             folded = copy.deepcopy(model)
@@ -55,7 +55,7 @@ def fold(model: SegModel) -> SegModel:
 
 
 @torch.no_grad()
-def find_pairs(model: SegModel, images: Float[Tensor, "batch 3 H W"]) -> list[Pair]:
+def find_pairs(model: SegModel, images: Float[Tensor, "batch channels H W"]) -> list[Pair]:
     """Each convolution that ran once and whose result nothing read but a BatchNorm that ran once."""
     calls: list[tuple[nn.Module, Any, Any]] = []
     with ExitStack() as stack:

@@ -21,7 +21,7 @@ def latency_ms(model: SegModel, config: TrialConfig) -> float:
     torch.set_num_threads(config.num_threads)
     place(model, config, device)
     model.eval()
-    image = torch.rand(1, 3, *config.padded_crop, device=device)
+    image = torch.rand(1, model.channels, *config.padded_crop, device=device)
     image = image.to(memory_format=memory_format(config, device))
     taken = []
     for _ in range(_WARM_UP + _TIMED):

@@ -12,10 +12,11 @@ from trainables.models.segmodel import SegModel
 _WANTED = "a subclass of SegModel or a function annotated -> SegModel, which takes num_classes"
 
 
-def build_own(reference: str, *, num_classes: int, **asked: Any) -> SegModel:
+def build_own(reference: str, *, num_classes: int, channels: int = 3, **asked: Any) -> SegModel:
     """Build it in train mode.
 
     Args:
+        channels: of the images; passed on where they are not 3.
         asked: what else a recipe says of weights (`pretrained`, ...); passed on where the network takes it.
 
     Raises:
@@ -26,11 +27,18 @@ def build_own(reference: str, *, num_classes: int, **asked: Any) -> SegModel:
     for name, value in asked.items():
         if value and not _takes(make, name):
             raise ModelError(f"{reference!r} takes no {name}, got {value!r}. Leave {name} out, or add the parameter.")
+    if channels != 3 and not _takes(make, "channels"):
+        raise ModelError(
+            f"{reference!r} is for images of 3 channels, but the data set has {channels}. Add the parameter channels."
+        )
     taken = {name: value for name, value in asked.items() if _takes(make, name)}
+    taken |= {} if channels == 3 else {"channels": channels}
     with own.in_words(reference, "while it was built", ModelError):
         model = make(num_classes=num_classes, **taken)
     if not isinstance(model, SegModel):
         raise ModelError(f"{reference!r} must give a SegModel, got {type(model).__name__}.")
+    if model.channels != channels:
+        raise ModelError(f"{reference!r} must have the attribute channels {channels}, got {model.channels}.")
     return model.train()
 
 

@@ -36,19 +36,22 @@ class SegModel(nn.Module):
         stride: stride of the logits.
         covered: class ids that its logits can speak for; None: all, as those of every network that is trained here.
         has_logits: whether it gives any; a backbone that is a teacher has none.
+        channels: of the images it is given.
     """
 
     covered: tuple[int, ...] | None = None
     has_logits: bool = True
+    channels: int = 3
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, *, channels: int = 3) -> None:
         super().__init__()
+        self.channels = channels
         self.encoder = encoder
         self.decoder = decoder
         self.head = head
         self.taps, self.stride = self._probe()
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Features:
+    def forward(self, images: Float[Tensor, "batch channels H W"]) -> Features:
         """Images must be normalised and have sides that are multiples of 32."""
         stages = self.encoder(images)
         decoded = self.decoder(stages)
@@ -61,7 +64,7 @@ class SegModel(nn.Module):
         training = self.training
         self.eval()
         weight = next(self.parameters())
-        features = self(torch.zeros(1, 3, _PROBE, _PROBE, device=weight.device, dtype=weight.dtype))
+        features = self(torch.zeros(1, self.channels, _PROBE, _PROBE, device=weight.device, dtype=weight.dtype))
         self.train(training)
         taps = {name: Tap(tap.shape[1], _PROBE // tap.shape[2]) for name, tap in features.taps.items()}
         return taps, _PROBE // features.logits.shape[2]

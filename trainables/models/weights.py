@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import timm
 import torch
 from safetensors import SafetensorError
-from timm.models import load_state_dict
+from timm.models import adapt_input_conv, load_state_dict
 from torch import Tensor
 
 from trainables.errors import ModelError
@@ -36,6 +37,38 @@ def read_encoder(encoder: str, where: str) -> dict[str, Tensor]:
     if encoder.startswith("tu-"):
         _check_timm(encoder, tensors, path)
     return tensors
+
+
+def adapted(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+    """An encoder's weights for images of other channels, as timm and segmentation-models-pytorch make them: those of
+    the first convolution are summed for one channel, else repeated and scaled by 3 / channels. What fits stays.
+
+    Args:
+        own: of the encoder that is to be filled.
+    """
+
+    def one(name: str, value: Tensor) -> Tensor:
+        wanted = own[name].shape if name in own else value.shape
+        reads_rgb = value.ndim == 4 and value.shape[1] == 3 and value.shape[:1] == wanted[:1]
+        return adapt_input_conv(channels, value) if reads_rgb and value.shape != wanted else value
+
+    return {name: one(name, value) for name, value in tensors.items()}
+
+
+def overlay(encoder: str, tensors: dict[str, Tensor], channels: int) -> dict[str, Any]:
+    """What timm is told of local weights; weights of as many channels as the images have are taken as they are.
+
+    Raises:
+        ValueError: they are of another number, neither that nor 3.
+    """
+    known: Any = timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
+    first = getattr(known, "first_conv", None)
+    weight = tensors.get(f"{first}.weight") if isinstance(first, str) else None
+    if weight is None or weight.ndim != 4 or weight.shape[1] == 3 or channels == 3:
+        return {"state_dict": tensors}
+    if weight.shape[1] != channels:
+        raise ValueError(f"the weights are of {weight.shape[1]} channels, but the images have {channels}.")
+    return {"state_dict": tensors, "first_conv": None}
 
 
 def _file(encoder: str, path: Path) -> Path:

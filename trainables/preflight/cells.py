@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.config import TrialConfig
+from trainables.data import banded
 from trainables.data.dataset import SegDataset
-from trainables.data.images import image_size
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 from trainables.recipe import STRIDE
@@ -50,7 +50,7 @@ def notes(configs: Iterable[TrialConfig], dataset: SegDataset) -> list[str]:
     for config in configs:
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
             if name not in built and not is_ready(name):
-                built[name] = build(name, num_classes=dataset.num_classes)
+                built[name] = build(name, num_classes=dataset.num_classes, channels=dataset.bands.channels)
         found |= too_small(config, built, dataset)
     return [*found.values()]
 
@@ -73,5 +73,5 @@ def _normalises(modules: Iterable[object]) -> bool:
 
 def _exceed(dataset: SegDataset, crop: tuple[int, int]) -> bool:
     """Whether one of the first images of the validation split is larger."""
-    sizes = (image_size(sample.image) for sample in dataset.samples("val")[:_LOOKED_AT])
+    sizes = (banded.header(sample.image, dataset.bands).size for sample in dataset.samples("val")[:_LOOKED_AT])
     return any(height > crop[0] or width > crop[1] for height, width in sizes)

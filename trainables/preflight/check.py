@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify, verify_unlabelled
 from trainables.data.dataset import SegDataset
+from trainables.data.loader import check_jitter
 from trainables.errors import ModelError
 from trainables.guidance.cache import describe
 from trainables.kept.cache import check_cache
@@ -47,7 +48,8 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
 
     Raises:
         DataError, ModelError, TeacherError: what the first trial would have failed with.
-        ConfigError: a teacher is to be trained, or to answer from a cache, and the cache cannot be written.
+        ConfigError: colours are to be jittered in images without; a teacher is to be trained, or to answer from a
+            cache, and the cache cannot be written.
         Interrupted: the disk has no room for the teacher cache.
     """
     configs = list(configs)
@@ -63,13 +65,15 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     if wanting := next((config for config in configs if config.num_unlabelled), None):
         verify_unlabelled(dataset, wanting)
     for config in configs:
+        _check_crops(config, dataset)
         for name in (config.student, config.teacher) if config.reads("teacher") else (config.student,):
             if name not in built and is_ready(name):
                 built[name] = load_ready(config, dataset=dataset)
                 classes |= _said(name, built[name])
             elif name not in built:
                 local = _weights(config, name)
-                built[name] = build(name, num_classes=dataset.num_classes, encoder_weights=local)
+                of: dict[str, Any] = {"num_classes": dataset.num_classes, "channels": dataset.bands.channels}
+                built[name] = build(name, **of, encoder_weights=local)
         _check_pair(config, built, dataset)
         small |= too_small(config, built, dataset)
         if config.is_taught and config.teacher_checkpoint is not None:
@@ -86,6 +90,12 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
         [*known, *classes.values(), *notes.values(), *small.values()],
         {name: origin(name).files for name in built if is_ready(name)},
     )
+
+
+def _check_crops(config: TrialConfig, dataset: SegDataset) -> None:
+    check_jitter(config, dataset)
+    if config.trains_teacher:
+        check_jitter(config.teacher_recipe, dataset)
 
 
 def _fills_cache(config: TrialConfig, dataset: SegDataset) -> bool:

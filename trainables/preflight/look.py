@@ -149,7 +149,7 @@ def _calibrated(teacher: SegModel, dataset: SegDataset, config: TrialConfig) -> 
 @torch.no_grad()
 def _timed(teacher: SegModel, config: TrialConfig) -> tuple[float, float | None]:
     device = pick_device(config)
-    image = torch.zeros(1, 3, *config.padded_crop, device=device)
+    image = torch.zeros(1, teacher.channels, *config.padded_crop, device=device)
     teacher(image)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -178,7 +178,7 @@ def _pixels(
     rng = torch.Generator().manual_seed(0)
     for sample in dataset.samples("val"):
         image, label = dataset.read(sample)
-        logits = predict(teacher, image[None].to(pick_device(config)), config)[0].flatten(1).cpu()
+        logits = predict(teacher, image[None].to(pick_device(config)), config, dataset.bands)[0].flatten(1).cpu()
         labels = places[label.flatten().long()].masked_fill(label.flatten() == dataset.ignore_index, -1)
         inside = (labels >= 0).nonzero()[:, 0]
         chosen = inside[torch.randperm(len(inside), generator=rng)[:PIXELS]]

@@ -119,12 +119,18 @@ class _Rehearsal:
         copies = 2 if tried.fold_teacher else 1  # the teacher, and the folded one
         self.guide_bytes = 0 if teacher is None else copies * _nbytes(*teacher.state_dict().values())
         self._config = tried
+        bands = dataset.bands
         self.state = TrialState.start(
-            tried, teacher=teacher, num_classes=num_classes, ignore_index=dataset.ignore_index, device=device
+            tried,
+            teacher=teacher,
+            num_classes=num_classes,
+            ignore_index=dataset.ignore_index,
+            device=device,
+            channels=bands.channels,
         )
         shape = (tried.batch_size, *tried.padded_crop)
-        images = torch.randint(256, (shape[0], 3, *shape[1:]), dtype=torch.uint8, device=device)
-        pixels = normalize(images).to(memory_format=memory_format(tried, device))
+        images = torch.randint(256, (shape[0], bands.channels, *shape[1:]), dtype=torch.uint8, device=device)
+        pixels = normalize(images, bands).to(memory_format=memory_format(tried, device))
         labels = torch.randint(num_classes, shape, device=device)
         if tried.num_unlabelled:
             labels[: tried.num_unlabelled] = dataset.ignore_index
@@ -190,7 +196,7 @@ def _teacher(config: TrialConfig, dataset: SegDataset, device: torch.device) -> 
     if is_ready(config.teacher):
         teacher = load_ready(config, dataset=dataset)
     else:
-        teacher = build(config.teacher, num_classes=dataset.num_classes)
+        teacher = build(config.teacher, num_classes=dataset.num_classes, channels=dataset.bands.channels)
     place(teacher, config, device)
     return freeze(teacher)
 

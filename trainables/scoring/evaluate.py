@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor
 
+from trainables.bands import RGB, Bands
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.loader import eval_batches, none_readable
@@ -50,7 +51,7 @@ def confusion(
         seen += len(images)
         num_images = max(1, _MOST_LOGITS // (dataset.num_classes * labels[0].numel()))
         for part, truth in zip(images.split(num_images), labels.split(num_images), strict=True):
-            matrix.add(predict(student, part.to(device), config), truth.to(device))
+            matrix.add(predict(student, part.to(device), config, dataset.bands), truth.to(device))
     matrix.counts = ranks.total(matrix.counts)
     if ranks.size > 1 and not ranks.total(seen):
         raise none_readable(dataset, split)
@@ -58,7 +59,7 @@ def confusion(
 
 
 def predict(
-    student: SegModel, images: UInt8[Tensor, "batch 3 H W"], config: TrialConfig
+    student: SegModel, images: Real[Tensor, "batch channels H W"], config: TrialConfig, bands: Bands = RGB
 ) -> Float[Tensor, "batch classes H W"]:
     """Logits at the images' own size; computed eagerly, since a compiled network would be compiled for every size.
 
@@ -66,10 +67,13 @@ def predict(
     is one for each window of the crop's size: they start every `eval_stride` crops, the last ends with the image, and
     logits are averaged where they overlap. A side no longer than the crop is one window, padded as in `whole`; where
     both sides are, the two modes are the same.
+
+    Args:
+        images: as stored, of `bands`.
     """
     if config.eval_mode == "whole":
-        return _padded(student, normalize(images), config)
-    pixels = normalize(images)
+        return _padded(student, normalize(images, bands), config)
+    pixels = normalize(images, bands)
     rows = window_starts(pixels.shape[-2], config.crop_height, config.eval_stride)
     columns = window_starts(pixels.shape[-1], config.crop_width, config.eval_stride)
     found = _Average(pixels)
@@ -82,7 +86,7 @@ def predict(
 class _Average:
     """Mean of windows of logits over the windows that cover each pixel."""
 
-    def __init__(self, images: Float[Tensor, "batch 3 H W"]) -> None:
+    def __init__(self, images: Float[Tensor, "batch channels H W"]) -> None:
         self._count = torch.zeros(images.shape[-2:], device=images.device)
         self._total: Tensor | None = None
         self._shape = images.shape
@@ -107,7 +111,7 @@ def window_starts(length: int, window: int, stride: float) -> list[int]:
 
 
 def _padded(
-    student: SegModel, pixels: Float[Tensor, "batch 3 H W"], config: TrialConfig
+    student: SegModel, pixels: Float[Tensor, "batch channels H W"], config: TrialConfig
 ) -> Float[Tensor, "batch classes H W"]:
     height, width = pixels.shape[-2:]
     padded = to_stride(pixels)
@@ -122,7 +126,7 @@ def evaluate_weights(
 ) -> list[float | None]:
     """Per-class IoU of a trained student's weights on a split, computed as in its trial."""
     torch.set_num_threads(config.num_threads)
-    student = build(config.student, num_classes=dataset.num_classes)
+    student = build(config.student, num_classes=dataset.num_classes, channels=dataset.bands.channels)
     student.load_state_dict(weights)
     place(student, config, pick_device(config))
     return evaluate(student, dataset, split, config)

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.bands import RGB, Bands
 from trainables.config import TrialConfig
 from trainables.kept import atomic
 from trainables.models.segmodel import SegModel
-from trainables.published import MEAN, STD
 from trainables.scoring.evaluate import predict
 
 ONNX, PT2 = "student.onnx", "student.pt2"
@@ -35,26 +35,26 @@ MOST_SECONDS = 120  # of CPU: windows (Swin) and padding that depends on the siz
 _LARGEST = 8192  # pixels a side, images a batch
 _NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.fx.experimental.sym_node")
 
-Images = Float[Tensor, "batch 3 height width"]
+Images = Float[Tensor, "batch channels height width"]
 Run = Callable[[Images], Float[Tensor, "batch classes height width"]]
 
 
 class Deployed(nn.Module):
-    """RGB 0-255 in float32 to logits of the same size; ImageNet's normalisation is inside."""
+    """Stored values in float32, such as RGB 0-255, to logits of the same size; normalisation is inside."""
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, student: SegModel, *, align_corners: bool = False) -> None:
+    def __init__(self, student: SegModel, *, align_corners: bool = False, bands: Bands = RGB) -> None:
         super().__init__()
-        self.align_corners = align_corners
+        self.align_corners, self.channels = align_corners, bands.channels
         self.encoder, self.decoder, self.head = student.encoder, student.decoder, student.head
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
-        self.register_buffer("scale", 1 / (255 * std))
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (bands.mean, bands.std))
+        self.register_buffer("scale", 1 / (bands.scale * std))
         self.register_buffer("shift", mean / std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [batch, 3, H, W], sides multiples of 32, to logits [batch, classes, H, W]."""
+        """Images [batch, channels, H, W], sides multiples of 32, to logits [batch, classes, H, W]."""
         logits = self.head(self.decoder(self.encoder(images * self.scale - self.shift)))
         return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=self.align_corners)
 
@@ -68,7 +68,12 @@ class Form(NamedTuple):
 
 
 def write(
-    student: SegModel, config: TrialConfig, images: Sequence[UInt8[Tensor, "3 height width"]], out: Path
+    student: SegModel,
+    config: TrialConfig,
+    images: Sequence[Real[Tensor, "channels height width"]],
+    out: Path,
+    *,
+    bands: Bands = RGB,
 ) -> dict[str, dict[str, Any]]:
     """Write `student.onnx` and `student.pt2`; a minute for a small network. Never raises for a network's sake.
 
@@ -78,6 +83,7 @@ def write(
         student: on the CPU; set to eval mode.
         images: at least one, real, on which the file is held against `evaluate.predict` of whole images.
         out: the folder.
+        bands: of the images.
 
     Returns:
         By file: `size` (SIZES or "HxW"), `max_abs_diff` of the logits, `agreement` (share of pixels with the same
@@ -86,9 +92,10 @@ def write(
     student.eval()
     whole = config.model_copy(update={"eval_mode": "whole", "device": "cpu"})
     with torch.no_grad():
-        expected = [predict(student, image[None], whole) for image in images]
-        cases = [(pad(image[None]), logits) for image, logits in zip(images, expected, strict=True)]
-    deployed, size = Deployed(student, align_corners=config.align_corners).eval(), cases[0][0].shape[-2:]
+        expected = [predict(student, image[None], whole, bands) for image in images]
+        cases = [(pad(image[None], bands), logits) for image, logits in zip(images, expected, strict=True)]
+    deployed = Deployed(student, align_corners=config.align_corners, bands=bands).eval()
+    size = cases[0][0].shape[-2:]
 
     @functools.cache  # of failures, too, since they may have taken minutes
     def attempt(free: bool) -> torch.export.ExportedProgram | Exception:
@@ -107,11 +114,11 @@ def write(
     return {form.file: _write_one(form, traced, cases, out / form.file) for form in FORMS}
 
 
-def pad(images: UInt8[Tensor, "batch 3 H W"]) -> Images:
-    """To sides that are multiples of 32, 64 at least, below and right, with the colour that normalises to 0."""
+def pad(images: Real[Tensor, "batch channels H W"], bands: Bands = RGB) -> Images:
+    """To sides that are multiples of 32, 64 at least, below and right, with the values that normalise to 0."""
     height, width = images.shape[-2:]
     rows, columns = (max(LEAST, side + -side % STEP) for side in (height, width))
-    padded = (255 * torch.tensor(MEAN)).view(1, 3, 1, 1).repeat(len(images), 1, rows, columns)
+    padded = (bands.scale * torch.tensor(bands.mean)).view(1, -1, 1, 1).repeat(len(images), 1, rows, columns)
     padded[..., :height, :width] = images
     return padded
 
@@ -146,7 +153,9 @@ def _trace(deployed: Deployed, size: torch.Size, *, free: bool) -> torch.export.
         for axis, name in ((2, "rows"), (3, "columns")):
             shape[axis] = STEP * torch.export.Dim(name, min=LEAST // STEP, max=_LARGEST // STEP)
         size = torch.Size((3 * STEP, 5 * STEP))  # two different sides, neither of them 1 cell
-    program = torch.export.export(deployed, (torch.zeros(2, 3, *size),), dynamic_shapes={"images": shape}, strict=False)
+    program = torch.export.export(
+        deployed, (torch.zeros(2, deployed.channels, *size),), dynamic_shapes={"images": shape}, strict=False
+    )
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     return program

@@ -14,11 +14,14 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageFile
 
+from trainables.bands import RGB, Bands
 from trainables.config import TrialConfig
+from trainables.data import banded
 from trainables.data.headers import upright
 from trainables.data.images import check_header, check_mode, read_image
 from trainables.device import pick_device
 from trainables.drawing.palette import Colour, distinct
+from trainables.drawing.shown import picture
 from trainables.errors import CheckpointError, DataError, ModelError
 from trainables.kept import atomic, checkpoint
 from trainables.models.segmodel import SegModel
@@ -26,6 +29,7 @@ from trainables.scoring.evaluate import predict
 from trainables.serving.samples import here, network
 
 Ids = UInt8[np.ndarray, "height width"]
+Pixels = banded.Pixels
 _NAME = "The image"
 
 
@@ -36,12 +40,14 @@ class Predictor:
     Attributes:
         classes: names, in the order of their ids.
         palette: a colour each.
+        bands: what its images hold.
     """
 
     config: TrialConfig
     classes: tuple[str, ...]
     palette: tuple[Colour, ...]
     _network: SegModel
+    bands: Bands = RGB
 
     @classmethod
     def open(cls, bundle: Path, *, weights: str = "student") -> Predictor:
@@ -67,16 +73,18 @@ class Predictor:
         config = here(TrialConfig.load(config_file))
         tensors, meta = checkpoint.load(file)
         classes, palette = _labels(meta, file)
+        bands = _bands(meta, file)
+        name = str(meta.get("model", config.student))
         try:
-            built = network(config, str(meta.get("model", config.student)), tensors, len(classes))
+            built = network(config, name, tensors, len(classes), channels=bands.channels)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"{file} does not hold the weights of {meta.get('model')!r}: {reason}") from None
-        return cls(config, classes, palette, built)
+        return cls(config, classes, palette, built, bands)
 
     @torch.no_grad()
-    def predict(self, image: UInt8[np.ndarray, "height width 3"]) -> Ids:
-        """Class ids of an RGB image.
+    def predict(self, image: Pixels) -> Ids:
+        """Class ids of an image as it is stored, such as RGB 0-255.
 
         Raises:
             ModelError: the network does not take an image of this size.
@@ -84,12 +92,33 @@ class Predictor:
         device = pick_device(self.config)
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device)
         try:
-            logits = predict(self._network, pixels, self.config)
+            logits = predict(self._network, pixels, self.config, self.bands)
         except RuntimeError as error:
             height, width, _ = image.shape
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{self.config.student!r} cannot take an image of {width}x{height}: {reason}") from None
         return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+    def read(self, image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Pixels:
+        """An image in any form that people hold it in, as one sees it.
+
+        Raises:
+            DataError: no image, damaged, or other channels or bits than the network was trained on.
+            MissingExtra: what reads such a file is not installed.
+        """
+        if self.bands.is_photo:
+            return pixels(image)
+        if isinstance(image, (str, os.PathLike)):
+            return banded.read(Path(image).expanduser(), self.bands)
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != self.bands.channels:
+            got = f"an array of {'x'.join(map(str, image.shape))}" if isinstance(image, np.ndarray) else type(image)
+            wanted = f"a file or an array of height x width x {self.bands.channels}"
+            raise DataError(f"An image must be {wanted}, of the numbers that its file holds, got {got}.")
+        return image.astype(np.float32 if self.bands.is_deep else np.uint8, casting="same_kind")
+
+    def picture(self, image: Pixels) -> UInt8[np.ndarray, "height width 3"]:
+        """As it is shown."""
+        return picture(image, self.bands)
 
 
 def pixels(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> UInt8[np.ndarray, "height width 3"]:
@@ -158,6 +187,13 @@ def _labels(meta: dict[str, object], file: Path) -> tuple[tuple[str, ...], tuple
     if not isinstance(classes, list) or not classes:
         raise CheckpointError(f"{file} does not say its classes. Export it again.")
     return tuple(map(str, classes)), _colours(meta.get("palette"), len(classes)) or distinct(len(classes))
+
+
+def _bands(meta: dict[str, object], file: Path) -> Bands:
+    try:
+        return Bands.of(meta.get("bands"))
+    except ValueError:
+        raise CheckpointError(f"{file} does not say its bands as we write them. Export it again.") from None
 
 
 def _colours(told: object, count: int) -> tuple[Colour, ...]:

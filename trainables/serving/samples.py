@@ -16,6 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.doctor import evenly
 from trainables.device import is_here, pick_device, place
+from trainables.drawing.shown import picture
 from trainables.errors import DataError, HeteroakdError, unknown
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
@@ -28,7 +29,8 @@ Ids = UInt8[np.ndarray, "height width"]
 
 
 class Seen(NamedTuple):
-    """One image at its own size, with class ids (and ignore_index) of the label and of each network's prediction.
+    """One image at its own size, as it is shown, with class ids (and ignore_index) of the label and of each network's
+    prediction.
 
     Attributes:
         teacher: None where nothing taught, or where it is gone.
@@ -78,13 +80,18 @@ def here(config: TrialConfig) -> TrialConfig:
     return config if is_here(config.device) else config.model_copy(update={"device": "cpu"})
 
 
-def network(config: TrialConfig, name: str, weights: dict[str, Tensor], num_classes: int) -> SegModel:
+def network(
+    config: TrialConfig, name: str, weights: dict[str, Tensor], num_classes: int, *, channels: int = 3
+) -> SegModel:
     """A network with trained weights, in eval mode, where the config computes.
+
+    Args:
+        channels: of the images.
 
     Raises:
         ModelError: it cannot be built.
     """
-    built = build(name, num_classes=num_classes)
+    built = build(name, num_classes=num_classes, channels=channels)
     built.load_state_dict(weights)
     place(built, config, pick_device(config))
     return built.eval()
@@ -112,13 +119,13 @@ def known_teacher(config: TrialConfig, dataset: SegDataset, *, caches: Sequence[
 def _seen(config: TrialConfig, dataset: SegDataset, sample: Sample, networks: list[SegModel]) -> Seen:
     image, label = dataset.read(sample)
     device = pick_device(config)
-    logits = predict(networks[0], image[None].to(device), config)
+    logits = predict(networks[0], image[None].to(device), config, dataset.bands)
     matrix = ConfusionMatrix(dataset.num_classes, ignore_index=dataset.ignore_index, device=device)
     matrix.add(logits, label[None].long().to(device))
-    guided = predict(networks[1], image[None].to(device), config) if len(networks) > 1 else None
+    guided = predict(networks[1], image[None].to(device), config, dataset.bands) if len(networks) > 1 else None
     return Seen(
         name=sample.image.name,
-        image=image.permute(1, 2, 0).contiguous().numpy(),
+        image=picture(image.permute(1, 2, 0).numpy(), dataset.bands),
         label=label.numpy(),
         student=_ids(logits),
         teacher=None if guided is None else _ids(guided),

@@ -27,6 +27,7 @@ from explorer.results import trial_table
 from explorer.results.trials import load_studies
 from explorer.search.arms import study_name, trial_directory
 from explorer.storage import storages
+from trainables.bands import RGB
 from trainables.errors import ConfigError, StudyError
 
 ROOT = Path(__file__).parents[3]
@@ -128,7 +129,7 @@ def test_every_file_that_the_card_names_is_there_and_no_other(bundle):
 
 
 def test_whoever_gets_the_bundle_may_read_every_file(bundle, tmp_path):
-    ours = SimpleNamespace(student=NET, teacher=NET, classes=["a"], palette=[[0, 0, 0]])
+    ours = SimpleNamespace(student=NET, teacher=NET, classes=["a"], palette=[[0, 0, 0]], bands=RGB)
     weights = {"w": torch.zeros(1)}
     exporting._write_weights(
         SimpleNamespace(trained=SimpleNamespace(config=ours, dataset=ours, student=weights, peer=weights)), tmp_path

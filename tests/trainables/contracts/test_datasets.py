@@ -121,7 +121,7 @@ CAUGHT = {
     a_colour_short: "each class has a name and a colour",
     ignores_a_class: "ignore_index is no class",
     fewer_classes: "its samples are sound",
-    of(Wide): "images and masks are 8-bit and of one size",
+    of(Wide): "images have the channels that it says, masks are 8-bit, and both are of one size",
     of(Raw): "masks hold class ids and ignore_index alone",
     of(Blank): "every split has labelled pixels",
     another_order: "opening it again gives the same",

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from trainables.bands import RGB
 from trainables.models.build import build
 from trainables.preflight import rehearsal
 
-DATA = SimpleNamespace(num_classes=5, ignore_index=255)
+DATA = SimpleNamespace(num_classes=5, ignore_index=255, bands=RGB)
 FAST, LIBRARY = "trainables.contracts.tiny:learner", "fpn:tu-mobilenetv3_small_050"
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from trainables import own
+from trainables.bands import Bands
 from trainables.errors import TeacherError, unknown
 from trainables.kept import checkpoint
 from trainables.models import DECODERS, given
 from trainables.models.build import build
 from trainables.models.ready import cirkd
-from trainables.models.ready.foreign import Foreign
+from trainables.models.ready.foreign import Foreign, Pixels
 from trainables.models.ready.libraries import Ours, build_torchvision
+from trainables.models.segmodel import SegModel
 
 _AUXILIARY = ("aux_classifier.", "auxlayer.")  # heads of training alone
 
@@ -34,23 +36,33 @@ def load(path: Path, network: str, name: str) -> Foreign:
         raise TeacherError(f"{name!r}: {path} is no file. Give a .safetensors or .pth file.")
     tensors = given.read(path)
     classes: tuple[str, ...] = ()
+    bands = None
     if path.suffix == ".safetensors":
         meta = checkpoint.load(path)[1]
         network = network or str(meta.get("model") or "")
         classes = tuple(map(str, meta.get("classes") or ()))
+        bands = _bands(meta, path)
     if not network:
         raise TeacherError(
             f"{path} does not say of which network its weights are. Name it: file:{path}@deeplabv3:resnet101, "
             "@torchvision:deeplabv3_resnet101 or @cirkd:resnet101."
         )
-    found, module = _build(network, tensors, name)
+    found, module = _build(network, tensors, name, bands)
     _fill(module, tensors, path, network)
     if classes and len(classes) == found.num_classes:
         found.names = classes
     return found
 
 
-def _build(network: str, tensors: Mapping[str, Tensor], name: str) -> tuple[Foreign, nn.Module]:
+def _bands(meta: Mapping[str, object], path: Path) -> Bands | None:
+    """What a file of ours says of the images that it was trained on; None: nothing, as most files."""
+    try:
+        return Bands.of(meta["bands"]) if "bands" in meta else None
+    except ValueError:
+        raise TeacherError(f"{path} does not say its bands as we write them. Export it again.") from None
+
+
+def _build(network: str, tensors: Mapping[str, Tensor], name: str, bands: Bands | None) -> tuple[Foreign, nn.Module]:
     kind, _, rest = network.partition(":")
     if kind == "torchvision":
         theirs = build_torchvision(rest, num_classes=_num_classes(tensors, "classifier.4.weight", name))
@@ -64,7 +76,23 @@ def _build(network: str, tensors: Mapping[str, Tensor], name: str) -> tuple[Fore
         raise TeacherError(unknown("network", network, ("torchvision:NAME", "cirkd:NAME", "<decoder>:<encoder>")))
     num_classes = _num_classes(tensors, "head.weight", name)
     ours = build(network, num_classes=num_classes)
-    return Ours(ours, num_classes), ours
+    if (channels := bands.channels if bands else _channels(ours, tensors)) != ours.channels:
+        ours = build(network, num_classes=num_classes, channels=channels)
+    found = Ours(ours, num_classes)
+    found.pixels = Pixels() if channels == 3 else None
+    if bands is not None:
+        found.pixels = Pixels(bands.mean, bands.std)
+    return found, ours
+
+
+def _channels(model: SegModel, tensors: Mapping[str, Tensor]) -> int:
+    """Of the images, by the weights of the one convolution that reads as many as the network's own does."""
+    fitting = given.named(tensors, model.state_dict())
+    for name, own_weight in model.state_dict().items():
+        if own_weight.ndim == 4 and own_weight.shape[1] == model.channels and name in fitting:
+            found = fitting[name]
+            return int(found.shape[1]) if found.ndim == 4 else model.channels
+    return model.channels
 
 
 def _num_classes(tensors: Mapping[str, Tensor], head: str, name: str) -> int:

@@ -45,7 +45,8 @@ class Foreign(nn.Module):
     """A library's own module and how it is asked. In eval mode, without gradients.
 
     Attributes:
-        pixels: what it was trained on.
+        channels: of the images that it was trained on.
+        pixels: how those were prepared; None: as the data set's.
         names: of its classes, by id; empty where it names none.
         num_classes: channels of its logits; 0: it is a backbone.
         patch: sides of an image are resized to multiples of this before it sees them; 1: any will do.
@@ -54,7 +55,8 @@ class Foreign(nn.Module):
         licence: of its weights, as their source states it.
     """
 
-    pixels: Pixels = Pixels()
+    channels: int = 3
+    pixels: Pixels | None = Pixels()
     names: tuple[str, ...] = ()
     num_classes: int = 0
     patch: int = 1
@@ -63,7 +65,7 @@ class Foreign(nn.Module):
     licence: str = "unknown"
 
     @abstractmethod
-    def ask(self, pixels: Float[Tensor, "batch 3 H W"]) -> Answer:
+    def ask(self, pixels: Float[Tensor, "batch channels H W"]) -> Answer:
         """Its answer to images prepared as its own library does it."""
 
 

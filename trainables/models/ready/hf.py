@@ -28,7 +28,7 @@ class Semantic(Foreign):
         _describe(self, model, facts)
         self.num_classes = int(model.config.num_labels)
         side = self.side or _PROBE
-        probe = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+        probe = torch.randn(1, self.channels, side, side, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             self.backbone = _keep_backbone(model)
             last = classifier(model, self.num_classes, lambda: self._run(probe))
@@ -36,7 +36,7 @@ class Semantic(Foreign):
             whole = self._run(probe).logits
             self.native = self.last is not None and native(self.last.take()[1], whole)
 
-    def ask(self, pixels: Float[Tensor, "batch 3 H W"]) -> Answer:
+    def ask(self, pixels: Float[Tensor, "batch channels H W"]) -> Answer:
         said = self._run(pixels)
         decoded, scores = self.last.take() if self.last is not None else (None, None)
         stages = _stages(said, self.backbone, (pixels.shape[-2], pixels.shape[-1]), self.patch)
@@ -68,7 +68,7 @@ class Masks(Foreign):
             self.side = int(model.config.image_size)
         self.backbone = _keep_backbone(model)
 
-    def ask(self, pixels: Float[Tensor, "batch 3 H W"]) -> Answer:
+    def ask(self, pixels: Float[Tensor, "batch channels H W"]) -> Answer:
         told = {} if self.task is None else {"task_inputs": self.task.expand(len(pixels), -1)}
         said = self.model(pixel_values=pixels, output_hidden_states=True, return_dict=True, **told)
         size = (pixels.shape[-2], pixels.shape[-1])
@@ -93,7 +93,7 @@ class Backbone(Foreign):
         _describe(self, model, facts)
         self.backbone = None
 
-    def ask(self, pixels: Float[Tensor, "batch 3 H W"]) -> Answer:
+    def ask(self, pixels: Float[Tensor, "batch channels H W"]) -> Answer:
         said = self.model(pixel_values=pixels, output_hidden_states=True, return_dict=True, **_any_size(self.model))
         return Answer(None, _stages(said, None, (pixels.shape[-2], pixels.shape[-1]), self.patch), None)
 
@@ -155,9 +155,10 @@ def _describe(network: Foreign, model: Any, facts: dict[str, Any]) -> None:
     """What the library's image processor would do, and what the config says."""
     plain = not facts.get("do_normalize", True)
     defaults = Pixels()
+    network.channels = channels = int(getattr(model.config, "num_channels", 3) or 3)
     network.pixels = Pixels(
-        mean=(0.0, 0.0, 0.0) if plain else tuple(facts.get("image_mean") or defaults.mean),
-        std=(1.0, 1.0, 1.0) if plain else tuple(facts.get("image_std") or defaults.std),
+        mean=(0.0,) * channels if plain else tuple(facts.get("image_mean") or defaults.mean),
+        std=(1.0,) * channels if plain else tuple(facts.get("image_std") or defaults.std),
         scale=1 / float(facts.get("rescale_factor") or 1 / 255) if facts.get("do_rescale", True) else 1.0,
         bgr=bool(facts.get("do_flip_channel_order", False)),
     )
@@ -183,7 +184,9 @@ def _takes(model: Any, height: int, width: int) -> bool:
     """Whether it takes an image of this size."""
     try:
         with torch.no_grad():
-            model(pixel_values=torch.zeros(1, 3, height, width), **_any_size(model))
+            model(
+                pixel_values=torch.zeros(1, getattr(model.config, "num_channels", 3), height, width), **_any_size(model)
+            )
     except (RuntimeError, ValueError):
         return False
     return True

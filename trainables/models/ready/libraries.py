@@ -28,7 +28,8 @@ class Smp(Foreign):
         super().__init__()
         self.model = model
         self.num_classes = int(model.segmentation_head[0].out_channels)
-        self.pixels = _prepared(model)
+        self.channels = int(model.config.get("in_channels", 3))
+        self.pixels = _prepared(model) if self.channels == 3 else None
 
     def ask(self, pixels: Tensor) -> Answer:
         stages = self.model.encoder(pixels)
@@ -160,6 +161,7 @@ class Timm(Foreign):
         config = model.pretrained_cfg if isinstance(model.pretrained_cfg, dict) else model.pretrained_cfg.to_dict()
         plain = Pixels()
         self.pixels = Pixels(tuple(config.get("mean") or plain.mean), tuple(config.get("std") or plain.std))
+        self.channels = int((config.get("input_size") or (3,))[0])
         self.licence = str(config.get("license") or "unknown")
         patch = getattr(getattr(model, "patch_embed", None), "patch_size", 1)
         self.patch = int(patch[0] if isinstance(patch, (tuple, list)) else patch)
@@ -201,6 +203,7 @@ class Ours(Foreign):
     def __init__(self, model: SegModel, num_classes: int, names: Sequence[str] = ()) -> None:
         super().__init__()
         self.model = model
+        self.channels = model.channels
         self.num_classes, self.names = num_classes, tuple(names)
 
     def ask(self, pixels: Tensor) -> Answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainables import own
+from trainables.bands import RGB, Bands
 from trainables.errors import TeacherError
 from trainables.models.licences import licences
 from trainables.models.own import build_own
@@ -37,6 +38,7 @@ def load(
     name: str,
     *,
     classes: Sequence[str],
+    bands: Bands = RGB,
     wanted: str | Mapping[str, Any] | None = None,
     synonyms: Mapping[str, Sequence[str]] | None = None,
 ) -> SegModel:
@@ -44,26 +46,40 @@ def load(
 
     Args:
         name: for which `sources.is_ready` holds.
-        classes: the data set's.
+        classes, bands: the data set's.
         wanted, synonyms: how its classes are matched with them, see `classes.match`.
 
     Raises:
-        TeacherError, CheckpointError, ModelError, MissingExtra: it cannot be had, or its classes do not fit.
+        TeacherError, CheckpointError, ModelError, MissingExtra: it cannot be had, or its classes or channels do not
+            fit.
     """
     source = parse(name)
     if source.kind == "ready":
-        return build_own(source.place, num_classes=len(classes)).eval().requires_grad_(False)
+        made = build_own(source.place, num_classes=len(classes), channels=bands.channels)
+        return made.eval().requires_grad_(False)
     network = _foreign(source, name)
+    if network.channels != bands.channels:
+        raise TeacherError(
+            f"{name!r} takes images of {network.channels} channels, but the data set has {bands.channels}. Name a "
+            "teacher that is trained on it, such as deeplabv3:resnet18, or one of as many channels."
+        )
     table: ClassTable | None = None
     if network.num_classes:
         table = match(classes, network.names, wanted, synonyms or {}, num_theirs=network.num_classes, teacher=name)
-    if isinstance(network, libraries.Ours) and table is not None and table.is_identity:
+    plain = table is not None and table.is_identity and _is_asked_as_it_is(network, bands)
+    if isinstance(network, libraries.Ours) and plain:
         return network.model.eval().requires_grad_(False)
     try:
-        return Wrapped(network, table).eval().requires_grad_(False)
+        return Wrapped(network, table, bands).eval().requires_grad_(False)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise TeacherError(f"{name!r} cannot be asked about an image of 64x64: {reason}") from None
+
+
+def _is_asked_as_it_is(network: Foreign, bands: Bands) -> bool:
+    """Whether its images are prepared as the data set's are."""
+    pixels = network.pixels
+    return pixels is None or ((*pixels.mean,), (*pixels.std,), pixels.scale) == (bands.mean, bands.std, 255.0)
 
 
 def origin(name: str) -> Origin:

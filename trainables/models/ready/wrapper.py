@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from trainables.bands import Bands
 from trainables.models.ready.classes import ClassTable, apply
-from trainables.models.ready.foreign import Foreign
+from trainables.models.ready.foreign import Foreign, Pixels
 from trainables.models.segmodel import Features, SegModel
-from trainables.published import MEAN, STD
 from trainables.recipe import STRIDE
 
 
@@ -35,20 +35,22 @@ class Wrapped(SegModel):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: Foreign, table: ClassTable | None) -> None:
+    def __init__(self, network: Foreign, table: ClassTable | None, bands: Bands) -> None:
         nn.Module.__init__(self)
+        self.channels = bands.channels
         self.network = network.eval()
         self.table = table
         self.has_logits = table is not None
         if table is not None and len(table.covered) < len(table.ours):
             self.covered = table.covered
-        pixels = network.pixels
-        for name, values in (("undo", STD), ("undo_shift", MEAN), ("mean", pixels.mean), ("std", pixels.std)):
+        self.pixels = network.pixels or Pixels(bands.mean, bands.std)
+        ours, theirs = (bands.std, bands.mean), (self.pixels.mean, self.pixels.std)
+        for name, values in zip(("undo", "undo_shift", "mean", "std"), (*ours, *theirs), strict=True):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1))
         self.eval()
         self.taps, self.stride = self._probe()
 
-    def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Features:
+    def forward(self, images: Float[Tensor, "batch channels H W"]) -> Features:
         size = (images.shape[-2], images.shape[-1])
         answer = self.network.ask(self._prepared(images))
         taps = {
@@ -68,10 +70,10 @@ class Wrapped(SegModel):
         super().train(False)
         return self
 
-    def _prepared(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch 3 h w"]:
+    def _prepared(self, images: Float[Tensor, "batch channels H W"]) -> Float[Tensor, "batch channels h w"]:
         """As the network's own library prepares an image."""
-        ours = (images * self.undo + self.undo_shift) * (255 / self.network.pixels.scale)
-        theirs = ((ours.flip(1) if self.network.pixels.bgr else ours) - self.mean) / self.std
+        ours = (images * self.undo + self.undo_shift) * (255 / self.pixels.scale)
+        theirs = ((ours.flip(1) if self.pixels.bgr else ours) - self.mean) / self.std
         sides = [self._side(side) for side in theirs.shape[-2:]]
         if self.network.square:
             sides = [max(sides)] * 2
