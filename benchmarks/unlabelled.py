@@ -163,7 +163,7 @@ class Study:
         return self._alone[seed]
 
     def _scores(self, network: SegModel, config: TrialConfig) -> dict[str, float]:
-        return {split: miou(evaluate(network, self.dataset, split, config)) for split in ("val", "test")}
+        return {split: evaluate(network, self.dataset, split, config).miou for split in ("val", "test")}
 
     def save(self) -> None:
         counts = {"labelled": LABELLED, "unlabelled": len(self.dataset.unlabelled)}

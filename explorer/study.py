@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from explorer.redact import holds_password, redact
 from search_spaces import preset
 from search_spaces.space import BY_FAMILY, SearchSpace
-from trainables.config import with_data_defaults, with_teacher_recipe
+from trainables.config import with_teacher_recipe
 from trainables.errors import StudyError, from_validation
 from trainables.kept import atomic
+from trainables.published import with_data_defaults
 from trainables.yamls import load_yaml
 
 SPEC_FILE = "study.yaml"

@@ -35,6 +35,8 @@ def run(config: TrialConfig, *, directory: Path, say: Callable[[str], None] = la
     def tell(found: Report) -> None:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in found.terms.items())
         scores = f"mIoU {100 * found.miou:.2f} %"
+        if found.miou_low is not None and found.miou_high is not None:
+            scores += f" ({100 * found.miou_low:.2f} to {100 * found.miou_high:.2f} on other such images)"
         if found.peer_miou is not None:
             scores += f", of the other student {100 * found.peer_miou:.2f} %"
         say(f"step {found.step}/{config.steps}: {scores}, {terms}, {found.seconds:.0f} s")

@@ -143,6 +143,7 @@ def _table(said: Verdict, split: str) -> pd.DataFrame:
             row.val,
             row.search - row.val,
             *row.miou,
+            *row.images[1:],
             *row.gain,
             rank == 0 and said.winner,
             said.reasons[rank],

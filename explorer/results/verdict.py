@@ -29,6 +29,8 @@ class Row:
         search: mean over its trials of the search.
         val: mean over fresh seeds, on the validation split.
         miou: on the split that is asked for, over fresh seeds.
+        images: interval of that mean over images. The seeds' students saw the same ones, so their intervals move
+            together: it has their mean ends, which is too wide as far as they do not.
         gain: of miou over the matched student alone, paired by seed; of a student alone: over itself, 0.
         has_baseline: a matched student alone was run beside it.
     """
@@ -37,6 +39,7 @@ class Row:
     search: float
     val: float
     miou: Interval
+    images: Interval
     gain: Interval
     has_baseline: bool
 
@@ -103,9 +106,19 @@ def _row(entry: Entry, search: optuna.Study, confirmed: optuna.Study, used: set[
         search=float(np.mean(known)) if known else _NAN,
         val=interval([run.val for run in entry.runs]).mean,
         miou=interval(list(entry.scores.values())),
+        images=_over_images(entry),
         gain=gain,
         has_baseline=gain.mean == gain.mean,
     )
+
+
+def _over_images(entry: Entry) -> Interval:
+    scored = [run for run in entry.runs if run.score is not None]
+    ends = [run.images for run in scored if run.images is not None]
+    if not ends or len(ends) < len(scored):
+        return Interval(_NAN, _NAN, _NAN)
+    low, high = np.mean(ends, axis=0)
+    return Interval(float(np.mean([run.score for run in scored])), float(low), float(high))
 
 
 def _who(fair: list[Row], found: Separation, left: int) -> str:

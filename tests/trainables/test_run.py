@@ -40,7 +40,9 @@ def test_a_collaborative_trial_says_both_scores_and_needs_no_teacher(small, tmp_
     )
     said = []
     last = run(small(method="collaborative", steps=1, region_size=8), directory=tmp_path, say=said.append)
-    assert f"mIoU {100 * last.miou:.2f} %, of the other student {100 * last.peer_miou:.2f} %, loss_task" in said[2]
+    low, high = 100 * last.miou_low, 100 * last.miou_high
+    span = f"mIoU {100 * last.miou:.2f} % ({low:.2f} to {high:.2f} on other such images)"
+    assert f"{span}, of the other student {100 * last.peer_miou:.2f} %, loss_task" in said[2]
 
 
 def test_files_that_were_skipped_are_named(small, folder, tmp_path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from trainables.config import CROPS
 from trainables.data.dataset import SegDataset
 from trainables.data.facts import SplitFacts
 from trainables.data.faults import counted
+from trainables.published import CROPS
 from trainables.recipe import Recipe
 
 _LARGEST_CROP = 512
