@@ -77,9 +77,11 @@ def _name(row: dict[str, Any]) -> str:
 def _curse(row: dict[str, Any]) -> go.Scatter:
     """From the score in the search to that on fresh seeds, a third of a row above the final score."""
     place = row["row"] - 0.27
-    fresh = "" if pd.isna(row["val_miou"]) else f"{row['val_miou']:.2f} %<br>winner's curse {row['curse']:+.2f} points"
+    fresh = "" if pd.isna(row["val_miou"]) else f"{row['val_miou']:.2f} %"
+    fresh += "" if pd.isna(row["curse"]) else f"<br>winner's curse {row['curse']:+.2f} points"
+    joined = row["val_miou"] if pd.notna(row["curse"]) else None  # else scores on other images: no arrow
     return go.Scatter(
-        x=[row["search_miou"], row["val_miou"]],
+        x=[row["search_miou"], joined],
         y=[place, place],
         mode="lines+markers",
         line={"color": theme.MUTED, "width": 1.5},

@@ -164,9 +164,10 @@ class StudyFrames:
             the best trial's own value.
         ranks: Spearman's correlation of what trials had at a step with what they had in the end.
         confirmed: one row a finalist, the best first: its score in the search, on fresh seeds on the validation split,
-            curse = the first minus the second; and on `split`, mean and 90 % interval over seeds of mIoU and of the
-            gain over the matched student alone on the same seeds; images_low, images_high: 90 % interval of that mean
-            over images. winner: told apart from every other finalist; else reason says.
+            curse = the first minus the second (NaN of a search over folds, whose images are others); and on `split`,
+            mean and 90 % interval over seeds of mIoU and of the gain over the matched student alone on the same seeds;
+            images_low, images_high: 90 % interval of that mean over images. winner: told apart from every other
+            finalist; else reason says.
     """
 
     summary: Mapping[str, str] = field(default_factory=dict)

@@ -33,6 +33,8 @@ _NOT_SEARCHED = {
     "eval_every": "trials are compared at the steps where they are evaluated. Fix it in `base`.",
     "data": "mIoU on two data sets cannot be compared. Fix it in `base`.",
     "processes": "it is what trials hold, not what they are. Fix it in `base`, or set gpus_per_trial.",
+    "folds": "trials are compared on the same images. Fix it in `base`.",
+    "fold_by": "trials are compared on the same images. Fix it in `base`.",
 }
 
 
@@ -289,6 +291,11 @@ class StudySpec(BaseModel):
         for name, remedy in _NOT_SEARCHED.items():
             if name in self.space:
                 raise StudyError(f"{name!r} is no dimension: {remedy}")
+        if (folds := base.get("folds")) and self.group_size not in (None, 1):
+            raise StudyError(
+                f"folds is {folds}, but group_size is {self.group_size!r}: trials of several folds do not train in "
+                "groups. Leave group_size out."
+            )
         space = self.search_space
         space.check(base)
         budget = space.config({}, base).steps

@@ -170,8 +170,13 @@ class TrialConfig(Recipe):
         when=TAUGHT,
     )  # fmt: skip
 
+    folds: int | None = read(
+        None, "Train and val together are cut into so many parts; the trial trains as many students, each without one "
+        "part, and reports their mean mIoU on the parts left out; none: the data set's own splits.",
+        unit="parts", ge=2, le=20,
+    )  # fmt: skip
     fold_by: str | None = read(
-        None, "What belongs together, in one draw of an interval over images: a pattern of image names "
+        None, "What belongs together, in one fold and in one draw of an interval over images: a pattern of image names "
         "that has it in braces, such as {scene}_*; none: each image for itself.",
     )  # fmt: skip
 
@@ -242,7 +247,14 @@ class TrialConfig(Recipe):
         return self
 
     @model_validator(mode="after")
-    def _names_what_belongs_together(self) -> TrialConfig:
+    def _folds_what_can_be(self) -> TrialConfig:
+        if self.folds is not None and self.teacher_cache:
+            raise ValueError(f"teacher_cache keeps one bank, but folds is {self.folds}. Leave one of them out.")
+        if self.folds is not None and self.processes > 1:
+            raise ValueError(
+                f"folds is {self.folds}, but a trial of {self.processes} processes trains one student. Set processes, or "
+                "gpus_per_trial, to 1, or leave folds out."
+            )
         if self.fold_by is not None and not re.search(r"\{\w+\}", self.fold_by):
             raise ValueError(f"fold_by must have a name in braces, such as {{scene}}_*, got {self.fold_by!r}.")
         return self

@@ -41,6 +41,7 @@ class Report:
             None without a cache.
         miou_low, miou_high: 90 % interval of miou over images; None where there is none (one image or none), or in a
             checkpoint of a release that had no such interval.
+        fold_miou: of a trial of several folds, each fold's; miou is their mean.
     """
 
     step: int
@@ -56,6 +57,7 @@ class Report:
     teacher_hits: float | None = None
     miou_low: float | None = None
     miou_high: float | None = None
+    fold_miou: list[float] | None = None
 
 
 @dataclass

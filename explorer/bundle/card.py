@@ -134,10 +134,15 @@ def _confirmed(metrics: Metrics, found: dict[str, Any]) -> list[str]:
         *_over_images(found),
         f"It is {verdict}." if verdict else "**It is not told apart from the other finalists**: it has the best mean.",
         *([f"The verdict: {told}"] if told else []),
-        f"In the search it had {percent(found['search_miou'])} on val, {points(found['curse'])} points more than on "
-        f"fresh seeds: the winner's curse. The weights here are the run with the median mIoU on val (seed "
-        f"{found['seed']}), not the luckiest.",
+        f"In the search it had {percent(found['search_miou'])} {_curse(found)}. The weights here are the run "
+        f"with the median mIoU on val (seed {found['seed']}), not the luckiest.",
     ]
+
+
+def _curse(found: dict[str, Any]) -> str:
+    if found["curse"] is None:
+        return "over folds of train and val, which are other images"
+    return f"on val, {points(found['curse'])} points more than on fresh seeds: the winner's curse"
 
 
 def _over_images(found: dict[str, Any]) -> list[str]:

@@ -135,8 +135,10 @@ def _confirmed(chosen: Chosen) -> dict[str, Any] | None:
     found = chosen.confirmation
     if found is None:
         return None
-    figures = ("search_miou", "val_miou", "curse", "miou", "miou_low", "miou_high")
-    figures += ("images_low", "images_high", "gain", "gain_low", "gain_high")
+    figures = (
+        *("search_miou", "val_miou", "curse", "miou", "miou_low", "miou_high", "images_low", "images_high"),
+        *("gain", "gain_low", "gain_high"),
+    )
     return {
         "run": found.run,
         "seed": found.seed,

@@ -141,7 +141,7 @@ def _table(said: Verdict, split: str) -> pd.DataFrame:
             len(row.entry.scores),
             row.search,
             row.val,
-            row.search - row.val,
+            row.curse,
             *row.miou,
             *row.images[1:],
             *row.gain,

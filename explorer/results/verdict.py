@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial
 
 from explorer.results import confirmed_runs
 from explorer.results.confirmed_runs import Entry
@@ -27,6 +28,7 @@ class Row:
 
     Attributes:
         search: mean over its trials of the search.
+        folded: those were scored on folds, which are other images than val.
         val: mean over fresh seeds, on the validation split.
         miou: on the split that is asked for, over fresh seeds.
         images: interval of that mean over images. The seeds' students saw the same ones, so their intervals move
@@ -37,6 +39,7 @@ class Row:
 
     entry: Entry
     search: float
+    folded: bool
     val: float
     miou: Interval
     images: Interval
@@ -46,6 +49,11 @@ class Row:
     @property
     def number(self) -> int:
         return self.entry.sources[0]
+
+    @property
+    def curse(self) -> float:
+        """What the search said too much; NaN where it was scored on other images."""
+        return _NAN if self.folded else self.search - self.val
 
     @property
     def distils(self) -> bool:
@@ -98,18 +106,25 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
 
 def _row(entry: Entry, search: optuna.Study, confirmed: optuna.Study, used: set[int]) -> Row:
     trials = search.get_trials(deepcopy=False)
-    known = [trials[number].values[0] for number in entry.sources if number < len(trials) and trials[number].values]
+    found = [trials[number] for number in entry.sources if number < len(trials) and trials[number].values]
+    known = [trial.values[0] for trial in found]
     alone = confirmed_runs.alone(confirmed, entry.about.get("student"), used)
     gain = interval(paired(entry.scores, alone.scores) if alone else [])
     return Row(
         entry,
         search=float(np.mean(known)) if known else _NAN,
+        folded=any(_is_folded(trial) for trial in found),
         val=interval([run.val for run in entry.runs]).mean,
         miou=interval(list(entry.scores.values())),
         images=_over_images(entry),
         gain=gain,
         has_baseline=gain.mean == gain.mean,
     )
+
+
+def _is_folded(trial: FrozenTrial) -> bool:
+    config = trial.user_attrs.get("config")
+    return isinstance(config, dict) and config.get("folds") is not None
 
 
 def _over_images(entry: Entry) -> Interval:

@@ -40,7 +40,7 @@ from explorer.storage import storages
 METRIC, MODE = "miou", "max"
 _FACTS = (
     *("iou", "seconds", "device", "peer_miou", "peer_iou", "teacher_hits"),
-    *("miou_low", "miou_high"),
+    *("miou_low", "miou_high", "fold_miou"),
 )
 
 

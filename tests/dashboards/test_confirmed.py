@@ -45,6 +45,15 @@ def test_an_arrow_leads_from_the_search_to_fresh_seeds(drawing):
     assert "winner's curse +3.00 points" in arrow.hovertext[1]
 
 
+def test_a_search_over_folds_was_scored_on_other_images_so_no_arrow_leads_from_it(make):
+    row = finalist(1, 4)
+    drawing = figure(prepare(make(confirmed=[(*row[:8], NOTHING, *row[9:])])))
+    arrow = drawing.data[0]
+    assert arrow.x[0] == pytest.approx(48.0)
+    assert arrow.x[1] is None
+    assert arrow.hovertext == ("in the search: 48.00 %", "on fresh seeds: 45.00 %")
+
+
 def test_scores_and_gains_have_their_intervals_on_axes_of_their_own(drawing):
     scores, gains = (trace for trace in drawing.data if trace.error_x.array is not None)
     assert list(scores.x) == pytest.approx([44.0, 44.0])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from trainables.config import TrialConfig
 from trainables.data import banded
-from trainables.data.advice import notes
+from trainables.data.advice import few, notes
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.facts import SplitFacts
+from trainables.data.folds import parts_of
 from trainables.data.loader import without_unlabelled
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
@@ -75,6 +76,27 @@ def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(partial(banded.header, bands=dataset.bands), dataset.unlabelled[::every]):
             pass
+
+
+def verify_folds(dataset: SegDataset, config: TrialConfig) -> list[str]:
+    """Cut the folds that a trial asks for, and read the masks of each one's validation split.
+
+    Returns:
+        What a user should know: that the set is small, where nothing is folded.
+
+    Raises:
+        DataError: see `folds.folded`; or a fold that cannot be scored.
+    """
+    if config.folds is None:
+        return few([(split, len(dataset.samples(split))) for split in ("train", "val")])
+    for number, part in enumerate(parts_of(dataset, config), start=1):
+        counts = _facts(part, "val", part.samples("val")).class_counts(part)
+        if (counts > 0).sum() < 2:
+            raise DataError(
+                f"folds is {config.folds}, but the images of fold {number} hold fewer than two labelled classes, so "
+                "nothing can be scored on them. Set fewer folds, or label more images."
+            )
+    return []
 
 
 def _facts(dataset: SegDataset, split: str, samples: Sequence[Sample]) -> SplitFacts:
