@@ -98,7 +98,7 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
     winner = separable and (not fair[0].distils or fair[0].gain.low > 0)
     others = [_behind(place, fair[0], found) for place in range(1, len(fair))]
     reasons = ["" if winner else _why_not(fair, found, left), *others, *(_failed(row) for row in rows[len(fair) :])]
-    sentences = [_who(fair, found, left), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
+    sentences = [_who(fair, found, left), *_images(fair[0]), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
     sentences += [f"Trial {row.number}: {_failed(row)}." for row in rows[len(fair) :]]
     sentences += [_NOT_INDEPENDENT] if split == "val" else []
     return Verdict(rows, separable, winner, sentences, reasons)
@@ -150,6 +150,14 @@ def _who(fair: list[Row], found: Separation, left: int) -> str:
         f"Not separable: {_named([best.number, *(fair[place].number for place in found.near)])} are within "
         f"noise. Trial {best.number} has the best mean, {score}; more seeds may tell them apart."
     )
+
+
+def _images(best: Row) -> list[str]:
+    """How far the best mean would move on other images; nothing where that is not known."""
+    if math.isnan(best.images.low):
+        return []
+    ends = f"[{100 * best.images.low:.2f}, {100 * best.images.high:.2f}]"
+    return [f"On other images of the same source, such weights have {ends} %."]
 
 
 def _gains(best: Row) -> str:

@@ -121,6 +121,9 @@ class TestDataSets:
         assert "have 7 images" in note
         assert "--set folds=5" in note
         assert verify_folds(dataset, small(folds=3)) == []
+        for config in (small(fold_by="{scene}_*"), small(fold_by="r{number}3", folds=3)):
+            with pytest.raises(DataError, match=r"does not fit .*r0.png. Each image must fit"):
+                verify_folds(dataset, config)
         monkeypatch.setattr(
             "trainables.data.facts.SplitFacts.class_counts", lambda *_: np.array([0, 3, 0], dtype=np.int64)
         )

@@ -12,7 +12,7 @@ from trainables.data import banded
 from trainables.data.advice import few, notes
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.facts import SplitFacts
-from trainables.data.folds import parts_of
+from trainables.data.folds import check_fits, parts_of
 from trainables.data.loader import without_unlabelled
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
@@ -69,7 +69,8 @@ def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
     """
     if not dataset.unlabelled:
         raise without_unlabelled(dataset, config)
-    scored = {sample.image: split for split in ("val", "test") for sample in dataset.splits.get(split, ())}
+    splits = ("val", "test") if config.folds is None else ("train", "val", "test")
+    scored = {sample.image: split for split in splits for sample in dataset.splits.get(split, ())}
     if twice := next((path for path in dataset.unlabelled if path in scored), None):
         raise DataError(f"{twice} is unlabelled and in {scored[twice]!r}: a score on it would say less.")
     every = -(-len(dataset.unlabelled) // HEADERS)
@@ -85,8 +86,10 @@ def verify_folds(dataset: SegDataset, config: TrialConfig) -> list[str]:
         What a user should know: that the set is small, where nothing is folded.
 
     Raises:
-        DataError: see `folds.folded`; or a fold that cannot be scored.
+        DataError: an image of any split that does not fit `fold_by`; see `folds.folded`; a fold that cannot be scored.
     """
+    if config.fold_by is not None:
+        check_fits((sample for samples in dataset.splits.values() for sample in samples), config.fold_by)
     if config.folds is None:
         return few([(split, len(dataset.samples(split))) for split in ("train", "val")])
     for number, part in enumerate(parts_of(dataset, config), start=1):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from trainables.config import TrialConfig
@@ -37,6 +37,17 @@ def group_numbers(samples: Sequence[Sample], by: str) -> list[int]:
     numbers: dict[Hashable, int] = {}
     keys = ((group_of(sample.image.stem, by) or sample.image) for sample in samples)
     return [numbers.setdefault(key, len(numbers)) for key in keys]
+
+
+def check_fits(samples: Iterable[Sample], by: str) -> None:
+    """Raises:
+    DataError: a sample that the pattern does not fit.
+    """
+    if (stray := next((one for one in samples if group_of(one.image.stem, by) is None), None)) is not None:
+        raise DataError(
+            f"fold_by {by!r} does not fit {stray.image}. Each image must fit: `*` is any text, and what is in braces "
+            "names the group."
+        )
 
 
 def cut(groups: Sequence[str], folds: int) -> list[int]:
@@ -92,13 +103,9 @@ def _names(dataset: SegDataset, pool: Sequence[Sample], folds: int, by: str | No
     if by is None:
         names, what = [_path(dataset, sample) for sample in pool], "images"
     else:
-        found = [group_of(sample.image.stem, by) for sample in pool]
-        if (stray := next((one for one, key in zip(pool, found, strict=True) if key is None), None)) is not None:
-            raise DataError(
-                f"fold_by {by!r} does not fit {stray.image}. Each image of train and val must fit: `*` is any text, "
-                "and what is in braces names the group."
-            )
-        names, what = [text_of("\0".join(key or ())) for key in found], f"groups by {by!r}"
+        check_fits(pool, by)
+        found = (group_of(sample.image.stem, by) or () for sample in pool)
+        names, what = [text_of("\0".join(key)) for key in found], f"groups by {by!r}"
     if (num := len(set(names))) < folds:
         raise DataError(f"folds is {folds}, but train and val of {dataset.root} hold {num} {what}. Set at most {num}.")
     return names

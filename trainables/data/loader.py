@@ -168,7 +168,9 @@ def eval_batches(
 
 def named_batches(
     dataset: SegDataset, split: str, batch_size: int, *, on_corrupt: OnCorrupt = "fail", ranks: Ranks = ALONE
-) -> Iterator[tuple[tuple[Sample, ...], UInt8[Tensor, "batch 3 height width"], Int64[Tensor, "batch height width"]]]:
+) -> Iterator[
+    tuple[tuple[Sample, ...], Real[Tensor, "batch channels height width"], Int64[Tensor, "batch height width"]]
+]:
     """As `eval_batches`, each batch behind the samples that it holds."""
     own = dataset.samples(split)[ranks.number :: ranks.size]
     found = False
