@@ -33,7 +33,6 @@ from trainables.loop import train
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import evaluate
-from trainables.scoring.metrics import miou
 from trainables.teachers import freeze, load_teacher
 
 PAIR = "fpn_r18:mit_b0"

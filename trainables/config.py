@@ -177,7 +177,7 @@ class TrialConfig(Recipe):
     )  # fmt: skip
     fold_by: str | None = read(
         None, "What belongs together, in one fold and in one draw of an interval over images: a pattern of image names "
-        "that has it in braces, such as {scene}_*; none: each image for itself.",
+        "that has it in braces, such as {scene}_*; none: `split.by` of dataset.yaml, else each image for itself.",
     )  # fmt: skip
 
     num_workers: int = read(0, "Data-loading processes; 0: in the training process.", unit="processes", ge=0)
@@ -252,10 +252,10 @@ class TrialConfig(Recipe):
             raise ValueError(f"teacher_cache keeps one bank, but folds is {self.folds}. Leave one of them out.")
         if self.folds is not None and self.processes > 1:
             raise ValueError(
-                f"folds is {self.folds}, but a trial of {self.processes} processes trains one student. Set processes, or "
-                "gpus_per_trial, to 1, or leave folds out."
+                f"folds is {self.folds}, but a trial of {self.processes} processes trains one student. Leave folds "
+                "out, or set processes (gpus_per_trial) to 1."
             )
-        if self.fold_by is not None and not re.search(r"\{\w+\}", self.fold_by):
+        if self.fold_by is not None and not re.search(r"\{[A-Za-z]\w*\}", self.fold_by):
             raise ValueError(f"fold_by must have a name in braces, such as {{scene}}_*, got {self.fold_by!r}.")
         return self
 

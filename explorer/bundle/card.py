@@ -78,8 +78,8 @@ def _scores(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
     return (
         f"Of these weights, on {counts}: one confusion matrix over the whole split. A class that is in neither label "
         "nor prediction has no IoU (–) and is left out of the mean. The interval says how far mIoU moves on other "
-        f"images of the same source (a bootstrap over these {_drawn(config)}); of another training it says nothing."
-        f"\n\n{table(head, [mean, spans, *rows])}"
+        f"images of the same source (a bootstrap over these {_drawn(config, dataset)}); of another training it says "
+        f"nothing.\n\n{table(head, [mean, spans, *rows])}"
     )
 
 
@@ -88,8 +88,10 @@ def _span(scores: Metrics) -> str:
     return "–" if low is None or high is None else f"{100 * low:.2f} to {percent(high)}"
 
 
-def _drawn(config: TrialConfig) -> str:
-    return "images" if config.fold_by is None else f"images' groups by {escape(config.fold_by)}"
+def _drawn(config: TrialConfig, dataset: SegDataset) -> str:
+    if config.fold_by is not None:
+        return f"images' groups by {escape(config.fold_by)}"
+    return "images' groups" if dataset.groups else "images"
 
 
 def _choice(metrics: Metrics, config: TrialConfig) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pickle
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 from trainables import folds as module
 from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify_folds
 from trainables.data.dataset import Sample
 from trainables.data.folds import cut, folded, group_numbers, group_of, parts_of
@@ -36,26 +39,27 @@ class TestPatterns:
     @pytest.mark.parametrize(
         ("by", "stem", "group"),
         [
-            ("{scene}_*", "aachen_000001_000019", ("aachen",)),
-            ("*_{patient}_??", "ct_12_07", ("12",)),
-            ("{city}_{drive}_*", "bonn_3_9", ("bonn", "3")),
-            ("{scene}.v1", "a.v1", ("a",)),
+            ("{scene}_*", "aachen_000001_000019", "aachen"),
+            ("*_{patient}_*", "ct_12_07", "12"),
+            ("{city}_{drive}_*", "bonn_3_9", "bonn/3"),
+            ("{scene}.v1", "a.v1", "a"),
             ("{scene}.v1", "axv1", None),
             ("{scene}_*", "alone", None),
             ("{scene}_*", "_1", None),
-            ("{a}*", "x", ("x",)),
-            ("{scene}_*", "ä b_1", ("ä b",)),
+            ("{a}*", "x", "x"),
+            ("{scene}_*", "ä b_1", "ä b"),
         ],
     )
     def test_what_is_in_braces_names_the_group_by_the_shortest_text_that_fits(self, by, stem, group):
         assert group_of(stem, by) == group
 
-    def test_groups_are_numbered_as_they_come_and_what_does_not_fit_is_alone(self):
+    def test_groups_are_numbered_as_they_come_and_what_does_not_fit_is_alone(self, dataset):
         stems = ("b_1", "a_1", "other", "b_2", "another")
         samples = [Sample(Path(f"{stem}.png"), Path(f"{stem}-label.png")) for stem in stems]
-        assert group_numbers(samples, "{scene}_*") == [0, 1, 2, 0, 3]
+        assert group_numbers(dataset, samples, by="{scene}_*") == [0, 1, 2, 0, 3]
+        assert group_numbers(dataset, samples, by=None) is None
 
-    @pytest.mark.parametrize("by", ["scene_*", "", "{}", "{a b}"])
+    @pytest.mark.parametrize("by", ["scene_*", "", "{}", "{a b}", "{1}"])
     def test_a_pattern_that_names_nothing_is_refused(self, small, by):
         with pytest.raises(ConfigError, match="fold_by must have a name in braces"):
             small(fold_by=by)
@@ -107,10 +111,33 @@ class TestDataSets:
         assert sorted(map(len, held)) == [1, 1, 2]
         assert sum(map(len, held)) == len(set.union(*held)) == 4
 
+    def test_the_groups_that_a_set_declares_hold_unless_a_trial_names_others(self, folder, tmp_path):
+        """Images of train and val in one folder: a set that is split by shares, so that scenes stay together."""
+        for kind in ("images", "labels"):
+            (tmp_path / kind).mkdir()
+            for number in range(12):
+                shutil.copy(folder / kind / "train" / "r0.png", tmp_path / kind / f"s{number // 3}_{number}.png")
+        (tmp_path / "dataset.yaml").write_text(
+            "classes: [a, b, c, d, e]\nsplit: {val: 0.4, seed: 7, by: '{scene}_*'}\n", encoding="utf-8"
+        )
+        dataset = open_dataset(str(tmp_path))
+        pool = (*dataset.samples("train"), *dataset.samples("val"))
+        assert {path.name: name for path, name in dataset.groups.items()} == {
+            f"s{number // 3}_{number}.png": f"s{number // 3}" for number in range(12)
+        }
+        scenes = [sample.image.stem.partition("_")[0] for sample in pool]
+        numbers = group_numbers(dataset, pool, by=None)
+        assert len({*zip(scenes, numbers, strict=True)}) == len(set(scenes)) == 4
+        for part in folded(dataset, folds=2, by=None):
+            held, learnt = ({one.image.name[:2] for one in part.samples(split)} for split in ("val", "train"))
+            assert (len(held), len(learnt), held & learnt) == (2, 2, set())
+        assert len(set(group_numbers(dataset, pool, by="*_{number}"))) == 12
+        assert pickle.loads(pickle.dumps(dataset)).groups == dataset.groups
+
     def test_too_few_images_or_groups_and_names_that_do_not_fit_are_one_sentence(self, dataset):
         for folds, by, said in (
             (8, None, "folds is 8, but train and val of .* hold 7 images. Set at most 7."),
-            (5, "r{number}", r"folds is 5, .* hold 4 groups by 'r\{number\}'. Set at most 4."),
+            (5, "r{number}", "folds is 5, .* hold 4 groups. Set at most 4."),
             (2, "{scene}_*", r"fold_by '\{scene\}_\*' does not fit .*r0.png"),
         ):
             with pytest.raises(DataError, match=said):
@@ -136,6 +163,11 @@ def test_folds_do_not_go_with_a_teacher_cache_or_a_group(small, dataset, tmp_pat
         small(method="kd", folds=3, views=2, teacher_cache=True)
     with pytest.raises(ConfigError, match="folds is 3, but trials of several folds do not train in groups"):
         run_group([Member("a", small(folds=3), tmp_path)], dataset=dataset, tell=lambda *_: Answer())
+
+
+def test_folds_do_not_go_with_several_processes(small):
+    with pytest.raises(ConfigError, match="folds is 3, but a trial of 2 processes trains one student"):
+        small(folds=3, processes=2)
 
 
 def test_a_config_without_folds_has_the_digest_of_before_and_one_with_them_another(small):

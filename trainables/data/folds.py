@@ -15,28 +15,37 @@ from dataclasses import replace
 from trainables.config import TrialConfig
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.names import in_order, text_of
+from trainables.data.templates import placeholders, regex
 from trainables.errors import DataError
 
-_PIECES = re.compile(r"\{(\w+)\}|(\*)|(\?)|([^{}*?]+|[{}])")
 
-
-def group_of(stem: str, by: str) -> tuple[str, ...] | None:
-    """What a file name's pattern says that an image belongs to; None: it does not fit.
+def group_of(stem: str, by: str) -> str | None:
+    """What an image's name says that it belongs to; None: the name does not fit.
 
     Args:
-        stem: the file's name without its ending.
-        by: a pattern: `*` is any text, `?` any character, and `{scene}` the shortest text that fits, at least one
-            character, which names the group. Of several in braces, all must agree.
+        stem: the name without its ending.
+        by: a template, as `split.by` of dataset.yaml: `*` is any text, and `{scene}` the shortest text that fits, which
+            names the group. Of several in braces, all must agree.
     """
-    found = re.fullmatch("".join(map(_regex, _PIECES.finditer(by))), stem)
-    return None if found is None else found.groups()
+    found = re.fullmatch(regex(by), stem)
+    return None if found is None else "/".join(found[name] for name in placeholders(by))
 
 
-def group_numbers(samples: Sequence[Sample], by: str) -> list[int]:
-    """Of each sample, the number of its group, from 0 in the order in which they come; what does not fit is alone."""
+def group_numbers(dataset: SegDataset, samples: Sequence[Sample], *, by: str | None) -> list[int] | None:
+    """Of each sample, the number of its group, from 0 in the order in which they come; None: each is for itself.
+
+    Args:
+        by: as for `group_of`; none: what the data set says itself, if it does. What does not fit is alone.
+    """
+    if by is None and not dataset.groups:
+        return None
     numbers: dict[Hashable, int] = {}
-    keys = ((group_of(sample.image.stem, by) or sample.image) for sample in samples)
+    keys = (_group(dataset, one, by) or one.image for one in samples)
     return [numbers.setdefault(key, len(numbers)) for key in keys]
+
+
+def _group(dataset: SegDataset, sample: Sample, by: str | None) -> str | None:
+    return dataset.groups.get(sample.image) if by is None else group_of(sample.image.stem, by)
 
 
 def check_fits(samples: Iterable[Sample], by: str) -> None:
@@ -69,7 +78,7 @@ def folded(dataset: SegDataset, *, folds: int, by: str | None) -> list[SegDatase
     """A data set for each fold, with splits train and val; they share what is kept of decoded images.
 
     Args:
-        by: see `group_of`; None: each image for itself.
+        by: see `group_of`; None: the groups that the set declares, else each image for itself.
 
     Raises:
         DataError: an image does not fit `by`, or there are fewer groups than folds.
@@ -100,13 +109,12 @@ def parts_of(dataset: SegDataset, config: TrialConfig) -> list[SegDataset]:
 
 def _names(dataset: SegDataset, pool: Sequence[Sample], folds: int, by: str | None) -> list[str]:
     """Of each image, its group's name."""
-    if by is None:
-        names, what = [_path(dataset, sample) for sample in pool], "images"
-    else:
+    if by is not None:
         check_fits(pool, by)
-        found = (group_of(sample.image.stem, by) or () for sample in pool)
-        names, what = [text_of("\0".join(key)) for key in found], f"groups by {by!r}"
+    grouped = by is not None or bool(dataset.groups)
+    names = [text_of(_group(dataset, one, by) or _path(dataset, one)) for one in pool]
     if (num := len(set(names))) < folds:
+        what = "groups" if grouped else "images"
         raise DataError(f"folds is {folds}, but train and val of {dataset.root} hold {num} {what}. Set at most {num}.")
     return names
 
@@ -114,13 +122,8 @@ def _names(dataset: SegDataset, pool: Sequence[Sample], folds: int, by: str | No
 def _path(dataset: SegDataset, sample: Sample) -> str:
     """Within the set, so that a set that was moved is cut alike."""
     within = sample.image.is_relative_to(dataset.root)
-    return text_of((sample.image.relative_to(dataset.root) if within else sample.image).as_posix())
+    return (sample.image.relative_to(dataset.root) if within else sample.image).as_posix()
 
 
 def _hash(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _regex(piece: re.Match[str]) -> str:
-    name, star, question, text = piece.groups()
-    return "(.+?)" if name else ".*" if star else "." if question else re.escape(text)

@@ -27,7 +27,7 @@ _MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32
 def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig, ranks: Ranks = ALONE) -> Score:
     """mIoU of a split, logits on the label's own grid. Under `on_corrupt: skip` damaged samples are left out.
 
-    Its interval draws the groups of `fold_by`, where that is given, else images.
+    Its interval draws the groups of `fold_by` or, where that is none, those that the data set declares; else images.
 
     Args:
         ranks: that share the images, and get the same answer.
@@ -37,7 +37,7 @@ def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialCo
     """
     seen: list[Sample] = []
     matrix = confusion(student, dataset, split, config, ranks, seen=seen)
-    return matrix.score(None if config.fold_by is None else group_numbers(seen, config.fold_by))
+    return matrix.score(group_numbers(dataset, seen, by=config.fold_by))
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 
@@ -209,12 +210,15 @@ def test_the_interval_over_images_draws_the_groups_that_a_trial_names(network, d
     plain = evaluate(student, dataset, "val", small())
     assert plain.low < plain.miou < plain.high
     assert evaluate(student, dataset, "val", small(fold_by="r{number}")) == plain
-    assert evaluate(student, dataset, "val", small(fold_by="{letter}?")) == plain._replace(low=None, high=None)
+    assert evaluate(student, dataset, "val", small(fold_by="{letter}*")) == plain._replace(low=None, high=None)
+    declared = dataclasses.replace(dataset, groups={sample.image: "a" for sample in dataset.samples("val")})
+    assert evaluate(student, declared, "val", small()) == plain._replace(low=None, high=None)
+    assert evaluate(student, declared, "val", small(fold_by="r{number}")) == plain
 
 
 def test_a_damaged_image_that_is_skipped_leaves_the_others_in_their_groups(network, torn, small):
     """The second of three is passed over: the two that are left are one group, or two."""
     config = {"on_corrupt": "skip"}
-    one, two = (evaluate(network(3), torn[0], "val", small(**config, fold_by=by)) for by in ("{letter}?", "r{number}"))
+    one, two = (evaluate(network(3), torn[0], "val", small(**config, fold_by=by)) for by in ("{letter}*", "r{number}"))
     assert one.low is None
     assert two.low < two.miou < two.high

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from trainables.ranks import Ranks
 from trainables.scoring.metrics import ConfusionMatrix, miou
 
 
@@ -95,3 +96,20 @@ def test_one_image_or_none_has_no_interval():
     assert found.images().shape == (0, 2, 2)
     found.add(logits_of(torch.tensor([[[0, 1]]]), 2), torch.tensor([[[0, 0]]]))
     assert found.score() == (0.25, None, None, [0.5, 0])
+
+
+def test_what_ranks_have_counted_is_what_one_process_counts(monkeypatch):
+    """Images 0, 2 and 4 here and 1 there, 3 nowhere: sums over ranks are played by adding what the other has."""
+    rng = torch.Generator().manual_seed(2)
+    guesses, labels = (torch.randint(0, 3, (5, 4, 4), generator=rng) for _ in range(2))
+    whole, here, there = matrix(3), matrix(3), matrix(3)
+    for found, places in ((whole, (0, 1, 2, 4)), (here, (0, 2, 4)), (there, (1,))):
+        for place in places:
+            found.add(logits_of(guesses[place][None], 3), labels[place][None])
+    said = []
+    monkeypatch.setattr(Ranks, "total", lambda _, counts: said.append(counts) or counts)
+    assert there.gather(Ranks(1, 2), [1], num=5) == [1]
+    monkeypatch.setattr(Ranks, "total", lambda _, counts: counts + said.pop(0))
+    assert here.gather(Ranks(0, 2), [0, 2, 4], num=5) == [0, 1, 2, 4]
+    assert here.score() == whole.score()
+    assert (here.images() == whole.images()).all()
