@@ -58,7 +58,6 @@ def train(kind: tuple[str, str, Row, int]) -> Row:
     from trainables.kept import checkpoint
     from trainables.run import run
     from trainables.scoring.evaluate import evaluate_weights
-    from trainables.scoring.metrics import miou
     from trainables.state import student_weights
 
     name, row, setting, seed = kind
@@ -71,10 +70,10 @@ def train(kind: tuple[str, str, Row, int]) -> Row:
         final = run(config, directory=Path(folder))
         found = checkpoint.latest(Path(folder), digest=config.digest())
         assert found is not None
-        test = evaluate_weights(config, student_weights(found[0]), open_dataset("earth"), "test")
+        test = evaluate_weights(config, student_weights(found[0]), open_dataset("earth"), "test").miou
     scores = {
         "val": final.miou,
-        "test": miou(test),
+        "test": test,
         "peer_val": getattr(final, "peer_miou", None),
         "seconds": final.seconds,
     }

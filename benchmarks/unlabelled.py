@@ -33,7 +33,6 @@ from trainables.loop import train
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import evaluate
-from trainables.scoring.metrics import miou
 from trainables.teachers import freeze, load_teacher
 
 PAIR = "fpn_r18:mit_b0"
@@ -163,7 +162,7 @@ class Study:
         return self._alone[seed]
 
     def _scores(self, network: SegModel, config: TrialConfig) -> dict[str, float]:
-        return {split: miou(evaluate(network, self.dataset, split, config)) for split in ("val", "test")}
+        return {split: evaluate(network, self.dataset, split, config).miou for split in ("val", "test")}
 
     def save(self) -> None:
         counts = {"labelled": LABELLED, "unlabelled": len(self.dataset.unlabelled)}

@@ -15,8 +15,8 @@ from dashboards.frames import StudyFrames
 
 CAPTION = (
     "An arrow leads from a finalist's score in the search to its mean on fresh seeds of the same images, which is the "
-    "winner's curse; diamonds are the final scores with their 90 % intervals, on the right what they gain over "
-    "the student alone."
+    "winner's curse; diamonds are the final scores with their 90 % intervals over seeds, the grey line below each its "
+    "90 % interval over images; on the right what they gain over the student alone."
 )
 TITLE = "The finalists on fresh seeds"
 
@@ -28,7 +28,8 @@ class Confirmed:
     rows: pd.DataFrame
 
 
-_SCALED = ["search_miou", "val_miou", "curse", "miou", "miou_low", "miou_high", "gain", "gain_low", "gain_high"]
+_SCALED = ["search_miou", "val_miou", "curse", "miou", "miou_low", "miou_high", "images_low", "images_high"]
+_SCALED += ["gain", "gain_low", "gain_high"]
 
 
 def prepare(frames: StudyFrames) -> Confirmed:
@@ -44,8 +45,9 @@ def figure(data: Confirmed) -> go.Figure:
     rows = data.rows
     drawing = theme.canvas(TITLE, x="mIoU (%)", y="", height=170 + 62 * len(rows), min_width=640)
     drawing.add_traces([_curse(row) for row in marks.records(rows)])
+    drawing.add_traces([_over_images(row) for row in marks.records(rows)])
     split = ", ".join(dict.fromkeys(theme.escape(text) for text in rows["split"]))
-    drawing.add_trace(_marks(rows, "miou", f"mean on {split}, 90 % interval", "x"))
+    drawing.add_trace(_marks(rows, "miou", f"mean on {split}, 90 % interval over seeds", "x"))
     drawing.add_trace(_marks(rows, "gain", "gain over the student alone", "x2").update(showlegend=False))
     drawing.add_shape(
         type="line", xref="x2", x0=0, x1=0, yref="paper", y0=0, y1=1, line={"color": theme.BASELINE, "width": 1}
@@ -75,9 +77,11 @@ def _name(row: dict[str, Any]) -> str:
 def _curse(row: dict[str, Any]) -> go.Scatter:
     """From the score in the search to that on fresh seeds, a third of a row above the final score."""
     place = row["row"] - 0.27
-    fresh = "" if pd.isna(row["val_miou"]) else f"{row['val_miou']:.2f} %<br>winner's curse {row['curse']:+.2f} points"
+    fresh = "" if pd.isna(row["val_miou"]) else f"{row['val_miou']:.2f} %"
+    fresh += "" if pd.isna(row["curse"]) else f"<br>winner's curse {row['curse']:+.2f} points"
+    joined = row["val_miou"] if pd.notna(row["curse"]) else None  # else scores on other images: no arrow
     return go.Scatter(
-        x=[row["search_miou"], row["val_miou"]],
+        x=[row["search_miou"], joined],
         y=[place, place],
         mode="lines+markers",
         line={"color": theme.MUTED, "width": 1.5},
@@ -91,6 +95,28 @@ def _curse(row: dict[str, Any]) -> go.Scatter:
         legendgroup="curse",
         showlegend=row["row"] == 0,
     )
+
+
+def _over_images(row: dict[str, Any]) -> go.Scatter:
+    """The interval over images, a fifth of a row below the final score."""
+    place = row["row"] + 0.2
+    return go.Scatter(
+        x=[row["images_low"], row["images_high"]],
+        y=[place, place],
+        mode="lines",
+        line={"color": theme.MUTED, "width": 3},
+        hovertext=[_images(row)] * 2,
+        hovertemplate="%{hovertext}<extra></extra>",
+        name="90 % interval over images",
+        legendgroup="images",
+        showlegend=row["row"] == 0,
+    )
+
+
+def _images(row: dict[str, Any]) -> str:
+    if pd.isna(row["images_low"]):
+        return ""
+    return f"on other images of the same source {row['images_low']:.2f} to {row['images_high']:.2f} %"
 
 
 def _marks(rows: pd.DataFrame, name: str, words: str, axis: str) -> go.Scatter:
@@ -113,6 +139,7 @@ def _hover(row: dict[str, Any]) -> str:
     lines = [
         f"<b>trial {row['number']}</b> {theme.escape(row['pair'])}, {theme.escape(row['method'])}",
         f"mIoU on {theme.escape(row['split'])} {_points(row, 'miou', '.2f')} %, n={row['num_seeds']} seeds",
+        _images(row),
         "" if pd.isna(row["gain"]) else f"gain {_points(row, 'gain', '+.2f')} points",
         "the winner" if row["winner"] else "",
         *(theme.escape(line) for line in textwrap.wrap(str(row["reason"]), 60)),

@@ -30,6 +30,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "probe": "bool",
         "step": "int64",
         "miou": "float64",
+        "miou_low": "float64",
+        "miou_high": "float64",
         "baseline": "float64",
         "gain": "float64",
         "peer_miou": "float64",
@@ -114,6 +116,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "miou": "float64",
         "miou_low": "float64",
         "miou_high": "float64",
+        "images_low": "float64",
+        "images_high": "float64",
         "gain": "float64",
         "gain_low": "float64",
         "gain_high": "float64",
@@ -138,7 +142,8 @@ class StudyFrames:
         trials: one row per trial, keyed by (role, number). role: search or baseline. state: COMPLETE, PRUNED, FAIL,
             RUNNING or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is final for
             COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
-            distillation. gain: miou - baseline. peer_miou, peer_gain: final mIoU of a collaborative trial's other
+            distillation. miou_low, miou_high: its 90 % interval over images, of trials that have ended. gain: miou -
+            baseline. peer_miou, peer_gain: final mIoU of a collaborative trial's other
             student, and what that is over the same network alone. Missing numbers are NaN. One column
             `param.<dimension>` per dimension.
         curves: every reported value, one row per (role, number, step).
@@ -159,8 +164,10 @@ class StudyFrames:
             the best trial's own value.
         ranks: Spearman's correlation of what trials had at a step with what they had in the end.
         confirmed: one row a finalist, the best first: its score in the search, on fresh seeds on the validation split,
-            curse = the first minus the second; and on `split`, mean and 90 % interval of mIoU and of the gain over the
-            matched student alone on the same seeds. winner: told apart from every other finalist; else reason says.
+            curse = the first minus the second (NaN of a search over folds, whose images are others); and on `split`,
+            mean and 90 % interval over seeds of mIoU and of the gain over the matched student alone on the same seeds;
+            images_low, images_high: 90 % interval of that mean over images. winner: told apart from every other
+            finalist; else reason says.
     """
 
     summary: Mapping[str, str] = field(default_factory=dict)

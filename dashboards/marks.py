@@ -65,7 +65,7 @@ def hover(trial: dict[str, Any]) -> str:
     lines.append(f"{escape(trial['method'])}, seed {trial['seed']}")
     if pd.notna(trial["miou"]):
         gain = "" if pd.isna(trial["gain"]) else f" ({points_text(trial['gain'])} points)"
-        lines.append(f"mIoU {100 * trial['miou']:.2f} %{gain}")
+        lines.append(f"mIoU {100 * trial['miou']:.2f} %{gain}{over_images(trial)}")
     if pd.notna(trial["peer_miou"]):
         gain = "" if pd.isna(trial["peer_gain"]) else f" ({points_text(trial['peer_gain'])} points)"
         lines.append(f"other student: mIoU {100 * trial['peer_miou']:.2f} %{gain}")
@@ -73,6 +73,12 @@ def hover(trial: dict[str, Any]) -> str:
     if pd.notna(trial["reason"]):
         lines += [escape(line) for line in textwrap.wrap(str(trial["reason"]), 60)]
     return "<br>".join(lines)
+
+
+def over_images(trial: dict[str, Any]) -> str:
+    """The interval of a trial's mIoU over images, in words behind it; empty where it has none."""
+    low, high = 100 * trial["miou_low"], 100 * trial["miou_high"]
+    return "" if pd.isna(low) or pd.isna(high) else f", over images {low:.2f} to {high:.2f} %"
 
 
 def config(trial: dict[str, Any]) -> list[tuple[str, str]]:

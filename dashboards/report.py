@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboards import FIGURES, marks, page, theme
 from dashboards.frames import StudyFrames
 
-_BEST = ("#", "pair", "seed", "mIoU (%)", "alone (%)", "gain (points)", "student (M)", "config")
+_BEST = ("#", "pair", "seed", "mIoU (%)", "over images (%)", "alone (%)", "gain (points)", "student (M)", "config")
 _PEER = ("other student (%)", "its gain (points)")
 _FAILED = ("#", "role", "pair or student", "reason")
 
@@ -39,17 +39,18 @@ def draw(name: str, frames: StudyFrames) -> go.Figure:
 
 
 def best(frames: StudyFrames, most: int = 10) -> str:
-    """HTML: the complete search trials with the highest mIoU, the best first."""
+    """HTML: the complete search trials with the highest mIoU, the best first; with its 90 % interval over images."""
     trials = frames.trials_of("search", "COMPLETE").dropna(subset=["miou"])
     trials = trials.sort_values("miou", ascending=False, kind="stable").head(most)
     peers = _PEER if trials["peer_miou"].notna().any() else ()
-    head = (*_BEST[:6], *peers, *_BEST[6:])
+    head = (*_BEST[:7], *peers, *_BEST[7:])
     rows = [
         (
             str(trial["number"]),
             _text(trial["pair"]),
             str(trial["seed"]),
             _number(100 * trial["miou"], ".2f"),
+            _span(100 * trial["miou_low"], 100 * trial["miou_high"]),
             _number(100 * trial["baseline"], ".2f"),
             _number(100 * trial["gain"], "+.2f"),
             *(_number(100 * trial["peer_miou"], ".2f"), _number(100 * trial["peer_gain"], "+.2f"))[: len(peers)],
@@ -89,6 +90,10 @@ def _section(name: str, frames: StudyFrames) -> str:
 
 def _text(value: str | float | None) -> str:
     return "–" if pd.isna(value) else str(value)
+
+
+def _span(low: float, high: float) -> str:
+    return "–" if pd.isna(low) or pd.isna(high) else f"{low:.2f} to {high:.2f}"
 
 
 def _number(value: float, form: str) -> str:

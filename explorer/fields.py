@@ -27,5 +27,5 @@ def assigned(assignments: Iterable[str]) -> dict[str, Any]:
         except KeyTwice as error:
             raise ConfigError(f"--set {name} {error}") from None
         except yaml.YAMLError:
-            raise ConfigError(f"--set {name} needs a YAML value, got {value!r}.") from None
+            raise ConfigError(f"--set {name} needs a YAML value, got {value!r}. Quote a text: '...'.") from None
     return fields

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from explorer.filled import contains, filled
 from explorer.redact import holds_password, redact
 from search_spaces import preset
-from search_spaces.space import BY_FAMILY, SearchSpace
-from trainables.config import with_data_defaults, with_teacher_recipe
+from search_spaces.space import SearchSpace
+from trainables.config import with_teacher_recipe
 from trainables.errors import StudyError, from_validation
 from trainables.kept import atomic
+from trainables.published import with_data_defaults
 from trainables.yamls import load_yaml
 
 SPEC_FILE = "study.yaml"
@@ -32,6 +34,8 @@ _NOT_SEARCHED = {
     "eval_every": "trials are compared at the steps where they are evaluated. Fix it in `base`.",
     "data": "mIoU on two data sets cannot be compared. Fix it in `base`.",
     "processes": "it is what trials hold, not what they are. Fix it in `base`, or set gpus_per_trial.",
+    "folds": "trials are compared on the same images. Fix it in `base`.",
+    "fold_by": "trials are compared on the same images. Fix it in `base`.",
 }
 
 
@@ -133,7 +137,7 @@ class StudySpec(BaseModel):
         """
         values = dict(values)
         if name := values.get("preset"):
-            values = _fill(values, preset.load(str(name)))
+            values = filled(values, preset.load(str(name)))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -288,6 +292,11 @@ class StudySpec(BaseModel):
         for name, remedy in _NOT_SEARCHED.items():
             if name in self.space:
                 raise StudyError(f"{name!r} is no dimension: {remedy}")
+        if (folds := base.get("folds")) and self.group_size not in (None, 1):
+            raise StudyError(
+                f"folds is {folds}, but group_size is {self.group_size!r}: trials of several folds do not train in "
+                "groups. Leave group_size out."
+            )
         space = self.search_space
         space.check(base)
         budget = space.config({}, base).steps
@@ -299,7 +308,7 @@ class StudySpec(BaseModel):
                     raise StudyError(
                         f"enqueue names {name!r}, which is no dimension. Dimensions: {', '.join(space.dimensions)}."
                     )
-                if not _contains(space, name, value):
+                if not contains(space, name, value):
                     raise StudyError(f"enqueue has {name} = {value!r}, which lies outside {space.to_dict()[name]}.")
 
     def _check_gpus(self) -> None:
@@ -354,43 +363,3 @@ def _self_training(space: dict[str, Any], base: dict[str, Any]) -> tuple[dict[st
     if "pseudo_weight" not in base:
         space = {"pseudo_weight": PSEUDO_WEIGHTS, **space}
     return space, base
-
-
-def _fill(values: dict[str, Any], known: preset.Preset) -> dict[str, Any]:
-    """A preset below the values given: fixing a field takes it out of the preset's space, and a pair its networks."""
-    fixed = values.get("base") or {}
-    replaced = {*fixed, *({"teacher", "student"} if "pair" in fixed else ())}
-    if replaced & {"teacher", "student"}:
-        replaced.add("pair")
-    space = {name: form for name, form in known.space.to_dict().items() if name not in replaced}
-    base = {name: value for name, value in known.base.items() if name not in replaced}
-    if recipes := base.get(BY_FAMILY):  # they go over the fixed fields
-        base[BY_FAMILY] = {
-            kind: {name: value for name, value in recipe.items() if name not in replaced}
-            for kind, recipe in recipes.items()
-        }
-    if fixed:  # a fixed method reads no other's dimensions
-        space = SearchSpace.from_dict(space).readable({**base, **fixed}).to_dict()
-    length = {name: value for name, value in known.study.items() if name != "balance" or value in space}
-    filled = {"name": known.name, "space": space, **length, **values, "base": {**base, **fixed}}
-    return {"enqueue": _fitting(known.points(fixed), filled["space"]), **filled}
-
-
-def _fitting(points: Iterable[Mapping[str, Any]], space: Any) -> list[dict[str, Any]]:
-    """A preset's points as far as they lie in a space, each once."""
-    searched = SearchSpace.from_dict(space) if isinstance(space, dict) else SearchSpace({})
-    fitting: list[dict[str, Any]] = []
-    for params in points:
-        point = {name: value for name, value in params.items() if name in searched.dimensions}
-        inside = all(_contains(searched, name, value) for name, value in point.items())
-        if point and inside and point not in fitting:
-            fitting.append(point)
-    return fitting
-
-
-def _contains(space: SearchSpace, name: str, value: Any) -> bool:
-    distribution = space.dimensions[name]
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:
-        return False

@@ -22,6 +22,7 @@ HOOKED = (
     "trainables.losses",
     "trainables.models",
     "trainables.data",
+    "trainables.scoring.interval",
     "trainables.scoring.metrics",
     "trainables.loop",
     "trainables.scoring.evaluate",

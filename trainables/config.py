@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,33 +31,15 @@ from trainables.conditions import (
     TRAINED,
     known_method,
 )
+from trainables.digested import GUIDE, IF_GIVEN, SPEED, STREAM
 from trainables.errors import from_validation
 from trainables.fields import read, under, weight
-from trainables.published import published
+from trainables.published import published, with_data_defaults
 from trainables.recipe import Recipe
 from trainables.sources import is_ready
 from trainables.yamls import load_yaml
 
-CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (360, 360)}
-"""Training crops of the papers, height and width, pixels."""
 Tap = Literal["stage1", "stage2", "stage3", "stage4", "decoder"]
-SPEED = (
-    *("num_workers", "channels_last", "compile", "fused_optimizer", "hakd_kernel", "fold_teacher"),
-    *("augment_on", "image_cache", "processes"),
-)
-"""How a trial is computed, not what: results agree to within rounding, so digests leave these out.
-
-But for two: in channels_last dropout draws in another order, and of several processes each draws by itself.
-"""
-_STREAM = (
-    *("data", "views", "seed", "steps", "batch_size", "crop_height", "crop_width", "scale_min", "scale_max"),
-    *("flip_horizontal", "flip_vertical", "color_jitter", "on_corrupt", "eval_every", "eval_mode", "eval_stride"),
-    *("device", "amp", "num_threads", "num_workers", "channels_last", "augment_on", "image_cache"),
-)
-_GUIDE = (
-    *("teacher", "teacher_recipe", "teacher_checkpoint", "teacher_classes", "teacher_synonyms", "teacher_cache"),
-    *("fold_teacher", "compile"),
-)
 
 
 class TrialConfig(Recipe):
@@ -187,6 +170,16 @@ class TrialConfig(Recipe):
         when=TAUGHT,
     )  # fmt: skip
 
+    folds: int | None = read(
+        None, "Train and val together are cut into so many parts; the trial trains as many students, each without one "
+        "part, and reports their mean mIoU on the parts left out; none: the data set's own splits.",
+        unit="parts", ge=2, le=20,
+    )  # fmt: skip
+    fold_by: str | None = read(
+        None, "What belongs together, in one fold and in one draw of an interval over images: a pattern of image names "
+        "that has it in braces, such as {scene}_*; none: `split.by` of dataset.yaml, else each image for itself.",
+    )  # fmt: skip
+
     num_workers: int = read(0, "Data-loading processes; 0: in the training process.", unit="processes", ge=0)
     channels_last: bool | None = read(None, "Memory format of networks and images; none: on CUDA.")
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = read(
@@ -253,6 +246,19 @@ class TrialConfig(Recipe):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _folds_what_can_be(self) -> TrialConfig:
+        if self.folds is not None and self.teacher_cache:
+            raise ValueError(f"teacher_cache keeps one bank, but folds is {self.folds}. Leave one of them out.")
+        if self.folds is not None and self.processes > 1:
+            raise ValueError(
+                f"folds is {self.folds}, but a trial of {self.processes} processes trains one student. Leave folds "
+                "out, or set processes (gpus_per_trial) to 1."
+            )
+        if self.fold_by is not None and not re.search(r"\{[A-Za-z]\w*\}", self.fold_by):
+            raise ValueError(f"fold_by must have a name in braces, such as {{scene}}_*, got {self.fold_by!r}.")
+        return self
+
     @classmethod
     def parse(cls, values: Mapping[str, Any], *, where: str = "") -> TrialConfig:
         """Validate a mapping. `own.alpha` in it is the entry `alpha` of `own`.
@@ -302,14 +308,15 @@ class TrialConfig(Recipe):
 
     def digest(self, *, without: Iterable[str] = ()) -> str:
         """Content hash over the fields this trial reads, save SPEED and those named."""
-        return digest(self.read_values(without=(*SPEED, *without)))
+        left_out = (name for name in IF_GIVEN if getattr(self, name) is None)
+        return digest(self.read_values(without=(*SPEED, *left_out, *without)))
 
     def shared_digest(self) -> str:
         """Content hash over what trials must have in common to train side by side: crops, teacher, reports, device."""
         taught = self.is_taught
         tap = ("projector_tap",) if taught and self.teacher_cache else ()
         values = self.read_values()
-        shared = {name: values.get(name) for name in (*_STREAM, *(_GUIDE if taught else ()), *tap)}
+        shared = {name: values.get(name) for name in (*STREAM, *(GUIDE if taught else ()), *tap)}
         return digest({**shared, "unlabelled": [self.num_unlabelled, self.sees_unlabelled]})
 
     def teacher_config(self) -> TrialConfig:
@@ -339,15 +346,6 @@ def with_teacher_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(values)  # refused by the validation that follows
     shared = {name: values[name] for name in Recipe.model_fields if name in values and name != "seed"}
     return {**values, "teacher_recipe": {**shared, **own}}
-
-
-def with_data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fixed fields of a trial with the papers' crop where `data` names a set of CROPS and they do not fix it.
-
-    Goes before `with_teacher_recipe`: the teacher is trained on the same crops.
-    """
-    crop = CROPS.get(str(values.get("data")).partition(":")[0])
-    return dict(values) if crop is None else {"crop_height": crop[0], "crop_width": crop[1], **values}
 
 
 def digest(values: Any) -> str:

@@ -23,7 +23,6 @@ from trainables.models.segmodel import Features, SegModel
 from trainables.ranks import ALONE, Ranks
 from trainables.scoring.evaluate import evaluate
 from trainables.scoring.meter import Clock, Meter, check_finite
-from trainables.scoring.metrics import miou
 from trainables.state import Report, TrialState
 
 LOG_EVERY = 10  # steps between host syncs: loss sums are read and checked here
@@ -180,21 +179,23 @@ class Learner:
         for network in state.networks:
             check_finite(network, state.step)
         with state.random():
-            iou = evaluate(state.scored, *given)
-            peer_iou = None if state.peer is None else evaluate(state.peer, *given)
+            score = evaluate(state.scored, *given)
+            peer = None if state.peer is None else evaluate(state.peer, *given)
         asked = ranks.total(torch.tensor([*hits], device=self.device)).tolist() if ranks.size > 1 else hits
         found = Report(
             step=state.step,
-            miou=miou(iou),
-            iou=iou,
+            miou=score.miou,
+            iou=score.iou,
             terms=self._meter.means(),
             grad_shares=self._grad_shares,
             lr=float(state.optimizer.param_groups[0]["lr"]),
             seconds=round(state.seconds, 3),
-            peer_miou=None if peer_iou is None else miou(peer_iou),
-            peer_iou=peer_iou,
+            peer_miou=None if peer is None else peer.miou,
+            peer_iou=None if peer is None else peer.iou,
             skipped=ranks.texts([*self.skipped, *self._dataset.take_skipped()], device=self.device),
             teacher_hits=Hits(*asked).rate,
+            miou_low=score.low,
+            miou_high=score.high,
         )
         self.skipped = []
         state.history.append(found)

@@ -10,6 +10,8 @@ STD = (0.229, 0.224, 0.225)
 """ImageNet's, of RGB in [0, 1]: images are normalised with them."""
 BESIDE = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd")
 """Methods whose published results have plain KD beside them."""
+CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (360, 360)}
+"""Training crops of the papers, height and width, pixels."""
 _DECODER = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd")
 """Methods that compare the map after ASPP or decoder, the input of the last 1x1 convolution; others the last stage."""
 _METHODS: Mapping[str, Mapping[str, Any]] = {
@@ -35,3 +37,12 @@ def published(method: str, data: str) -> dict[str, Any]:
     Deviation: Af-DCD's weights are of sums there; here of means, at its 2048 channels and 64 x 128 cells.
     """
     return {**_METHODS.get(method, {}), **_DATA.get((method, data.partition(":")[0]), {})}
+
+
+def with_data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fixed fields of a trial with the papers' crop where `data` names a set of CROPS and they do not fix it.
+
+    Goes before `with_teacher_recipe`: the teacher is trained on the same crops.
+    """
+    crop = CROPS.get(str(values.get("data")).partition(":")[0])
+    return dict(values) if crop is None else {"crop_height": crop[0], "crop_width": crop[1], **values}

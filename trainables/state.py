@@ -39,6 +39,9 @@ class Report:
         skipped: damaged files passed over since the last report.
         teacher_hits: share of the crops, since training was begun or resumed, whose teacher's answer was in the cache;
             None without a cache.
+        miou_low, miou_high: 90 % interval of miou over images; None where there is none (one image or none), or in a
+            checkpoint of a release that had no such interval.
+        fold_miou: of a trial of several folds, each fold's; miou is their mean.
     """
 
     step: int
@@ -52,6 +55,9 @@ class Report:
     peer_iou: list[float | None] | None = None
     skipped: list[str] = field(default_factory=list)
     teacher_hits: float | None = None
+    miou_low: float | None = None
+    miou_high: float | None = None
+    fold_miou: list[float] | None = None
 
 
 @dataclass

@@ -20,6 +20,7 @@ from trainables import own
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
+from trainables.data.folds import parts_of
 from trainables.device import pick_device
 from trainables.errors import HeteroakdError, Interrupted, RankLost
 from trainables.group import Answer, Member, Outcome
@@ -181,8 +182,11 @@ def score_teacher(config: dict[str, Any], *, code: Iterable[str] = ()) -> dict[s
     return {"miou": miou(found.iou()), "majority": miou(found.majority_iou()), "logits": True}
 
 
-def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = ()) -> float:
+def train_teacher(config: dict[str, Any], *, cache: str, fold: int | None = None, code: Iterable[str] = ()) -> float:
     """Make sure the cache holds a trial's teacher; its validation mIoU.
+
+    Args:
+        fold: which one's teacher, from 0, where the trial has folds.
 
     Raises:
         TeacherError: it has none.
@@ -190,6 +194,8 @@ def train_teacher(config: dict[str, Any], *, cache: str, code: Iterable[str] = (
     own.look_in(code)
     trial = TrialConfig.parse(config)
     dataset = open_dataset(trial.data)
+    if fold is not None:
+        dataset = parts_of(dataset, trial)[fold]
     path = ensure_teacher(trial, dataset=dataset, cache=Path(cache))
     miou = float(checkpoint.load(path)[1]["miou"])
     refuse_unscored(trial.teacher, miou, dataset)  # of an older release's cache

@@ -60,6 +60,8 @@ def _scores(trial: dict[str, Any]) -> list[tuple[str, str]]:
     """Label and text of what is known."""
     told = [
         ("mIoU", trial["miou"], "{:.2f} %"),
+        ("on other images from", trial["miou_low"], "{:.2f} %"),
+        ("to", trial["miou_high"], "{:.2f} %"),
         ("student alone", trial["baseline"], "{:.2f} %"),
         ("gain", trial["gain"], "{:+.2f} points"),
         ("other student", trial["peer_miou"], "{:.2f} %"),

@@ -46,9 +46,11 @@ COLUMNS: dict[str, Column] = {
     "step": Column("step", "d"),
     "miou": Column("mIoU (%)", ".2f", 100),
     "gain": Column("gain (points)", "+.2f", 100),
+    "miou_low": Column("on other images from (%)", ".2f", 100),
+    "miou_high": Column("to (%)", ".2f", 100),
     "seconds": Column("seconds", ".0f"),
 }
-_BEST = ("number", "pair", "method", "seed", "step", "miou", "gain", "seconds")
+_BEST = ("number", "pair", "method", "seed", "step", "miou", "gain", "miou_low", "miou_high", "seconds")
 _FAILED = ("number", "role", "pair", "reason")
 _STUDIES: dict[str, Column] = {
     "study": Column("study"),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from trainables.conditions import METHODS, OWN
-from trainables.config import SPEED, TrialConfig
+from trainables.config import TrialConfig
+from trainables.digested import SPEED
 from trainables.recipe import Recipe
 from writers import fields
 from writers.words import NONE, escaped, listed, table

@@ -48,7 +48,8 @@ def trial_config(given: str | PurePath | Mapping[str, Any] | TrialConfig) -> Tri
     Raises:
         ConfigError: no such file, or a wrong field.
     """
-    from trainables.config import TrialConfig, with_data_defaults, with_teacher_recipe
+    from trainables.config import TrialConfig, with_teacher_recipe
+    from trainables.published import with_data_defaults
 
     if isinstance(given, TrialConfig):
         return given

@@ -145,7 +145,7 @@ class Study:
         done = self.frames(analyse=False).trials_of("search", "COMPLETE").dropna(subset=[by])
         done = done.sort_values(by, ascending=False, kind="stable", ignore_index=True).head(num)
         params = [name for name in done if name.startswith("param.") and done[name].notna().any()]
-        front = ["number", "miou", "baseline", "gain", *params]
+        front = ["number", "miou", "baseline", "gain", *params, "miou_low", "miou_high"]
         rest = [name for name in COLUMNS["trials"] if name not in (*front, "role", "state", "reason")]
         return done[[*front, *rest]]
 

@@ -23,7 +23,8 @@ class Training:
 
     Attributes:
         directory: its checkpoint and log.json lines.
-        last: the last evaluation: step, miou, iou by class, terms of the loss, seconds.
+        last: the last evaluation: step, miou, its interval over images (miou_low, miou_high), iou by class, terms of
+            the loss, seconds; fold_miou where there are folds.
     """
 
     config: TrialConfig

@@ -24,7 +24,7 @@ def card(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance:
         f"# {escape(config.student)} for {escape(dataset.name)}",
         _what(metrics, config, dataset),
         "## How good it is",
-        _scores(metrics, dataset),
+        _scores(metrics, config, dataset),
         "## How it was chosen, and how sure that is",
         *_choice(metrics, config),
         "## How it was trained",
@@ -65,7 +65,7 @@ def _image(dataset: SegDataset) -> str:
     return "an RGB image" if dataset.bands.is_photo else f"an image ({dataset.bands.words})"
 
 
-def _scores(metrics: Metrics, dataset: SegDataset) -> str:
+def _scores(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
     splits = metrics["splits"]
     head = ["class", *(f"IoU on {split}" for split in splits)]
     rows = [
@@ -73,11 +73,25 @@ def _scores(metrics: Metrics, dataset: SegDataset) -> str:
         for number, name in enumerate(dataset.classes)
     ]
     mean = ["**mean (mIoU)**", *(f"**{percent(scores['miou'])}**" for scores in splits.values())]
+    spans = ["90 % interval over images", *(_span(scores) for scores in splits.values())]
     counts = ", ".join(f"{len(dataset.samples(split))} images of {split}" for split in splits)
     return (
         f"Of these weights, on {counts}: one confusion matrix over the whole split. A class that is in neither label "
-        f"nor prediction has no IoU (–) and is left out of the mean.\n\n{table(head, [mean, *rows])}"
+        "nor prediction has no IoU (–) and is left out of the mean. The interval says how far mIoU moves on other "
+        f"images of the same source (a bootstrap over these {_drawn(config, dataset)}); of another training it says "
+        f"nothing.\n\n{table(head, [mean, spans, *rows])}"
     )
+
+
+def _span(scores: Metrics) -> str:
+    low, high = scores["miou_low"], scores["miou_high"]
+    return "–" if low is None or high is None else f"{100 * low:.2f} to {percent(high)}"
+
+
+def _drawn(config: TrialConfig, dataset: SegDataset) -> str:
+    if config.fold_by is not None:
+        return f"images' groups by {escape(config.fold_by)}"
+    return "images' groups" if dataset.groups else "images"
 
 
 def _choice(metrics: Metrics, config: TrialConfig) -> list[str]:
@@ -98,7 +112,7 @@ def _unconfirmed(metrics: Metrics, config: TrialConfig) -> str:
         f"{metrics['complete_trials']} complete trials, trained once, with seed {config.seed}, and scored on the "
         "split (val) on which it was chosen. The best of many is also the luckiest: expect less of a new training and "
         f"of new images. {gain}"
-        "No interval is known; `heteroakd confirm` measures one on fresh seeds."
+        "The interval above is over images; none over seeds is known: `heteroakd confirm` measures it on fresh ones."
     )
 
 
@@ -118,13 +132,27 @@ def _confirmed(metrics: Metrics, found: dict[str, Any]) -> list[str]:
     return [
         f"Its config (trial {metrics['trial']} of {metrics['complete_trials']} complete ones) was trained again on "
         f"{found['num_seeds']} fresh seeds; on {found['split']}, over these seeds:{independent}{unfinished}",
-        table(["", "mean", "90 % interval from", "to"], rows),
+        table(["", "mean", "90 % interval over seeds from", "to"], rows),
+        *_over_images(found),
         f"It is {verdict}." if verdict else "**It is not told apart from the other finalists**: it has the best mean.",
         *([f"The verdict: {told}"] if told else []),
-        f"In the search it had {percent(found['search_miou'])} on val, {points(found['curse'])} points more than on "
-        f"fresh seeds: the winner's curse. The weights here are the run with the median mIoU on val (seed "
-        f"{found['seed']}), not the luckiest.",
+        f"In the search it had {percent(found['search_miou'])} {_curse(found)}. The weights here are the run "
+        f"with the median mIoU on val (seed {found['seed']}), not the luckiest.",
     ]
+
+
+def _curse(found: dict[str, Any]) -> str:
+    if found["curse"] is None:
+        return "over folds of train and val, which are other images"
+    return f"on val, {points(found['curse'])} points more than on fresh seeds: the winner's curse"
+
+
+def _over_images(found: dict[str, Any]) -> list[str]:
+    """Of the mean over seeds; nothing where a release without such intervals scored them."""
+    low, high = found.get("images_low"), found.get("images_high")
+    if low is None or high is None:
+        return []
+    return [f"Over images instead, that mean has the 90 % interval {100 * low:.2f} to {percent(high)}."]
 
 
 def _training(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:

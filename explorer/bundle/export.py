@@ -24,7 +24,6 @@ from trainables.errors import StudyError
 from trainables.extras import need
 from trainables.kept import atomic, checkpoint
 from trainables.scoring.evaluate import evaluate_weights
-from trainables.scoring.metrics import miou
 from trainables.serving import exported
 
 
@@ -136,7 +135,10 @@ def _confirmed(chosen: Chosen) -> dict[str, Any] | None:
     found = chosen.confirmation
     if found is None:
         return None
-    figures = ("search_miou", "val_miou", "curse", "miou", "miou_low", "miou_high", "gain", "gain_low", "gain_high")
+    figures = (
+        *("search_miou", "val_miou", "curse", "miou", "miou_low", "miou_high", "images_low", "images_high"),
+        *("gain", "gain_low", "gain_high"),
+    )
     return {
         "run": found.run,
         "seed": found.seed,
@@ -153,20 +155,21 @@ def _confirmed(chosen: Chosen) -> dict[str, Any] | None:
 def _scored(
     config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, *, recorded: float, within: float, trial: int
 ) -> dict[str, Any]:
-    """mIoU and IoU by class of the student's weights, by split.
+    """mIoU, its interval over images and IoU by class of the student's weights, by split.
 
     Raises:
         StudyError: the validation split is not `within` what the sweep recorded.
     """
     splits = [split for split in ("val", "test") if split in dataset.splits]
     scores = {split: evaluate_weights(config, weights, dataset, split) for split in splits}
-    if not abs(miou(scores["val"]) - recorded) <= within:
+    if not abs(scores["val"].miou - recorded) <= within:
         raise StudyError(
-            f"The weights of {config.student!r} in trial {trial} score mIoU {miou(scores['val']):.6f}, but the sweep "
+            f"The weights of {config.student!r} in trial {trial} score mIoU {scores['val'].miou:.6f}, but the sweep "
             f"recorded {recorded:.6f}. Was it run with other versions?"
         )
     return {
-        split: {"miou": miou(iou), "iou": dict(zip(dataset.classes, iou, strict=True))} for split, iou in scores.items()
+        split: {**score.named(), "iou": dict(zip(dataset.classes, score.iou, strict=True))}
+        for split, score in scores.items()
     }
 
 

@@ -139,11 +139,14 @@ def asked_before(spec: StudySpec, studies: dict[Role, optuna.Study]) -> dict[str
 
 
 def _candidates(role: Role, trials: Iterable[FrozenTrial]) -> list[Candidate]:
-    """The configs of the complete trials, the best mean first; of equals, the one that was tried first."""
+    """The configs of the complete trials, the best mean first; of equals, the one that was tried first.
+
+    Without folds: a run of a confirmation is one student, trained on the data set's own split, which can be shipped.
+    """
     groups: dict[str, list[tuple[FrozenTrial, TrialConfig]]] = {}
     for trial in trials:
         if trial.state == TrialState.COMPLETE and "config" in trial.user_attrs:  # else: an earlier study's
-            config = TrialConfig.parse(trial.user_attrs["config"])
+            config = TrialConfig.parse(trial.user_attrs["config"]).model_copy(update={"folds": None})
             groups.setdefault(config.digest(without=("seed",)), []).append((trial, config))
     found = [_candidate(role, key, group) for key, group in groups.items()]
     return sorted(found, key=lambda one: -one.miou)

@@ -105,7 +105,10 @@ def go_on(directory: Path, *, console: Console, address: str | None = None, time
 
 
 def show(spec: StudySpec, studies: dict[Role, optuna.Study], confirmed: optuna.Study, console: Console) -> None:
-    """The finalists as a table that 80 columns hold, and the verdict; search, fresh and curse are of the val split."""
+    """The finalists as a table that 80 columns hold, and the verdict; search, fresh and curse are of the val split.
+
+    A search over folds has its score from other images, so there is no curse.
+    """
     rows = frame(spec, studies)
     if rows.empty:
         _say(console, "No finalist has been scored yet.")
@@ -174,6 +177,8 @@ def _tell(
             say(f"{student} has no complete trial alone, so no gain can be given for it.")
     if split == "val":
         say("Runs are scored on val, which the search chose its finalists on: not independent of it.")
+    if folds := spec.trial_base.get("folds"):
+        say(f"The search scored {folds} folds; these runs train on the whole train split, and are other students.")
     seeds = ", ".join(map(str, asked.seeds))
     say(f"{num} finalists and {len(asked.alone)} students alone on the fresh seeds {seeds}")
 

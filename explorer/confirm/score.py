@@ -22,7 +22,6 @@ from trainables.errors import DataError, StudyError
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
 from trainables.scoring.evaluate import evaluate_weights
-from trainables.scoring.metrics import miou
 from trainables.state import peer_weights, student_weights
 
 
@@ -59,7 +58,7 @@ def score_runs(
 
 
 def scores(config: dict[str, Any], *, root: str, directory: str, split: str, code: Iterable[str]) -> dict[str, Any]:
-    """miou and iou by class of a run's student, and peer_miou and peer_iou where it has another one."""
+    """miou, its interval over images and iou by class of a run's student; the same behind `peer_` of another one."""
     own.look_in(code)
     parsed = TrialConfig.parse(config)
     store = open_store(root, directory)
@@ -75,7 +74,7 @@ def scores(config: dict[str, Any], *, root: str, directory: str, split: str, cod
 
 
 def _scored(config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, split: str) -> dict[str, Any]:
-    iou = evaluate_weights(config, weights, dataset, split)
-    if math.isnan(miou(iou)):
+    score = evaluate_weights(config, weights, dataset, split)
+    if math.isnan(score.miou):
         raise DataError(f"No pixel of split {split!r} of {config.data!r} is labelled. Use --split val.")
-    return {"miou": miou(iou), "iou": iou}
+    return score.named()

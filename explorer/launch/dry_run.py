@@ -16,6 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import unmeasured
 from trainables.data.dataset import SegDataset
+from trainables.data.folds import parts_of
 from trainables.device import device_name, pick_device
 from trainables.errors import DataError
 from trainables.preflight import cells
@@ -34,6 +35,7 @@ class Part:
         steps: budget of one training.
         time: of one step; None for a teacher that the cache holds.
         students: that share a teacher's forward.
+        folds: networks of a training, one a fold.
     """
 
     stage: str
@@ -42,6 +44,7 @@ class Part:
     steps: int
     time: StepTime | None
     students: int = 1
+    folds: int = 1
 
     @property
     def seconds(self) -> float:
@@ -51,7 +54,7 @@ class Part:
     @property
     def hours(self) -> float:
         """Of one training to its budget."""
-        return self.steps * self.seconds / 3600
+        return self.folds * self.steps * self.seconds / 3600
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         told = (f"{1000 * part.seconds:.0f}", f"{part.hours:.2f}") if part.time else ("in the cache", "0")
         table.add_row(part.stage, part.what, part.method, f"{part.steps:,}", *told)
     console.print(table)
+    if (folds := dry.parts[0].folds) > 1:
+        console.print(f"Each training is of {folds} networks, one a fold; hours are of all of them.", highlight=False)
     for note in dry.notes:
         console.print(note, highlight=False, markup=False)
     for stage, count in dry.trainings.items():
@@ -131,7 +136,7 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
             "trials of other teachers or seeds do not meet.",
             highlight=False,
         )
-    elif spec.group_size == "auto" or (spec.group_size is None and dry.on_gpu):
+    elif spec.group_size == "auto" or (spec.group_size is None and dry.on_gpu and not spec.trial_base.get("folds")):
         console.print(
             "Trials share their teacher's forward, in groups that are sized at launch: less.", highlight=False
         )
@@ -148,14 +153,14 @@ def _parts(configs: Iterable[TrialConfig], dataset: SegDataset, students: int) -
         if config.trains_teacher:
             key = ("teachers", config.teacher, "task")
             if key not in parts:
-                cached = cached_path(config, dataset=dataset).exists()
+                cached = all(cached_path(config, dataset=one).exists() for one in parts_of(dataset, config))
                 time = None if cached else _time(config.teacher_config(), dataset)
-                parts[key] = Part(*key, config.teacher_recipe.steps, time)
+                parts[key] = Part(*key, config.teacher_recipe.steps, time, folds=config.folds or 1)
         alone = config.method == "task"
         what = config.student if alone else pair_name(config.teacher, config.student)
         key = ("students alone" if alone else "search", what, config.method)
         if key not in parts:
-            parts[key] = Part(*key, config.steps, _time(config, dataset), students)
+            parts[key] = Part(*key, config.steps, _time(config, dataset), students, config.folds or 1)
     order = ("teachers", "students alone", "search")
     return sorted(parts.values(), key=lambda part: order.index(part.stage))
 

@@ -29,7 +29,8 @@ from trainables.errors import StudyError
 
 _EVERY_S = 1.0
 _LONGEST = 500  # characters of a parameter or a reason
-_NUMBERS, _NESTED = ("miou", "peer_miou", "lr", "seconds", "teacher_hits"), ("terms", "grad_shares")
+_NUMBERS = ("miou", "miou_low", "miou_high", "peer_miou", "lr", "seconds", "teacher_hits")
+_NESTED = ("terms", "grad_shares")
 _ABOUT = ("pair", "teacher", "student", "method", "seed", "budget")
 
 

@@ -57,6 +57,8 @@ def with_group_size(
     Raises:
         ModelError: a network that cannot be built there.
     """
+    if spec.trial_base.get("folds"):  # a trial of several folds is a group already
+        return spec.model_copy(update={"group_size": 1})
     size = spec.group_size or ("auto" if found.resources["gpu"] else 1)
     if spec.processes > 1:
         size = 1

@@ -39,6 +39,7 @@ from trainables.conditions import OWN_PREFIX
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import Interrupted, StudyError
+from trainables.folds import folder as of_fold
 from trainables.kept import checkpoint, store
 from trainables.kept.cache import default_cache
 from trainables.preflight.check import Preflight, preflight
@@ -307,17 +308,19 @@ def open_bridge(
         "grace": spec.grace([*arms.values()][-1].budget),
         "max_failures": spec.max_failures,
         "gpus": gpus,
-        "discard": lambda folder: _discard(root, folder),
+        "discard": lambda folder: _discard(root, folder, folds=spec.trial_base.get("folds") or 0),
     }
     if post is None:
         return Bridge(arms.values(), **options)
     return GroupBridge(arms.values(), size=spec.students_per_group, post=post, **options)
 
 
-def _discard(root: str, folder: str) -> None:
+def _discard(root: str, folder: str, *, folds: int) -> None:
     """Checkpoints that nobody needs do no harm where the storage cannot be reached to remove them."""
     with suppress(Interrupted):
-        checkpoint.discard(store.open_store(root, folder))
+        place = store.open_store(root, folder)
+        for one in (place, *(place.inside(of_fold(number)) for number in range(folds))):
+            checkpoint.discard(one)
 
 
 @every_error_taken()

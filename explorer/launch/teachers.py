@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from explorer.launch import tasks
 from explorer.launch.means import Means
@@ -63,22 +64,41 @@ def ensure(
         known: the scores of the user's own, as far as they were scored; the rest are scored now.
 
     Returns:
-        mIoU on the validation split, in [0, 1], by model name.
+        mIoU on the validation split, in [0, 1], by model name; the mean over folds where there are some.
     """
     teachers = _teachers(configs)
     given = [config for name, config in teachers.items() if not config.trains_teacher and name not in known]
     scores = dict(known) | score_own(spec, given, there, say=say, force=True)  # the study has begun with them
 
-    def calls() -> Iterator[tuple[str, dict[str, Any]]]:
+    def calls() -> Iterator[tuple[_Wanted, dict[str, Any]]]:
         for name, config in teachers.items():
-            if config.trains_teacher:
-                say(f"teacher {name}: {config.teacher_recipe.steps} steps, or from the cache")
-                yield name, {"config": _values(config), "cache": str(default_cache()), "code": own.folders()}
+            for one in _wanted(name, config) if config.trains_teacher else ():
+                say(f"teacher {one}: {config.teacher_recipe.steps} steps, or from the cache")
+                shared = {"cache": str(default_cache()), "code": own.folders()}
+                yield one, {"config": _values(config), "fold": one.fold, **shared}
 
-    for name, score in tasks.results(train_teacher, calls(), **_options(spec, there)):
-        scores[name] = float(score)
-        say(f"teacher {name}: mIoU {100 * scores[name]:.2f} %")
-    return scores
+    found: dict[str, list[float]] = {}
+    for one, score in tasks.results(train_teacher, calls(), **_options(spec, there)):
+        found.setdefault(one.name, []).append(float(score))
+        say(f"teacher {one}: mIoU {100 * float(score):.2f} %")
+    return scores | {name: fmean(sorted(of_folds)) for name, of_folds in found.items()}
+
+
+class _Wanted(NamedTuple):
+    """A teacher that is trained; under `folds`, one of each fold."""
+
+    name: str
+    fold: int | None = None
+    folds: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.fold is None else f"{self.name}, fold {self.fold + 1} of {self.folds}"
+
+
+def _wanted(name: str, config: TrialConfig) -> list[_Wanted]:
+    if config.folds is None:
+        return [_Wanted(name)]
+    return [_Wanted(name, fold, config.folds) for fold in range(config.folds)]
 
 
 def _teachers(configs: Iterable[TrialConfig]) -> dict[str, TrialConfig]:

@@ -33,6 +33,7 @@ class Run:
         number: of the trial in its study.
         val: mIoU on the validation split, as recorded when it ended.
         score: mIoU on the split that was asked for; None: not scored yet.
+        images: 90 % interval of that score over images; None: not scored yet, or by a release that had none.
         peer: the other student's score there, under collaborative.
     """
 
@@ -40,6 +41,7 @@ class Run:
     seed: int
     val: float
     score: float | None
+    images: tuple[float, float] | None
     peer: float | None
     config: dict[str, Any]
 
@@ -88,7 +90,7 @@ def split_of(study: optuna.Study) -> str:
 
 
 def score_key(split: str, number: int) -> str:
-    """The study's attribute with a run's {miou, iou, peer_miou, peer_iou} on a split."""
+    """The study's attribute with a run's {miou, miou_low, miou_high, iou} on a split; another student's: `peer_...`."""
     return f"score {split} {number}"
 
 
@@ -146,13 +148,19 @@ def _run(trial: FrozenTrial, split: str, attributes: dict[str, Any]) -> Run:
         trial.user_attrs["seed"],
         val=trial.values[0],
         score=_score(trial, split, attributes, "miou"),
+        images=_images(trial, split, attributes),
         peer=_score(trial, split, attributes, "peer_miou"),
         config=config if isinstance(config, dict) else {},
     )
 
 
+def _images(trial: FrozenTrial, split: str, attributes: dict[str, Any]) -> tuple[float, float] | None:
+    low, high = (_score(trial, split, attributes, name) for name in ("miou_low", "miou_high"))
+    return None if low is None or high is None else (low, high)
+
+
 def _score(trial: FrozenTrial, split: str, attributes: dict[str, Any], name: str) -> float | None:
-    """A run's miou or peer_miou on a split; the validation split's was recorded with the run."""
+    """A run's miou, peer_miou or an end of its interval on a split; that of val was recorded with the run."""
     if split == "val":
         value = trial.values[0] if name == "miou" else trial.user_attrs.get(name)
     else:

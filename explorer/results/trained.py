@@ -40,7 +40,7 @@ def load(
     """The last whole checkpoint of a trial.
 
     Raises:
-        StudyError: no such trial, its checkpoint is gone or another's, or the data set changed.
+        StudyError: no such trial, one of several folds, its checkpoint is gone or another's, or the data set changed.
         HeteroakdError: its config or data set is no longer understood.
     """
     every = studies[role].get_trials(deepcopy=False)
@@ -48,6 +48,11 @@ def load(
         raise StudyError(f"{directory} holds no {role} trial {number}. `heteroakd dashboard` lists those it has.")
     trial = every[number]
     config = TrialConfig.parse(trial.user_attrs["config"])
+    if config.folds is not None:
+        raise StudyError(
+            f"Trial {number} of the {role} is {config.folds} students, one a fold, and none of them stands for it. "
+            f"`heteroakd confirm {directory}` trains its config on the whole training split, which can be shipped."
+        )
     dataset = open_dataset(config.data)
     if dataset.digest() != studies["search"].user_attrs.get("identity", {}).get("data"):
         raise StudyError(f"The data set {config.data!r} has changed since the sweep. This needs the one it ran on.")

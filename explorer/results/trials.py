@@ -107,6 +107,8 @@ def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> 
         "probe": bool(told.get("probe", False)),
         "step": step,
         "miou": values.get(step, _NAN),
+        "miou_low": _number(told.get("miou_low")),
+        "miou_high": _number(told.get("miou_high")),
         "peer_miou": _number(told.get("peer_miou")),
         **{name: _number(costs.get(student or "", {}).get(name)) for name in get_args(Cost)},
         "seconds": _number(told.get("seconds")),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial
 
 from explorer.results import confirmed_runs
 from explorer.results.confirmed_runs import Entry
@@ -27,22 +28,32 @@ class Row:
 
     Attributes:
         search: mean over its trials of the search.
+        folded: those were scored on folds, which are other images than val.
         val: mean over fresh seeds, on the validation split.
         miou: on the split that is asked for, over fresh seeds.
+        images: interval of that mean over images. The seeds' students saw the same ones, so their intervals move
+            together: it has their mean ends, which is too wide as far as they do not.
         gain: of miou over the matched student alone, paired by seed; of a student alone: over itself, 0.
         has_baseline: a matched student alone was run beside it.
     """
 
     entry: Entry
     search: float
+    folded: bool
     val: float
     miou: Interval
+    images: Interval
     gain: Interval
     has_baseline: bool
 
     @property
     def number(self) -> int:
         return self.entry.sources[0]
+
+    @property
+    def curse(self) -> float:
+        """What the search said too much; NaN where it was scored on other images."""
+        return _NAN if self.folded else self.search - self.val
 
     @property
     def distils(self) -> bool:
@@ -87,7 +98,7 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
     winner = separable and (not fair[0].distils or fair[0].gain.low > 0)
     others = [_behind(place, fair[0], found) for place in range(1, len(fair))]
     reasons = ["" if winner else _why_not(fair, found, left), *others, *(_failed(row) for row in rows[len(fair) :])]
-    sentences = [_who(fair, found, left), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
+    sentences = [_who(fair, found, left), *_images(fair[0]), _gains(fair[0]), *_peer(fair[0].entry, confirmed, used)]
     sentences += [f"Trial {row.number}: {_failed(row)}." for row in rows[len(fair) :]]
     sentences += [_NOT_INDEPENDENT] if split == "val" else []
     return Verdict(rows, separable, winner, sentences, reasons)
@@ -95,17 +106,34 @@ def verdict(spec: StudySpec, search: optuna.Study, confirmed: optuna.Study) -> V
 
 def _row(entry: Entry, search: optuna.Study, confirmed: optuna.Study, used: set[int]) -> Row:
     trials = search.get_trials(deepcopy=False)
-    known = [trials[number].values[0] for number in entry.sources if number < len(trials) and trials[number].values]
+    found = [trials[number] for number in entry.sources if number < len(trials) and trials[number].values]
+    known = [trial.values[0] for trial in found]
     alone = confirmed_runs.alone(confirmed, entry.about.get("student"), used)
     gain = interval(paired(entry.scores, alone.scores) if alone else [])
     return Row(
         entry,
         search=float(np.mean(known)) if known else _NAN,
+        folded=any(_is_folded(trial) for trial in found),
         val=interval([run.val for run in entry.runs]).mean,
         miou=interval(list(entry.scores.values())),
+        images=_over_images(entry),
         gain=gain,
         has_baseline=gain.mean == gain.mean,
     )
+
+
+def _is_folded(trial: FrozenTrial) -> bool:
+    config = trial.user_attrs.get("config")
+    return isinstance(config, dict) and config.get("folds") is not None
+
+
+def _over_images(entry: Entry) -> Interval:
+    scored = [run for run in entry.runs if run.score is not None]
+    ends = [run.images for run in scored if run.images is not None]
+    if not ends or len(ends) < len(scored):
+        return Interval(_NAN, _NAN, _NAN)
+    low, high = np.mean(ends, axis=0)
+    return Interval(float(np.mean([run.score for run in scored])), float(low), float(high))
 
 
 def _who(fair: list[Row], found: Separation, left: int) -> str:
@@ -122,6 +150,14 @@ def _who(fair: list[Row], found: Separation, left: int) -> str:
         f"Not separable: {_named([best.number, *(fair[place].number for place in found.near)])} are within "
         f"noise. Trial {best.number} has the best mean, {score}; more seeds may tell them apart."
     )
+
+
+def _images(best: Row) -> list[str]:
+    """How far the best mean would move on other images; nothing where that is not known."""
+    if math.isnan(best.images.low):
+        return []
+    ends = f"[{100 * best.images.low:.2f}, {100 * best.images.high:.2f}]"
+    return [f"On other images of the same source, such weights have {ends} %."]
 
 
 def _gains(best: Row) -> str:

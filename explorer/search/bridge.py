@@ -38,7 +38,10 @@ from explorer.search.tune_errors import death_of
 from explorer.storage import storages
 
 METRIC, MODE = "miou", "max"
-_FACTS = ("iou", "seconds", "device", "peer_miou", "peer_iou", "teacher_hits")
+_FACTS = (
+    *("iou", "seconds", "device", "peer_miou", "peer_iou", "teacher_hits"),
+    *("miou_low", "miou_high", "fold_miou"),
+)
 
 
 class Asked(NamedTuple):

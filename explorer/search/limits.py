@@ -23,7 +23,8 @@ def reached(
         gpus: GPUs that a trial holds.
     """
     if spec.total_steps is not None:
-        steps = sum(max(trial.intermediate_values, default=0) for trial in every)
+        networks = spec.trial_base.get("folds") or 1  # that a trial trains
+        steps = networks * sum(max(trial.intermediate_values, default=0) for trial in every)
         if steps >= spec.total_steps:
             return f"{steps} steps are done; total_steps is {spec.total_steps}."
     if spec.gpu_hours is not None:

@@ -127,5 +127,7 @@ def hostile(make):
         interactions=[(HOSTILE, HOSTILE, 0.5, 0.4, 0.6, False, HOSTILE)],
         gains=[(HOSTILE, HOSTILE, HOSTILE, "", "best", 2, 1, 0.1, 0.0, 0.2, False, HOSTILE)],
         local=[(HOSTILE, HOSTILE, 0.0, HOSTILE, 0.4, 0.3, 0.5, True)],
-        confirmed=[(1, 0, HOSTILE, HOSTILE, HOSTILE, 5, 0.4, 0.4, 0.0, 0.4, 0.3, 0.5, 0.1, 0.0, 0.2, True, HOSTILE)],
+        confirmed=[
+            (1, 0, HOSTILE, HOSTILE, HOSTILE, 5, 0.4, 0.4, 0.0, 0.4, 0.3, 0.5, 0.2, 0.6, 0.1, 0.0, 0.2, True, HOSTILE)
+        ],
     )

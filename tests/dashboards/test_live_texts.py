@@ -30,12 +30,12 @@ def cells(tree):
 
 class TestTables:
     def test_trials_are_sorted_paged_and_written_in_their_units(self, make):
-        frames = make([{"miou": 0.30 + 0.001 * number, "baseline": 0.31} for number in range(120)])
+        frames = make([{"miou": 0.30 + 0.001 * number, "miou_low": 0.25, "baseline": 0.31} for number in range(120)])
         pages, table = tables.trials(frames, order=tables.Order.parse("miou:down"), page=1)
         head, *body = cells(table)
         assert head[7] == "mIoU (%) ▾"
         assert [row[0] for row in body] == [str(number) for number in range(69, 19, -1)]
-        assert body[0][7:9] == ["36.90", "+5.90"]
+        assert body[0][7:11] == ["36.90", "+5.90", "25.00", "–"]
         assert texts(pages)[0] == "51 to 100 of 120"
 
     def test_a_page_beyond_the_last_is_the_last(self, make):
@@ -71,6 +71,8 @@ class TestPanel:
     def test_it_tells_what_the_trial_was_and_reached(self, make):
         row = {
             "miou": 0.4321,
+            "miou_low": 0.4012,
+            "miou_high": 0.47,
             "baseline": 0.4,
             "state": "FAIL",
             "reason": "<b>out</b> of memory",
@@ -83,6 +85,7 @@ class TestPanel:
             "<b>out</b> of memory",
             "43.21 %",
             "+3.21 points",
+            "on other images from 40.12 % to 47.00 %",
             "lambda_kd 0.1",
             "lr 0.001",
             "step 400 of 400",

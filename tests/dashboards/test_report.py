@@ -42,17 +42,18 @@ def text(study, tmp_path_factory):
 def test_best_table_lists_complete_search_trials_by_falling_miou(make, alone):
     rows = [
         {"miou": 0.40, "baseline": 0.38, "param.pair": "r18:mit_b0", "param.lambda_kd": 0.5},
-        {"miou": 0.45, "baseline": 0.50},
+        {"miou": 0.45, "miou_low": 0.415, "miou_high": 0.4725, "baseline": 0.50},
         {"miou": 0.99, "state": "PRUNED"},
         alone | {"miou": 0.98},
         {"miou": 0.41},
     ]
     head, *body = Page(report.best(make(rows))).rows
-    assert head == ["#", "pair", "seed", "mIoU (%)", "alone (%)", "gain (points)", "student (M)", "config"]
+    assert head[:5] == ["#", "pair", "seed", "mIoU (%)", "over images (%)"]
+    assert head[5:] == ["alone (%)", "gain (points)", "student (M)", "config"]
     assert body == [
-        ["1", "r18:mit_b0", "0", "45.00", "50.00", "-5.00", "3.70", ""],
-        ["4", "r18:mit_b0", "0", "41.00", "–", "–", "3.70", ""],
-        ["0", "r18:mit_b0", "0", "40.00", "38.00", "+2.00", "3.70", "lambda_kd\u00a00.5"],
+        ["1", "r18:mit_b0", "0", "45.00", "41.50 to 47.25", "50.00", "-5.00", "3.70", ""],
+        ["4", "r18:mit_b0", "0", "41.00", "–", "–", "–", "3.70", ""],
+        ["0", "r18:mit_b0", "0", "40.00", "–", "38.00", "+2.00", "3.70", "lambda_kd\u00a00.5"],
     ]
 
 

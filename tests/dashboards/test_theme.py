@@ -66,6 +66,8 @@ def test_hover_text_of_a_trial_names_what_happened(make):
         "mIoU 43.21 % (+3.2 points)",
         "lambda_kd: 0.1",
     ]
+    (text,) = points(make([row | {"miou_low": 0.4012, "miou_high": 0.47}]).trials)["text"]
+    assert "<br>mIoU 43.21 % (+3.2 points), over images 40.12 to 47.00 %<br>" in text
 
 
 def test_points_of_no_trials_keep_their_columns():

@@ -5,11 +5,12 @@ import shutil
 import pytest
 import yaml
 
-from trainables.config import CROPS, TrialConfig, with_data_defaults
+from trainables.config import TrialConfig
 from trainables.data import DATASETS
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify
 from trainables.errors import DataError
+from trainables.published import CROPS, with_data_defaults
 
 
 def test_earth_is_embedded_whole():

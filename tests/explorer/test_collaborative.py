@@ -19,6 +19,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError
 from trainables.run import run
+from trainables.scoring.metrics import Score
 
 CNN, SMALL = "fpn:resnet18", "fpn:tu-mobilenetv3_small_050"
 
@@ -178,7 +179,7 @@ def test_an_other_student_that_scores_otherwise_is_not_exported(finished, tmp_pa
     good = module.evaluate_weights
 
     def wrong(config, *args):
-        return [0.0, 0.0, 0.0] if config.student == CNN else good(config, *args)
+        return Score(0.0, None, None, [0.0, 0.0, 0.0]) if config.student == CNN else good(config, *args)
 
     monkeypatch.setattr(module, "evaluate_weights", wrong)
     with pytest.raises(StudyError, match=f"weights of '{CNN}' in trial 0 score mIoU 0.0"):

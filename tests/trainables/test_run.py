@@ -21,7 +21,8 @@ def test_a_trial_runs_from_its_config_alone_and_says_each_evaluation(small, cach
     last = run(config, directory=tmp_path, say=said.append)
     assert last.step == 3
     assert said[:2] == ABSENT
-    assert [line.partition(":")[0] for line in said[2:]] == ["step 2/3", "step 3/3"]
+    assert said[2].startswith("train and val have 7 images")
+    assert [line.partition(":")[0] for line in said[3:]] == ["step 2/3", "step 3/3"]
     assert f"mIoU {100 * last.miou:.2f} %" in said[-1]
     assert all(name in said[-1] for name in ("loss_task", "loss_kd", "loss_hakd", "loss_proj"))
 
@@ -40,7 +41,9 @@ def test_a_collaborative_trial_says_both_scores_and_needs_no_teacher(small, tmp_
     )
     said = []
     last = run(small(method="collaborative", steps=1, region_size=8), directory=tmp_path, say=said.append)
-    assert f"mIoU {100 * last.miou:.2f} %, of the other student {100 * last.peer_miou:.2f} %, loss_task" in said[2]
+    low, high = 100 * last.miou_low, 100 * last.miou_high
+    span = f"mIoU {100 * last.miou:.2f} % ({low:.2f} to {high:.2f} on other such images)"
+    assert f"{span}, of the other student {100 * last.peer_miou:.2f} %, loss_task" in said[3]
 
 
 def test_files_that_were_skipped_are_named(small, folder, tmp_path):
@@ -51,7 +54,7 @@ def test_files_that_were_skipped_are_named(small, folder, tmp_path):
     config = small(data=str(tmp_path / "torn"), steps=2, eval_every=2, on_corrupt="skip")
     last = run(config, directory=tmp_path / "trial", say=said.append)
     assert last.skipped == [str(image)]
-    assert said[3:] == [f"skipped, since it cannot be read: {image}"]
+    assert said[4:] == [f"skipped, since it cannot be read: {image}"]
     assert '"skipped": ["' in (tmp_path / "trial" / "log.jsonl").read_text()
 
 

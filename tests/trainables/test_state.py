@@ -95,6 +95,7 @@ def test_reports_of_an_earlier_version_are_read(start):
     old = {"step": 1, "miou": 0.5, "iou": [0.5], "terms": {}, "grad_shares": {}, "lr": 0.1, "seconds": 2.0}
     state.restore(tensors, meta | {"history": [old]})
     assert (state.history[0].peer_miou, state.history[0].peer_iou, state.history[0].skipped) == (None, None, [])
+    assert (state.history[0].miou_low, state.history[0].miou_high) == (None, None)
 
 
 def test_the_optimiser_trains_student_and_projectors_and_not_the_teacher(start, teacher):

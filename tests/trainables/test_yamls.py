@@ -75,6 +75,12 @@ def test_every_file_that_users_write_is_read_so(tmp_path):
         assigned(["own={a: 1, a: 2}"])
 
 
+def test_a_text_that_is_no_yaml_is_refused_with_the_remedy_which_works():
+    with pytest.raises(ConfigError, match=r"--set fold_by needs a YAML value, got '\{scene\}_\*'. Quote a text"):
+        assigned(["fold_by={scene}_*"])
+    assert assigned(["fold_by='{scene}_*'"]) == {"fold_by": "{scene}_*"}
+
+
 def test_no_other_loader_is_in_the_product():
     loaders = {"safe_load", "load", "full_load", "unsafe_load", "safe_load_all", "load_all"}
     for folder in FOLDERS:

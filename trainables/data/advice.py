@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from trainables.config import CROPS
 from trainables.data.dataset import SegDataset
 from trainables.data.facts import SplitFacts
 from trainables.data.faults import counted
+from trainables.published import CROPS
 from trainables.recipe import Recipe
 
 _LARGEST_CROP = 512
+FEW = 200
+"""Images of train and val, below which folds are recommended."""
 _MOST = 20  # classes named in a sentence
 
 
 def advice(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     """Sentences; none for a set without readable images."""
-    return [*_crops(dataset, splits), *notes(dataset, splits), *_clear(splits)]
+    counted_splits = [(facts.name, facts.num_samples) for facts in splits]
+    return [*_crops(dataset, splits), *notes(dataset, splits), *_clear(splits), *few(counted_splits)]
 
 
 def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
@@ -41,6 +44,17 @@ def _crops(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
 def notes(dataset: SegDataset, splits: Sequence[SplitFacts]) -> list[str]:
     """What a user should know before the first trial: classes without a pixel, images that are turned."""
     return [*_absences(dataset, splits), *_turned(splits)]
+
+
+def few(splits: Sequence[tuple[str, int]]) -> list[str]:
+    """One sentence where train and val together, by name and number of images, are fewer than FEW."""
+    num = sum(count for name, count in splits if name in ("train", "val"))
+    if not {"train", "val"} <= {name for name, _ in splits} or num >= FEW:
+        return []
+    return [
+        f"train and val have {num} images, and a trial is scored on val alone: `--set folds=5` scores it on all of "
+        "them, and takes 5 times as long."
+    ]
 
 
 def _turned(splits: Sequence[SplitFacts]) -> list[str]:

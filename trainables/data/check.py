@@ -9,9 +9,10 @@ from pathlib import Path
 
 from trainables.config import TrialConfig
 from trainables.data import banded
-from trainables.data.advice import notes
+from trainables.data.advice import few, notes
 from trainables.data.dataset import Sample, SegDataset
 from trainables.data.facts import SplitFacts
+from trainables.data.folds import check_fits, parts_of
 from trainables.data.loader import without_unlabelled
 from trainables.data.scorable import unscorable
 from trainables.errors import DataError
@@ -68,13 +69,37 @@ def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
     """
     if not dataset.unlabelled:
         raise without_unlabelled(dataset, config)
-    scored = {sample.image: split for split in ("val", "test") for sample in dataset.splits.get(split, ())}
+    splits = ("val", "test") if config.folds is None else ("train", "val", "test")
+    scored = {sample.image: split for split in splits for sample in dataset.splits.get(split, ())}
     if twice := next((path for path in dataset.unlabelled if path in scored), None):
         raise DataError(f"{twice} is unlabelled and in {scored[twice]!r}: a score on it would say less.")
     every = -(-len(dataset.unlabelled) // HEADERS)
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(partial(banded.header, bands=dataset.bands), dataset.unlabelled[::every]):
             pass
+
+
+def verify_folds(dataset: SegDataset, config: TrialConfig) -> list[str]:
+    """Cut the folds that a trial asks for, and read the masks of each one's validation split.
+
+    Returns:
+        What a user should know: that the set is small, where nothing is folded.
+
+    Raises:
+        DataError: an image of any split that does not fit `fold_by`; see `folds.folded`; a fold that cannot be scored.
+    """
+    if config.fold_by is not None:
+        check_fits((sample for samples in dataset.splits.values() for sample in samples), config.fold_by)
+    if config.folds is None:
+        return few([(split, len(dataset.samples(split))) for split in ("train", "val")])
+    for number, part in enumerate(parts_of(dataset, config), start=1):
+        counts = _facts(part, "val", part.samples("val")).class_counts(part)
+        if (counts > 0).sum() < 2:
+            raise DataError(
+                f"folds is {config.folds}, but the images of fold {number} hold fewer than two labelled classes, so "
+                "nothing can be scored on them. Set fewer folds, or label more images."
+            )
+    return []
 
 
 def _facts(dataset: SegDataset, split: str, samples: Sequence[Sample]) -> SplitFacts:

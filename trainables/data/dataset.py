@@ -67,6 +67,7 @@ class SegDataset:
     unlabelled: tuple[Path, ...] = ()  # further images, without a mask
     coding: Coding | None = None  # of files that hold no 8-bit ids; `ids` is None then
     bands: Bands = RGB  # what its images hold
+    groups: Mapping[Path, str] = field(default_factory=dict)  # image -> what it belongs to, as far as the set says so
     _cache: SampleCache | DecodedFiles = field(default_factory=SampleCache, init=False, repr=False)
     _skipped: dict[str, None] = field(default_factory=dict, init=False, repr=False)
 

@@ -69,6 +69,7 @@ def read_folder(root: Path, *, fault: Fault = refuse) -> SegDataset:
         bands=bands,
         splits=listing.splits,
         unlabelled=listing.unlabelled,
+        groups=dict(listing.groups),
     )
 
 

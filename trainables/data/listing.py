@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 from trainables.data.dataset import Sample
@@ -30,10 +31,11 @@ class Named(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a set holds."""
+    """What a set holds; `groups`: of each image, where `split.by` says what belongs together."""
 
     splits: Splits
     unlabelled: tuple[Path, ...]
+    groups: Mapping[Path, str] = MappingProxyType({})
 
 
 def list_files(root: Path, layout: Layout, *, labels: frozenset[str], fault: Fault) -> Listing:
@@ -47,14 +49,17 @@ def list_files(root: Path, layout: Layout, *, labels: frozenset[str], fault: Fau
     """
     tree = Tree.of(root, layout, labels=labels, fault=fault)
     if layout.split is not None:
-        return Listing(divided(layout.split, tree.undivided(), fault), tree.unlabelled())
+        named = tree.undivided()
+        of_images = groups(layout.split, [one.fields for one in named], fault)
+        splits = divided(layout.split, named, of_images, fault)
+        held = {} if layout.split.by is None else dict(zip((one.sample.image for one in named), of_images, strict=True))
+        return Listing(splits, tree.unlabelled(), held)
     splits = tree.by_lists(layout.splits or {}) if layout.by_lists else tree.by_folders(layout.splits)
     return Listing(splits, tree.unlabelled())
 
 
-def divided(split: Split, named: list[Named], fault: Fault) -> Splits:
+def divided(split: Split, named: list[Named], of_images: Sequence[str], fault: Fault) -> Splits:
     """Every group in one split."""
-    of_images = groups(split, [one.fields for one in named], fault)
     splits: dict[str, list[Sample]] = {name: [] for name in split.shares}
     for one, group in zip(named, of_images, strict=True):
         splits[split.of(group)].append(one.sample)

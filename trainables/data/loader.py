@@ -162,24 +162,39 @@ def eval_batches(
     Raises:
         DataError: while iterating: no such split, a file that cannot be read or, under skip, no sample that can be.
     """
+    for _, images, labels in named_batches(dataset, split, batch_size, on_corrupt=on_corrupt, ranks=ranks):
+        yield images, labels
+
+
+def named_batches(
+    dataset: SegDataset, split: str, batch_size: int, *, on_corrupt: OnCorrupt = "fail", ranks: Ranks = ALONE
+) -> Iterator[
+    tuple[tuple[Sample, ...], Real[Tensor, "batch channels height width"], Int64[Tensor, "batch height width"]]
+]:
+    """As `eval_batches`, each batch behind the samples that it holds."""
     own = dataset.samples(split)[ranks.number :: ranks.size]
-    pairs = _readable(dataset, own) if on_corrupt == "skip" else map(dataset.read, own)
     found = False
-    for _, of_one_size in itertools.groupby(pairs, key=lambda pair: pair[1].shape):
+    for _, of_one_size in itertools.groupby(_readable(dataset, own, on_corrupt), key=lambda one: one[2].shape):
         while chunk := list(itertools.islice(of_one_size, batch_size)):
             found = True
-            images, labels = zip(*chunk, strict=True)
-            yield torch.stack(images), torch.stack(labels).long()
+            samples, images, labels = zip(*chunk, strict=True)
+            yield samples, torch.stack(images), torch.stack(labels).long()
     if on_corrupt == "skip" and not found and ranks.size == 1:  # of several, another may have found some
         raise none_readable(dataset, split)
 
 
-def _readable(dataset: SegDataset, samples: Sequence[Sample]) -> Iterator[tuple[Tensor, Tensor]]:
+def _readable(
+    dataset: SegDataset, samples: Sequence[Sample], on_corrupt: OnCorrupt
+) -> Iterator[tuple[Sample, Tensor, Tensor]]:
     for sample in samples:
         try:
-            yield dataset.read(sample)
+            pair = dataset.read(sample)
         except DataError as error:
+            if on_corrupt == "fail":
+                raise
             dataset.skip(faulty(sample, error))
+            continue
+        yield sample, *pair
 
 
 def padding_id(dataset: SegDataset, config: TrialConfig) -> int:

@@ -61,7 +61,7 @@ def resplit(root: Path, *, lists: str | None = None, **given: Any) -> Resplit:
     split = layout.split
     if "seed" not in fields:
         split = split.model_copy(update={"seed": nearest_seed(split, _groups(split, named))})
-    splits = divided(split, named, refuse)
+    splits = divided(split, named, _groups(split, named), refuse)
     files = _shares(path, split, kept) if lists is None else _lists(path, lists, splits)
     written = tuple(one for one, content in files.items() if _write(one, content))
     return Resplit(split, {name: len(samples) for name, samples in splits.items()}, _num_groups(split, named), written)

@@ -59,6 +59,10 @@ class Bucket:
     def address(self) -> tuple[str, str]:
         return self._address
 
+    def inside(self, name: str) -> Bucket:
+        root, directory = self._address
+        return Bucket(root, f"{directory}/{name}")
+
     def __str__(self) -> str:
         return self._shown
 

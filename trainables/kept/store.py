@@ -39,6 +39,9 @@ class Store(Protocol):
     def address(self) -> tuple[str, str]:
         """What `open_store` makes this store of, in another process too."""
 
+    def inside(self, name: str) -> Store:
+        """A folder in this one, which need not be there yet."""
+
 
 class Folder:
     """On this machine's disk, or on one that is mounted here, such as NFS."""
@@ -67,6 +70,9 @@ class Folder:
     def address(self) -> tuple[str, str]:
         whole = self.directory.absolute()
         return str(whole.parent), whole.name
+
+    def inside(self, name: str) -> Folder:
+        return Folder(self.directory / name)
 
     def __str__(self) -> str:
         return str(self.directory)

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
-from trainables.data.check import verify, verify_unlabelled
+from trainables.data.check import verify, verify_folds, verify_unlabelled
 from trainables.data.dataset import SegDataset
+from trainables.data.folds import parts_of
 from trainables.data.loader import check_jitter
 from trainables.errors import ModelError
 from trainables.guidance.cache import describe
@@ -54,7 +55,7 @@ def preflight(configs: Iterable[TrialConfig], *, timed: bool = False) -> Preflig
     """
     configs = list(configs)
     dataset = open_dataset(configs[0].data)
-    known = verify(dataset)
+    known = [*verify(dataset), *verify_folds(dataset, configs[0])]
     if any(_fills_cache(config, dataset) for config in configs):
         check_cache()
     built: dict[str, SegModel] = {}
@@ -102,7 +103,9 @@ def _fills_cache(config: TrialConfig, dataset: SegDataset) -> bool:
     """Whether it writes what others read: a teacher that is not there yet, or what a teacher says."""
     if config.reads("teacher_cache") and config.teacher_cache:
         return True
-    return config.trains_teacher and not cached_path(config, dataset=dataset).exists()
+    return config.trains_teacher and not all(
+        cached_path(config, dataset=one).exists() for one in parts_of(dataset, config)
+    )
 
 
 def _weights(config: TrialConfig, name: str) -> str | None:

@@ -10,23 +10,24 @@ from torch import Tensor
 
 from trainables.bands import RGB, Bands
 from trainables.config import TrialConfig
-from trainables.data.dataset import SegDataset
-from trainables.data.loader import eval_batches, none_readable
+from trainables.data.dataset import Sample, SegDataset
+from trainables.data.folds import group_numbers
+from trainables.data.loader import named_batches, none_readable
 from trainables.data.transforms import normalize, to_stride
 from trainables.device import autocast, memory_format, pick_device, place
 from trainables.losses.grids import to_grid
 from trainables.models.build import build
 from trainables.models.segmodel import SegModel
 from trainables.ranks import ALONE, Ranks
-from trainables.scoring.metrics import ConfusionMatrix
+from trainables.scoring.metrics import ConfusionMatrix, Score
 
 _MOST_LOGITS = 2**28  # of one forward: 1 GiB in fp32
 
 
-def evaluate(
-    student: SegModel, dataset: SegDataset, split: str, config: TrialConfig, ranks: Ranks = ALONE
-) -> list[float | None]:
-    """Per-class IoU of a split, logits on the label's own grid. Under `on_corrupt: skip` damaged samples are left out.
+def evaluate(student: SegModel, dataset: SegDataset, split: str, config: TrialConfig, ranks: Ranks = ALONE) -> Score:
+    """mIoU of a split, logits on the label's own grid. Under `on_corrupt: skip` damaged samples are left out.
+
+    Its interval draws the groups of `fold_by` or, where that is none, those that the data set declares; else images.
 
     Args:
         ranks: that share the images, and get the same answer.
@@ -34,27 +35,45 @@ def evaluate(
     Raises:
         DataError: a sample that cannot be read; under skip, no sample that can be.
     """
-    return confusion(student, dataset, split, config, ranks).iou()
+    seen: list[Sample] = []
+    matrix = confusion(student, dataset, split, config, ranks, seen=seen)
+    return matrix.score(group_numbers(dataset, seen, by=config.fold_by))
 
 
 @torch.no_grad()
 def confusion(
-    student: SegModel, dataset: SegDataset, split: str, config: TrialConfig, ranks: Ranks = ALONE
+    student: SegModel,
+    dataset: SegDataset,
+    split: str,
+    config: TrialConfig,
+    ranks: Ranks = ALONE,
+    *,
+    seen: list[Sample] | None = None,
 ) -> ConfusionMatrix:
-    """What `evaluate` counts."""
+    """What `evaluate` counts.
+
+    Args:
+        seen: takes the samples that were counted, by whichever rank, in the matrix's order of images.
+    """
     student.eval()
     dataset.keep_decoded(config.image_cache)
     device = next(student.parameters()).device
     matrix = ConfusionMatrix(dataset.num_classes, ignore_index=dataset.ignore_index, device=device)
-    seen = torch.zeros(1, dtype=torch.int64, device=device)
-    for images, labels in eval_batches(dataset, split, config.batch_size, on_corrupt=config.on_corrupt, ranks=ranks):
-        seen += len(images)
+    counted: list[Sample] = []
+    size, on_corrupt = config.batch_size, config.on_corrupt
+    for samples, images, labels in named_batches(dataset, split, size, on_corrupt=on_corrupt, ranks=ranks):
+        counted += samples
         num_images = max(1, _MOST_LOGITS // (dataset.num_classes * labels[0].numel()))
         for part, truth in zip(images.split(num_images), labels.split(num_images), strict=True):
             matrix.add(predict(student, part.to(device), config, dataset.bands), truth.to(device))
-    matrix.counts = ranks.total(matrix.counts)
-    if ranks.size > 1 and not ranks.total(seen):
-        raise none_readable(dataset, split)
+    if ranks.size > 1:
+        every = dataset.samples(split)
+        place = {sample: number for number, sample in enumerate(every)}
+        counted = [every[found] for found in matrix.gather(ranks, [place[one] for one in counted], num=len(every))]
+        if not counted:
+            raise none_readable(dataset, split)
+    if seen is not None:
+        seen += counted
     return matrix
 
 
@@ -121,10 +140,8 @@ def _padded(
     return to_grid(logits, size, align_corners=config.align_corners)[..., :height, :width]
 
 
-def evaluate_weights(
-    config: TrialConfig, weights: dict[str, Tensor], dataset: SegDataset, split: str
-) -> list[float | None]:
-    """Per-class IoU of a trained student's weights on a split, computed as in its trial."""
+def evaluate_weights(config: TrialConfig, weights: dict[str, Tensor], dataset: SegDataset, split: str) -> Score:
+    """A trained student's weights on a split, scored as in its trial."""
     torch.set_num_threads(config.num_threads)
     student = build(config.student, num_classes=dataset.num_classes, channels=dataset.bands.channels)
     student.load_state_dict(weights)

@@ -96,6 +96,9 @@ def test_the_snippet_predicts_what_the_card_says_it_scores(bundle, tiny_data, tm
     mean = np.mean([value for value in iou.values() if value is not None])
     assert metrics["miou"] == pytest.approx(mean, abs=1e-3)
     assert f"**{100 * metrics['miou']:.2f} %**" in (out / "README.md").read_text()
+    low, high = (metrics["splits"]["val"][f"miou_{end}"] for end in ("low", "high"))
+    assert 0 <= low <= metrics["miou"] <= high <= 1
+    assert f"| 90 % interval over images | {100 * low:.2f} to {100 * high:.2f} % |" in (out / "README.md").read_text()
 
 
 def check_snippet(out, tmp_path):
@@ -197,7 +200,7 @@ def test_an_unconfirmed_winner_is_called_lucky_and_a_gain_has_no_interval(bundle
     assert metrics["confirmed"] is None
     assert "**Not confirmed.**" in text
     assert "of 2 complete trials" in text
-    assert "No interval is known" in text
+    assert "none over seeds is known" in text
 
 
 def test_own_code_goes_along_and_is_all_that_prediction_needs(bundle, home, tiny_data, tmp_path):
@@ -351,6 +354,7 @@ def test_the_confirmed_run_is_shipped_with_its_interval_unless_another_is_asked_
     old = directory / trial_directory("search", 1)
     shutil.copytree(old, directory / trial_directory("confirmed", 0))
     figures = {"search_miou": 0.5, "val_miou": 0.4, "curse": 0.1, "miou": 0.41, "miou_low": 0.35, "miou_high": 0.47}
+    figures |= {"images_low": 0.33, "images_high": 0.52}
     gains = {"gain": 0.02, "gain_low": -0.01, "gain_high": 0.05}
     choice = SimpleNamespace(
         number=7, run=0, seed=1234, val_miou=second.value, baseline_miou=None, split="test", separable=False,
@@ -362,6 +366,7 @@ def test_the_confirmed_run_is_shipped_with_its_interval_unless_another_is_asked_
     text = (tmp_path / "out/README.md").read_text()
     assert (metrics["trial"], metrics["miou"]) == (7, second.value)
     assert metrics["confirmed"]["miou_low"] == 0.35
+    assert "Over images instead, that mean has the 90 % interval 33.00 to 52.00 %." in text
     assert "| gain over the student alone | +2.00 | -1.00 | +5.00 |" in text
     assert "**It is not told apart from the other finalists**" in text
     assert "+10.00 points more than on fresh seeds: the winner's curse" in text

@@ -143,6 +143,25 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_written(heteroakd, 
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ({"folds": 5}, ("folds is 5", "hold 4 images. Set at most 4.")),
+        ({"folds": 1}, ("folds must be >= 2, got 1.",)),
+        ({"folds": 2, "fold_by": "{scene}_*"}, ("fold_by '{scene}_*' does not fit ", "a.png")),
+        ({"fold_by": "{scene}_*"}, ("fold_by '{scene}_*' does not fit ", "a.png")),
+    ],
+)
+def test_folds_that_cannot_be_cut_are_refused(heteroakd, tmp_path, folder, fields, parts):
+    data = folder()
+    for number, mask in enumerate(sorted(data.glob("labels/*/*.png"))):
+        ids = np.zeros((32, 32), np.uint8)
+        ids[number:] = 1
+        Image.fromarray(np.roll(ids, 9, axis=0)).save(mask)
+    refused(heteroakd("sweep", spec(tmp_path, base={"data": str(data), **fields}), "--out", tmp_path / "out"), *parts)
+    assert not (tmp_path / "out").exists()
+
+
 def test_images_and_labels_of_two_sizes_are_refused(heteroakd, tmp_path, folder):
     refused(heteroakd("sweep", spec(tmp_path, base={"data": str(folder(size=(16, 32)))})), "32x32", "32x16")
 

@@ -143,14 +143,18 @@ def test_runs_of_one_teacher_and_seed_meet_in_groups(searched):
 
 @pytest.fixture
 def confirmed(searched, tmp_path):
-    """Makes a confirmed study: score(search trial or "alone", seed) on val; on test it is a tenth less."""
+    """Makes a confirmed study: score(search trial or "alone", seed) on val; on test it is a tenth less, give or take as
+    much over images.
+    """
 
-    def make(search, score, *, seeds=4, split="val", top=5, **values):
+    def make(search, score, *, seeds=4, split="val", top=5, images=True, **values):
         study, studies = searched(search, **values)
         arm = begin(study, studies, seeds=seeds, split=split, top=top)
         run(arm, lambda told: score("alone" if told["part"] == "alone" else told["sources"][0], told["seed"]))
         for trial in arm.study.get_trials(states=[TrialState.COMPLETE]):
-            arm.study.set_user_attr(score_key("test", trial.number), {"miou": trial.value - 0.1, "iou": [0.1]})
+            found = {"miou": trial.value - 0.1, "iou": [0.1]}
+            found |= {"miou_low": trial.value - 0.2, "miou_high": trial.value} if images else {}
+            arm.study.set_user_attr(score_key("test", trial.number), found)
         return study, confirm.frame(study, studies), confirm.choice(study, tmp_path)
 
     return make
@@ -165,9 +169,9 @@ def scored(means):
     return lambda name, seed: means[name] + WOBBLE[seed] + noise[name][seed - 1000]
 
 
-def test_the_table_says_by_hand_what_fresh_seeds_said(confirmed):
+def test_the_table_says_by_hand_what_fresh_seeds_said(confirmed, tmp_path):
     score = scored({0: 0.40, 1: 0.50, "alone": 0.30})
-    _, rows, _ = confirmed([0.45, 0.44], score, split="test")
+    study, rows, _ = confirmed([0.45, 0.44], score, split="test")
     assert list(rows.columns) == list(COLUMNS["confirmed"])
     assert rows["number"].tolist() == [1, 0]
     best = np.array([score(1, seed) for seed in WOBBLE])
@@ -180,6 +184,15 @@ def test_the_table_says_by_hand_what_fresh_seeds_said(confirmed):
     assert row["gain"] == pytest.approx((best - alone).mean())
     assert row["gain"] - row["gain_low"] == pytest.approx(t * (best - alone).std(ddof=1) / 2, rel=1e-5)
     assert (row["split"], row["num_seeds"]) == ("test", 4)
+    assert (row["images_low"], row["images_high"]) == pytest.approx((best.mean() - 0.2, best.mean()))
+    assert confirmed_runs.num_open(confirm.open_study(study, tmp_path)) == 0
+
+
+def test_scores_of_a_release_without_intervals_over_images_have_none(confirmed):
+    score = scored({0: 0.40, 1: 0.50, "alone": 0.30})
+    _, rows, _ = confirmed([0.45, 0.44], score, split="test", images=False)
+    assert rows[["images_low", "images_high"]].isna().all(axis=None)
+    assert rows["miou_low"].notna().all()
 
 
 def test_a_clear_winner_is_named_and_shipped_with_its_median_weights(confirmed):

@@ -20,7 +20,6 @@ from trainables.data.catalogue import open_dataset
 from trainables.errors import StudyError
 from trainables.kept import checkpoint
 from trainables.scoring.evaluate import evaluate_weights
-from trainables.scoring.metrics import miou
 from trainables.state import student_weights
 
 
@@ -70,11 +69,14 @@ def test_a_real_confirmation_runs_scores_and_goes_on(swept):
     tensors, _ = checkpoint.latest(swept / trial_directory("confirmed", last.number), digest=config.digest())
     dataset = open_dataset(config.data)
     again = evaluate_weights(config, student_weights(tensors), dataset, "test")
-    assert study.user_attrs[score_key("test", last.number)] == {"miou": miou(again), "iou": again}
+    assert study.user_attrs[score_key("test", last.number)] == again.named()
+    assert again.low <= again.miou <= again.high
     assert run.go_on(swept, console=console) == 0
     rows = load_frames(swept, analyse=False).confirmed
     assert rows["num_seeds"].tolist() == [2, 2]
     assert rows["split"].tolist() == ["test", "test"]
+    assert (rows["images_low"] <= rows["miou"]).all()
+    assert (rows["images_high"] >= rows["miou"]).all()
     assert "finalists on test" in console.file.getvalue()
     assert confirmed.choice(spec, swept).num_open == 0
 

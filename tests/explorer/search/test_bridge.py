@@ -19,6 +19,9 @@ from explorer.search.deaths import Death
 STEPS = 9
 
 
+SPAN = {"miou_low": 0.2, "miou_high": 0.3}
+
+
 def curve(lambda_kd, step):
     """mIoU of the synthetic trainable: best at lambda_kd = 0.3, rising with the step."""
     return 0.5 * math.exp(-((math.log10(lambda_kd / 0.3)) ** 2)) * (1 - 0.5**step)
@@ -27,7 +30,9 @@ def curve(lambda_kd, step):
 def synthetic(params):
     config = params["config"]
     for step in range(1, config["steps"] + 1):
-        tune.report({"step": step, "miou": curve(config["lambda_kd"], step), "iou": [0.25], "seconds": float(step)})
+        tune.report(
+            {"step": step, "miou": curve(config["lambda_kd"], step), "iou": [0.25], "seconds": float(step), **SPAN}
+        )
 
 
 def run(tmp_path, study, trainable, *, arms=None, max_failures=0):
@@ -56,6 +61,7 @@ def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp
             assert reported < STEPS
         assert trial.user_attrs["seconds"] == reported
         assert trial.user_attrs["ray_trial_id"]
+        assert SPAN.items() <= trial.user_attrs.items()
     assert [trial.state for trial in arms["baseline"].study.get_trials()] == [TrialState.COMPLETE]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 
@@ -49,7 +50,7 @@ def reader():
 
 def test_a_student_that_is_right_scores_one(reader, dataset, small):
     """Class 4 is in no label and no prediction; wrong pixels could hide only under ignored labels."""
-    assert evaluate(reader(), dataset, "val", small()) == [1, 1, 1, 1, None]
+    assert evaluate(reader(), dataset, "val", small()).iou == [1, 1, 1, 1, None]
 
 
 def test_a_score_is_counted_over_whole_images_in_numpy(reader, dataset, small):
@@ -58,7 +59,7 @@ def test_a_score_is_counted_over_whole_images_in_numpy(reader, dataset, small):
     labels = labels[labels != 255]
     guesses = labels + 1
     expected = [np.sum((guesses == c) & (labels == c)) / np.sum((guesses == c) | (labels == c)) for c in range(5)]
-    assert evaluate(reader(shift=1), dataset, "val", small()) == expected == [0] * 5
+    assert evaluate(reader(shift=1), dataset, "val", small()).iou == expected == [0] * 5
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -95,7 +96,7 @@ def test_an_image_is_padded_at_the_bottom_and_right_and_cropped_again(network, d
 def test_weights_are_scored_as_in_their_trial(small, dataset, tmp_path):
     config = small(steps=3, eval_every=3, lr=1e-2)
     state = train(config, dataset=dataset, directory=tmp_path)
-    assert evaluate_weights(config, state.weights(), dataset, "val") == state.history[-1].iou
+    assert evaluate_weights(config, state.weights(), dataset, "val").iou == state.history[-1].iou
 
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 50), (48, 64)])
@@ -149,12 +150,12 @@ def test_the_last_window_ends_with_the_image(length, window, stride, starts):
 def test_a_sliding_score_is_the_score_of_the_averaged_logits(reader, dataset, small):
     """A student that looks at one pixel alone cannot tell the two modes apart."""
     config = small(eval_mode="slide", crop_height=32, crop_width=32, eval_stride=0.3)
-    assert evaluate(reader(), dataset, "val", config) == [1, 1, 1, 1, None]
+    assert evaluate(reader(), dataset, "val", config).iou == [1, 1, 1, 1, None]
 
 
 def test_a_split_too_large_for_one_forward_is_scored_in_parts(reader, dataset, small, monkeypatch):
     monkeypatch.setattr("trainables.scoring.evaluate._MOST_LOGITS", 1)
-    assert evaluate(reader(), dataset, "val", small(batch_size=8)) == [1, 1, 1, 1, None]
+    assert evaluate(reader(), dataset, "val", small(batch_size=8)).iou == [1, 1, 1, 1, None]
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_a_torn_image_ends_an_evaluation_with_its_name(reader, torn, small):
 
 def test_a_torn_image_is_left_out_and_named_if_told_so(reader, torn, small):
     dataset, path = torn
-    assert evaluate(reader(), dataset, "val", small(on_corrupt="skip")) == [1, 1, 1, 1, None]
+    assert evaluate(reader(), dataset, "val", small(on_corrupt="skip")).iou == [1, 1, 1, 1, None]
     assert dataset.take_skipped() == [str(path)]
     assert dataset.take_skipped() == []
 
@@ -201,3 +202,23 @@ def test_logits_are_enlarged_by_the_configs_convention(network, small):
         low, share = int(at), at - int(at)
         row = (1 - share) * cells[..., low, 0] + share * cells[..., low + 1, 0]
         torch.testing.assert_close(found[aligned][..., between, 0], row, rtol=1e-4, atol=1e-5)
+
+
+def test_the_interval_over_images_draws_the_groups_that_a_trial_names(network, dataset, small):
+    """Of val's three images, r0 to r2."""
+    student = network(3)
+    plain = evaluate(student, dataset, "val", small())
+    assert plain.low < plain.miou < plain.high
+    assert evaluate(student, dataset, "val", small(fold_by="r{number}")) == plain
+    assert evaluate(student, dataset, "val", small(fold_by="{letter}*")) == plain._replace(low=None, high=None)
+    declared = dataclasses.replace(dataset, groups={sample.image: "a" for sample in dataset.samples("val")})
+    assert evaluate(student, declared, "val", small()) == plain._replace(low=None, high=None)
+    assert evaluate(student, declared, "val", small(fold_by="r{number}")) == plain
+
+
+def test_a_damaged_image_that_is_skipped_leaves_the_others_in_their_groups(network, torn, small):
+    """The second of three is passed over: the two that are left are one group, or two."""
+    config = {"on_corrupt": "skip"}
+    one, two = (evaluate(network(3), torn[0], "val", small(**config, fold_by=by)) for by in ("{letter}*", "r{number}"))
+    assert one.low is None
+    assert two.low < two.miou < two.high

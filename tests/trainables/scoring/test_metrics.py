@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from trainables.ranks import Ranks
 from trainables.scoring.metrics import ConfusionMatrix, miou
 
 
@@ -61,3 +63,53 @@ def test_where_nothing_is_labelled_miou_is_nan():
     found.add(torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 255))
     assert found.iou() == [None, None, None]
     assert math.isnan(miou(found.iou()))
+
+
+def test_each_image_adds_its_own_counts_and_all_of_them_are_the_split():
+    """By hand: an image of two pixels, one of one, one of which nothing is labelled."""
+    found = matrix(3)
+    found.add(logits_of(torch.tensor([[[0, 1]], [[2, 2]]]), 3), torch.tensor([[[0, 0]], [[2, 255]]]))
+    found.add(logits_of(torch.tensor([[[1, 1]]]), 3), torch.tensor([[[255, 255]]]))
+    assert found.images().tolist() == [[[1, 0, 0], [2, 1, 0]], [[0, 0, 1], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]]
+    hits, union = found.images().sum(axis=0)
+    assert [h / u for h, u in zip(hits, union, strict=True)] == found.iou() == [1 / 2, 0, 1]
+    score = found.score()
+    assert score.named("peer_") == {
+        "peer_miou": 0.5, "peer_miou_low": score.low, "peer_miou_high": score.high, "peer_iou": [1 / 2, 0, 1],
+    }  # fmt: skip
+    assert score.low <= 0.5 <= score.high
+
+
+def test_counts_are_those_of_torchmetrics():
+    rng = torch.Generator().manual_seed(1)
+    found, labels = matrix(7), torch.randint(0, 7, (4, 9, 11), generator=rng)
+    guesses = torch.randint(0, 7, (4, 9, 11), generator=rng)
+    labels[torch.rand(labels.shape, generator=rng) < 0.3] = 255
+    found.add(logits_of(guesses, 7), labels)
+    theirs = multiclass_confusion_matrix(guesses, labels, num_classes=7, ignore_index=255)
+    assert torch.equal(found.counts, theirs)
+
+
+def test_one_image_or_none_has_no_interval():
+    found = matrix(2)
+    assert found.score()[1:3] == (None, None)
+    assert found.images().shape == (0, 2, 2)
+    found.add(logits_of(torch.tensor([[[0, 1]]]), 2), torch.tensor([[[0, 0]]]))
+    assert found.score() == (0.25, None, None, [0.5, 0])
+
+
+def test_what_ranks_have_counted_is_what_one_process_counts(monkeypatch):
+    """Images 0, 2 and 4 here and 1 there, 3 nowhere: sums over ranks are played by adding what the other has."""
+    rng = torch.Generator().manual_seed(2)
+    guesses, labels = (torch.randint(0, 3, (5, 4, 4), generator=rng) for _ in range(2))
+    whole, here, there = matrix(3), matrix(3), matrix(3)
+    for found, places in ((whole, (0, 1, 2, 4)), (here, (0, 2, 4)), (there, (1,))):
+        for place in places:
+            found.add(logits_of(guesses[place][None], 3), labels[place][None])
+    said = []
+    monkeypatch.setattr(Ranks, "total", lambda _, counts: said.append(counts) or counts)
+    assert there.gather(Ranks(1, 2), [1], num=5) == [1]
+    monkeypatch.setattr(Ranks, "total", lambda _, counts: counts + said.pop(0))
+    assert here.gather(Ranks(0, 2), [0, 2, 4], num=5) == [0, 1, 2, 4]
+    assert here.score() == whole.score()
+    assert (here.images() == whole.images()).all()
