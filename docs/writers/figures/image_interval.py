@@ -10,7 +10,8 @@ from writers.words import listed, percent, short
 def coverage(found: Any) -> str:
     """By the number of images."""
     told = listed(f"{percent(share)} % at {size} images" for size, share in found["held"].items())
-    return f"Of {found['splits']} made-up splits of each size, the {percent(found['level'])} % interval held the truth in {told}."
+    made = f"Of {found['splits']} made-up splits of each size"
+    return f"{made}, the {percent(found['level'])} % interval held the truth in {told}."
 
 
 def cost(found: Any) -> str:
