@@ -79,7 +79,7 @@ def test_a_student_learns_what_only_the_fourth_band_shows(dataset, config, tmp_p
     assert state.student.channels == 4
     assert state.history[-1].miou > 0.9
     weights = student_weights(checkpoint.latest(tmp_path / "trial", digest=config().digest())[0])
-    assert evaluate_weights(config(), weights, dataset, "val") == state.history[-1].iou
+    assert evaluate_weights(config(), weights, dataset, "val").iou == state.history[-1].iou
     (seen,) = samples.look(config(), dataset, dataset.samples("val")[:1], student=state.student, teacher=None)
     assert (seen.image.dtype, seen.image.shape) == (np.uint8, (SIDE, SIDE, 3))
     red = seen.image[..., 0].astype(float)
