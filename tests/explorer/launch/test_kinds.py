@@ -29,3 +29,9 @@ def test_each_method_that_reads_one_is_tried_at_every_tap_that_is_asked_for(spac
         (method, tap) for method in ("heteroakd", "skd") for tap in asked
     }
     assert [tap for method, tap in found if method == "kd"] == asked[:1]
+
+
+def test_where_unlabelled_images_are_searched_a_kind_has_them_so_that_it_is_seen_whether_there_are_any():
+    base = {"pair": "fpn_r18:mit_b0", "batch_size": 4}
+    spec = StudySpec.parse({"space": {"unlabelled_ratio": {"low": 0.0, "high": 0.5}}, "base": base})
+    assert [config.num_unlabelled for config in kinds(spec) if config.method == "task"] == [2]
