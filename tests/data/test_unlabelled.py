@@ -70,6 +70,15 @@ def test_unlabelled_images_stand_evenly_among_the_labelled_and_count_by_themselv
     assert [one.position for one in places(3, batch_size=2, num_unlabelled=0)] == [6, 7]
 
 
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_each_part_of_a_step_keeps_a_labelled_image_else_its_mean_would_be_nothing(accumulate):
+    recipe = config(batch_size=8, accumulate=accumulate, unlabelled_ratio=0.99)
+    assert recipe.num_unlabelled == 8 - accumulate
+    size = 8 // accumulate
+    found = [one.labelled for one in places(0, batch_size=8, num_unlabelled=recipe.num_unlabelled)]
+    assert [sum(found[first : first + size]) for first in range(0, 8, size)] == [1] * accumulate
+
+
 @pytest.mark.parametrize(("ratio", "of_eight"), [(0.0, 0), (0.01, 1), (0.25, 2), (0.9, 7), (0.99, 7)])
 def test_a_step_takes_a_share_of_unlabelled_images_and_some_of_either_kind(ratio, of_eight):
     assert config(batch_size=8, unlabelled_ratio=ratio).num_unlabelled == of_eight
