@@ -258,7 +258,9 @@ class StudySpec(BaseModel):
         matched = self.num_trials
         if self.balance == "method":  # a student alone is one more method
             matched = matched // len(self.space["method"]) * len(students)
-        trials = self.baseline_trials or (max(per_seed, matched) if tuned else per_seed)
+        ratios = tuned.get("unlabelled_ratio")
+        rounds = len(ratios) if isinstance(ratios, list) else 1  # so that each is tried, see `plan.plans`
+        trials = self.baseline_trials or (max(per_seed * rounds, matched) if tuned else per_seed)
         with_student = SearchSpace.from_dict({"student": list(students), **tuned})
         return with_student, {**alone, "method": "task"}, trials
 

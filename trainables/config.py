@@ -110,7 +110,8 @@ class TrialConfig(Recipe):
     )
 
     unlabelled_ratio: float = read(
-        0.0, "Share of a step's images that are unlabelled ones, at least one and not all if it is above 0.",
+        0.0, "Share of a step's images that are unlabelled ones: at least one if it is above 0, and no more than leave "
+        "a labelled one to each part of `accumulate`.",
         unit="images an image", ge=0, lt=1,
     )  # fmt: skip
     distil_on: Literal["labelled", "all"] = read(
@@ -294,7 +295,7 @@ class TrialConfig(Recipe):
     def num_unlabelled(self) -> int:
         """Unlabelled images of a step."""
         wanted = round(self.unlabelled_ratio * self.batch_size)
-        return min(max(wanted, 1), self.batch_size - 1) if self.unlabelled_ratio > 0 else 0
+        return min(max(wanted, 1), self.batch_size - self.accumulate) if self.unlabelled_ratio > 0 else 0
 
     @property
     def sees_unlabelled(self) -> bool:

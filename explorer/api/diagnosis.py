@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from trainables.data.faults import ranges
+from trainables.data.faults import counted, ranges
 
 if TYPE_CHECKING:
     from trainables.data.doctor import Diagnosis
@@ -23,6 +23,8 @@ def lines(found: Diagnosis, measured: Measured | None = None) -> Iterator[str]:
     yield f"{dataset.name} in {dataset.root}: {len(dataset.classes)} classes, ignored pixels are {dataset.ignore_index}"
     for facts in found.splits:
         yield from _split(facts, found)
+    if dataset.unlabelled:
+        yield f"unlabelled: {counted(len(dataset.unlabelled), 'image')}"
     yield from classes(found)
     yield from (f"advice: {sentence}" for sentence in found.advice)
     if measured is not None:

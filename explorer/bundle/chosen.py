@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +77,7 @@ def choose(
     if complete.empty:
         raise StudyError(
             barren(spec, directory, warm.own(studies["search"]))
-            or f"No search trial is complete yet. Go on with: heteroakd resume {directory}"
+            or f"No search trial is complete yet. Go on with: heteroakd resume {shlex.quote(str(directory))}"
         )
     row = _best(complete, by or "miou", trial)
     return Chosen(

@@ -7,6 +7,7 @@ is connected; what is open when it leaves is for `heteroakd resume`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -108,7 +109,8 @@ def _run(
             try:
                 return _listen(running, said, console)
             except (KeyboardInterrupt, RayTaskError):  # cancelled where Tune does not catch it, or makes it its own
-                console.print(f"Go on with: heteroakd resume {directory}", markup=False, soft_wrap=True)
+                again = f"heteroakd resume {shlex.quote(str(directory))}"
+                console.print(f"Go on with: {again}", markup=False, soft_wrap=True)
                 raise KeyboardInterrupt from None
 
 

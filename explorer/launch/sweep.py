@@ -162,7 +162,9 @@ def check(spec: StudySpec) -> None:
 
 
 def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
-    """One config of each kind that trials can have: every pair under every method at every tap, every student alone."""
+    """One config of each kind that trials can have: every pair under every method at every tap, every student alone,
+    with unlabelled images if any trial may have them.
+    """
     base, space = spec.trial_base, spec.search_space
     plain = {name: value for name, value in base.items() if name not in ("pair", "teacher", "student")}
     methods = space.values("method", base)
@@ -174,8 +176,10 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
         config = space.config(kind, plain)
         if tap == taps[0] or config.reads("projector_tap"):
             yield config
+    ratio = "unlabelled_ratio"
+    most = {ratio: max(space.values(ratio, base))} if ratio in space.dimensions else {}
     for student in space.alone(base):
-        yield space.config({"student": student, "method": "task"}, plain)
+        yield space.config({"student": student, "method": "task", **most}, plain)
 
 
 def _wants_latency(spec: StudySpec) -> bool:

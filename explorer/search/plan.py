@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from optuna.distributions import CategoricalDistribution
+
 from explorer.study import StudySpec
 from search_spaces.space import SearchSpace
 
@@ -32,13 +34,25 @@ class Plan:
 
 
 def plans(spec: StudySpec) -> dict[Role, Plan]:
-    """Both arms' plans; the students alone in turn, so that each gets as many trials."""
+    """Both arms' plans; the students alone in turn, so that each gets as many trials. Where they may take unlabelled
+    images, each ratio of a list has its round of students and seeds, before the sampler chooses.
+    """
     alone, alone_base, num_baselines = spec.baseline()
     students = alone.students(alone_base)
-    points = [{"student": students[n % len(students)]} for n in range(num_baselines)]
+    points: list[dict[str, Any]] = [{"student": students[n % len(students)]} for n in range(num_baselines)]
+    whole = len(students) * len(spec.seeds)
+    for n, ratio in enumerate(each for each in _ratios(alone) for _ in range(whole)):
+        if n < num_baselines:
+            points[n]["unlabelled_ratio"] = ratio
     return {
         "baseline": Plan("baseline", alone, alone_base, num_baselines, points),
         "search": Plan(
             "search", spec.search_space, spec.trial_base, spec.num_trials, spec.points, num_probes=spec.num_probes
         ),
     }
+
+
+def _ratios(alone: SearchSpace) -> tuple[Any, ...]:
+    """The choices of unlabelled_ratio; none for a range, or where it is not searched."""
+    found = alone.dimensions.get("unlabelled_ratio")
+    return tuple(found.choices) if isinstance(found, CategoricalDistribution) else ()

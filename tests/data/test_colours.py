@@ -184,6 +184,7 @@ def test_masks_all_ignored_are_not_told_of_a_binary_remedy(write):
         ({"colours": {"road": 7}}, "colours.road must be a colour such as [128, 64, 128], or a list of such."),
         ({"colours": TABLE, "ids": {0: 1}}, "dataset.yaml has both ids and colours"),
         ({"colours": TABLE, "ignore": [3]}, "ignore names id 3, but `colours` says that masks hold colours."),
+        ({"colours": TABLE, "ignore": [0]}, "ignore names id 0, but `colours` says that masks hold colours."),
         ({"colours": TABLE, "ignore": ["skies"]}, "Unknown name in ignore 'skies'. Nearest: sky."),
         ({"colours": TABLE, "classes": [*TABLE], "ignore": ["sky"]}, "ignore names sky, which is a class."),
         ({"colours": TABLE, "tolerance": -1}, "tolerance must be >= 0.0, got -1."),

@@ -55,3 +55,11 @@ def test_a_described_folder_is_ours_whatever_else_lies_in_it(tmp_path):
     (tmp_path / "dataset.yaml").write_text("classes: [a, b]\n")
     (tmp_path / "export.json").write_text(COCO)
     assert "import" not in str(explorer.check_data(tmp_path))
+
+
+def test_a_path_with_a_space_is_one_word_of_the_command(tmp_path):
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    (folder / "export.json").write_text(COCO)
+    with pytest.raises(DataError, match=f"`heteroakd data import coco '{folder}' DST`"):
+        explorer.check_data(folder)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import explorer
 from trainables.config import TrialConfig
 from trainables.data.bank import bank_images, bank_views
 from trainables.data.catalogue import open_dataset
 from trainables.data.check import verify_unlabelled
+from trainables.data.doctor import IMAGE, SCORED, diagnose
 from trainables.data.feed import feed
 from trainables.data.loader import train_batches
 from trainables.data.order import places
@@ -63,6 +68,15 @@ def test_unlabelled_images_stand_evenly_among_the_labelled_and_count_by_themselv
     halves = places(0, batch_size=8, num_unlabelled=4)
     assert [sum(not one.labelled for one in half) for half in (halves[:4], halves[4:])] == [2, 2]
     assert [one.position for one in places(3, batch_size=2, num_unlabelled=0)] == [6, 7]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_each_part_of_a_step_keeps_a_labelled_image_else_its_mean_would_be_nothing(accumulate):
+    recipe = config(batch_size=8, accumulate=accumulate, unlabelled_ratio=0.99)
+    assert recipe.num_unlabelled == 8 - accumulate
+    size = 8 // accumulate
+    found = [one.labelled for one in places(0, batch_size=8, num_unlabelled=recipe.num_unlabelled)]
+    assert [sum(found[first : first + size]) for first in range(0, 8, size)] == [1] * accumulate
 
 
 @pytest.mark.parametrize(("ratio", "of_eight"), [(0.0, 0), (0.01, 1), (0.25, 2), (0.9, 7), (0.99, 7)])
@@ -211,3 +225,28 @@ def test_no_unlabelled_tile_of_earth_touches_a_block_that_is_scored():
     assert not [path.name for path in earth.unlabelled if blocks(path) & scored]
     assert not {path.name for path in earth.unlabelled} & {one.image.name for one in earth.samples("train")}
     assert sum(path.stat().st_size for path in earth.unlabelled) < 6 * 2**20
+
+
+def test_a_copy_of_an_image_that_is_scored_is_refused_under_whatever_name(tmp_path):
+    root = write(tmp_path / "one")
+    copy, scored = root / "images/unlabelled/copy.png", root / "images/val/2.png"
+    shutil.copy(root / "images/train/1.png", root / "images/unlabelled/train.png")  # which no score is of
+    verify_unlabelled(open_dataset(str(root)), config())
+    shutil.copy(scored, copy)
+    sentence = f"{copy} is unlabelled, and the same image as {scored}, which is in 'val': a score on it would say less."
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        verify_unlabelled(open_dataset(str(root)), config())
+    assert [one.startswith(sentence) for one in diagnose(str(root)).faults[SCORED]] == [True]
+    assert SCORED not in diagnose(str(root), split="train").faults
+
+
+def test_the_check_of_a_set_counts_them_and_names_each_that_cannot_be_read(tmp_path):
+    root = write(tmp_path / "one")
+    folder = root / "images/unlabelled"
+    assert "unlabelled: 7 images" in str(explorer.check_data(root))
+    whole = (folder / "u1.png").read_bytes()
+    (folder / "u1.png").write_bytes(b"")
+    (folder / "u2.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "u3.tif").write_bytes(b"II*")
+    found = diagnose(str(root)).faults[IMAGE]
+    assert [one.split(" ")[0] for one in found] == [str(folder / f"u{end}") for end in ("1.png", "2.png", "3.tif")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from trainables.data.facts import SplitFacts
 from trainables.data.folds import check_fits, parts_of
 from trainables.data.loader import without_unlabelled
 from trainables.data.scorable import unscorable
+from trainables.data.twins import twins
 from trainables.errors import DataError
 
 THREADS = 8  # Pillow decodes outside Python's lock
@@ -57,7 +59,7 @@ def unmeasured(dataset: SegDataset) -> str | None:
         return None
     return (
         f"{dataset.root} has {dataset.bands.words}, and dataset.yaml says no mean and std of them. `heteroakd data "
-        "check --measure` prints the lines to add."
+        f"check {shlex.quote(str(dataset.root))} --measure` prints the lines to add."
     )
 
 
@@ -70,9 +72,8 @@ def verify_unlabelled(dataset: SegDataset, config: TrialConfig) -> None:
     if not dataset.unlabelled:
         raise without_unlabelled(dataset, config)
     splits = ("val", "test") if config.folds is None else ("train", "val", "test")
-    scored = {sample.image: split for split in splits for sample in dataset.splits.get(split, ())}
-    if twice := next((path for path in dataset.unlabelled if path in scored), None):
-        raise DataError(f"{twice} is unlabelled and in {scored[twice]!r}: a score on it would say less.")
+    if twice := next(scored_too(dataset, splits), None):
+        raise DataError(twice)
     every = -(-len(dataset.unlabelled) // HEADERS)
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(partial(banded.header, bands=dataset.bands), dataset.unlabelled[::every]):
@@ -100,6 +101,17 @@ def verify_folds(dataset: SegDataset, config: TrialConfig) -> list[str]:
                 "nothing can be scored on them. Set fewer folds, or label more images."
             )
     return []
+
+
+def scored_too(dataset: SegDataset, splits: Iterable[str] = ("val", "test")) -> Iterator[str]:
+    """A sentence for each unlabelled image that is in a split that is scored too, by its path or its bytes."""
+    scored = {sample.image: split for split in splits for sample in dataset.splits.get(split, ())}
+    remedy = "a score on it would say less. Remove it from one of them."
+    for path in (path for path in dataset.unlabelled if path in scored):
+        yield f"{path} is unlabelled and in {scored[path]!r}: {remedy}"
+    named = [*(("scored", path) for path in scored), *(("", path) for path in dataset.unlabelled if path not in scored)]
+    for path, first in twins(named):
+        yield f"{path} is unlabelled, and the same image as {first}, which is in {scored[first]!r}: {remedy}"
 
 
 def _facts(dataset: SegDataset, split: str, samples: Sequence[Sample]) -> SplitFacts:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,12 +19,13 @@ from trainables.bands import Bands
 from trainables.data import banded
 from trainables.data.advice import advice
 from trainables.data.catalogue import open_dataset
-from trainables.data.check import THREADS, unmeasured
+from trainables.data.check import THREADS, scored_too, unmeasured
 from trainables.data.dataset import Sample, SegDataset, misfit
 from trainables.data.facts import SplitFacts
 from trainables.data.images import Header
 from trainables.data.masks import check_ids, count_ids, mask_kind
 from trainables.data.scorable import unscorable
+from trainables.data.twins import twins
 from trainables.errors import DataError
 
 MASKS, IMAGES = 400, 40  # decoded of each split, evenly spaced, unless all are asked for
@@ -35,6 +35,7 @@ MASK = "Masks that cannot be read as class ids"
 IDS = "Masks that hold unknown ids"
 SIZE = "Images and masks of different size"
 TWINS = "Images that stand in two splits"
+SCORED = "Unlabelled images that are scored too"
 _ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
 
 
@@ -77,8 +78,10 @@ def diagnose(name_or_path: str, *, split: str | None = None, full: bool = False)
         note(reason)
     for reason in filter(None, (_unscorable(dataset, one) for one in facts)):
         note(reason)
-    if twins := _twins(dataset, names):
-        faults[TWINS] = twins
+    if alike := _twins(dataset, names):
+        faults[TWINS] = alike
+    for kind, sentence in _unlabelled(dataset, full) if split is None else ():
+        faults[kind].append(sentence)
     return Diagnosis(dataset, facts, dict(faults), advice(dataset, facts))
 
 
@@ -194,18 +197,27 @@ def _known(dataset: SegDataset) -> Bool[np.ndarray, " ids"]:
 
 
 def _twins(dataset: SegDataset, splits: Iterable[str]) -> list[str]:
-    """Images that stand in two splits, byte for byte. Only files of equal size are read."""
-    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
-    for split in splits:
-        for image, _ in dataset.samples(split):
-            if image.is_file():
-                by_size[image.stat().st_size].append((split, image))
-    found = []
-    for group in by_size.values():
-        if len({split for split, _ in group}) > 1:
-            first: dict[str, tuple[str, Path]] = {}
-            for split, image in group:
-                known, twin = first.setdefault(hashlib.sha256(image.read_bytes()).hexdigest(), (split, image))
-                if known != split:
-                    found.append(f"{image} is the same image as {twin}. Keep it in one split.")
-    return found
+    named = ((split, image) for split in splits for image, _ in dataset.samples(split))
+    return [f"{path} is the same image as {first}. Keep it in one split." for path, first in twins(named)]
+
+
+def _unlabelled(dataset: SegDataset, full: bool) -> Iterator[tuple[str, str]]:
+    """Kind and sentence of what is wrong with images that have no mask."""
+    paths = dataset.unlabelled
+    chosen = set(paths if full else evenly(paths, IMAGES))
+    with ThreadPoolExecutor(THREADS) as pool:
+        reasons = pool.map(lambda path: _unreadable(path, dataset.bands, whole=path in chosen), paths)
+        yield from ((IMAGE, reason) for reason in reasons if reason is not None)
+    yield from ((SCORED, reason) for reason in scored_too(dataset))
+
+
+def _unreadable(path: Path, bands: Bands, *, whole: bool) -> str | None:
+    """Those that are not read whole are, if they do not end as their format does."""
+    try:
+        if whole or (path.suffix.lower() in _ENDS and not _ends_well(path)):
+            banded.read(path, bands)
+        elif path.suffix.lower() not in _ENDS:
+            banded.header(path, bands)
+    except DataError as error:
+        return str(error)
+    return None

@@ -174,7 +174,7 @@ class Meaning(BaseModel):
             return self
         if self.ids is not None:
             raise ValueError("dataset.yaml has both ids and colours: masks hold one of them. Remove the other.")
-        if number := next((one for one in self.ignore if isinstance(one, int)), None):
+        if (number := next((one for one in self.ignore if isinstance(one, int)), None)) is not None:
             raise ValueError(f"ignore names id {number}, but `colours` says that masks hold colours. Give its colour.")
         if missing := [name for name in self.classes if name not in self.colours]:
             raise ValueError(f"colours must name a colour of each class, missing: {', '.join(missing)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def remedy(folder: Path) -> str | None:
     found = next((kind for kind, looks in _KINDS.items() if looks(folder)), None)
     if found is None:
         return None
-    said = f"It looks like {_CALLED[found]}: `heteroakd data import {found} {folder} DST` makes a data set of it."
+    command = f"heteroakd data import {found} {shlex.quote(str(folder))} DST"
+    said = f"It looks like {_CALLED[found]}: `{command}` makes a data set of it."
     return f"{said} Or name their colours under `colours` in a dataset.yaml." if found == "rgb" else said
 
 

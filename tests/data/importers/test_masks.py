@@ -76,6 +76,17 @@ def test_cvats_black_is_background_where_nothing_else_is_said(voc, grid, written
     assert done.left_out == [("sub/c", "is in ImageSets/Segmentation, but has no mask in SegmentationClass. Add it.")]
 
 
+@pytest.mark.parametrize("line", ['"{}"', "/JPEGImages/{0}.png /SegmentationClass/{0}.png", "{}.PNG", "{}"])
+def test_a_list_may_name_an_image_with_blanks_in_several_ways(tmp_path, grid, photo, written, brought, line):
+    src, names = tmp_path / "src", ("a b/1 c", "a b/2.5")
+    for name, split in zip(names, ("train", "val"), strict=True):
+        photo(src / f"JPEGImages/{name}.png")
+        save(src / f"SegmentationClass/{name}.png", grid(ROWS))
+        written(src / f"ImageSets/Segmentation/{split}.txt", line.format(name) + "\n")
+    done, _ = brought("voc-custom", src, classes="sky,red,blue")
+    assert (done.report.images, done.left_out) == ({"train": 1, "val": 1}, [])
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Report:
         yield from (f"{what}: {number:,}" for what, number in sorted(self.seen.items()))
         yield "files: " + ", ".join(f"{number} {how}" for how, number in sorted(self.placed.items()) if number)
         yield from self._left_out()
-        yield f"next: heteroakd data check {self.folder}"
+        yield f"next: heteroakd data check {shlex.quote(str(self.folder))}"
 
     def _classes(self) -> Iterator[str]:
         whole = max(1, int(self.pixels.sum()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from trainables.data.importers.source import Asked, Label, LeftOut, Picture, Siz
 from trainables.errors import DataError
 
 LISTS = "ImageSets/Segmentation"
+_BEFORE_MASK = re.compile(r"\s+/SegmentationClass")
 _MASKS = ("SegmentationClass", "SegmentationClassPNG")
 
 
@@ -62,10 +64,15 @@ def _listed(src: Path) -> dict[str, str | None]:
         for line in plain_text(path).splitlines():
             if not line.strip():
                 continue
-            name = line.split()[0] if "/SegmentationClass" in line else line.strip()
-            name = name.removeprefix("/JPEGImages/").removesuffix(".jpg")
+            name = _name(line)
             before = found.get(name)
             if before and split and before != split:
                 raise DataError(f"{path} names {name}, which is in {before}, too. Keep it in one split.")
             found[name] = split or before
     return found
+
+
+def _name(line: str) -> str:
+    """What a line says: `NAME`, `"NAME"` where it has blanks, or `/JPEGImages/NAME.jpg /SegmentationClass/NAME.png`."""
+    image = _BEFORE_MASK.split(line.strip(), maxsplit=1)[0].strip('"').removeprefix("/JPEGImages/")
+    return image[: -len(Path(image).suffix)] if is_image(Path(image)) else image
