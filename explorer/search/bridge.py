@@ -35,6 +35,7 @@ from explorer.search.deaths import UNTOLD, Death, Fault
 from explorer.search.limits import OCCUPIED, reached
 from explorer.search.ray_state import RayState, State
 from explorer.search.tune_errors import death_of
+from explorer.search.views import because
 from explorer.storage import storages
 
 METRIC, MODE = "miou", "max"
@@ -194,7 +195,7 @@ class Bridge(Searcher):
         if step < latest:
             return TrialScheduler.CONTINUE  # repeated after a restart; judged before
         if live.grace <= step and not live.trial.user_attrs.get("probe") and live.arm.should_prune(live.trial):
-            self._tell(live, TrialState.PRUNED, facts=result)
+            self._tell(live, TrialState.PRUNED, reason=because(live.arm.study, live.trial), facts=result)
             self._discard(live.directory)  # it never goes on
             return TrialScheduler.STOP
         return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE
