@@ -14,6 +14,7 @@ from rich.console import Console
 
 from explorer.launch.boards import Shown, board
 from explorer.search.arms import Arm
+from explorer.search.compute import trained
 from explorer.search.plan import Role
 from explorer.storage import storages
 
@@ -110,7 +111,7 @@ def _outcome(trial: optuna.trial.FrozenTrial, arm: Arm) -> str:
     if trial.state == TrialState.PRUNED:
         because = trial.user_attrs.get("reason")
         told = f" ({str(because).rstrip('.')})" if because else ""
-        return f"{what} pruned at {100 * _miou(trial):.2f} % after {trial.last_step} steps{told}"
+        return f"{what} pruned at {100 * _miou(trial):.2f} % after {trained(trial)} steps{told}"
     return f"{what} mIoU {100 * _miou(trial):.2f} %"
 
 

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy import stats
 
 from explorer.search.asha import AshaPruner
+from explorer.search.compute import trained
 
 _RUNG = "completed_rung_"  # attributes in which successive halving keeps what a trial had at each rung
 
@@ -37,7 +38,9 @@ def why(pruner: BasePruner, study: optuna.Study, trial: FrozenTrial, notes: Mapp
         trial: with at least one value.
         notes: what the pruner noted about the trial in the same decision.
     """
-    return f"Stopped by {_name(pruner)} at step {trial.last_step}: {_clause(pruner, study, trial, notes)}."
+    step, own = trial.last_step, trained(trial)
+    equal = "" if own == step else f" of its student alone (its own {own}, at equal compute)"
+    return f"Stopped by {_name(pruner)} at step {step}{equal}: {_clause(pruner, study, trial, notes)}."
 
 
 def _clause(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping[str, Any]) -> str:
@@ -61,7 +64,7 @@ def _clause(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping
 
 
 def _halved(pruner: Any, peers: Iterable[FrozenTrial], trial: FrozenTrial, notes: Mapping[str, Any], where: str) -> str:
-    """Of successive halving: a trial goes on from a rung where it is among the best 1 / factor of all that got there."""
+    """Of successive halving: a trial goes on from a rung where it is among the best 1 / factor of all there."""
     rung = max(int(name.removeprefix(_RUNG)) for name in notes if name.startswith(_RUNG))
     key, value, factor = f"{_RUNG}{rung}", _last(trial), pruner._reduction_factor
     others = [peer.system_attrs[key] for peer in peers if key in peer.system_attrs and peer.number != trial.number]
@@ -108,8 +111,9 @@ def _idle(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping[s
     values = [value for _, value in sorted(trial.intermediate_values.items())]
     recent = pruner._patience + 1
     margin = f" by more than {100 * pruner._min_delta:g} points" if pruner._min_delta else ""
+    reports = "report" if recent == 1 else f"{recent} reports"
     told = (
-        f"the best of its last {recent} {'report' if recent == 1 else 'reports'}, {_percent(max(values[-recent:]))}, is below the "
+        f"the best of its last {reports}, {_percent(max(values[-recent:]))}, is below the "
         f"{_percent(max(values[:-recent]))} it had before{margin}"
     )
     wrapped = pruner._wrapped_pruner

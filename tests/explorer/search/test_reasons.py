@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import optuna
 import pytest
-from optuna.trial import TrialState
 
 from explorer.search import engines
 from explorer.search.views import PRUNED_AT, because
@@ -97,9 +96,9 @@ SENTENCES = {
     "patient": (
         {"patience": 0, "min_delta": 0.01, "wrapped_pruner": "asha"},
         {3: 0.30, 6: 0.25},  # asha is asked when it has fallen; the half of 0.6, 0.5, 0.4, 0.3
-        "Stopped by patient at step 6: the best of its last 1 report, 25.00 %, is below the 30.00 % it had before by "
-        "more than 1 points; and by asha, its 25.00 % at the rung of 6 steps is below 45.00 %, which parts the best 1/2 "
-        "from the rest of 4 trials of this student that got there before; 4 had more.",
+        "Stopped by patient at step 6: the best of its last report, 25.00 %, is below the 30.00 % it had before by "
+        "more than 1 points; and by asha, its 25.00 % at the rung of 6 steps is below 45.00 %, which parts the best "
+        "1/2 from the rest of 4 trials of this student that got there before; 4 had more.",
     ),
     "wilcoxon": (
         {"p_threshold": 0.3},
