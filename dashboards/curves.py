@@ -28,11 +28,13 @@ class Curves:
         lines: reported values by role, number, step, with state, family, name and text of their trial.
         ends: the last row of each trial in `lines`.
         one_of: of so many trials, one has a line.
+    step: what the x axis counts.
     """
 
     lines: pd.DataFrame
     ends: pd.DataFrame
     one_of: int = 1
+    step: str = "step"
 
 
 def prepare(frames: StudyFrames) -> Curves:
@@ -44,7 +46,8 @@ def prepare(frames: StudyFrames) -> Curves:
     lines = values.assign(miou=100 * values["miou"]).merge(trials, on=["role", "number"])
     lines = lines.sort_values(["role", "number", "step"], ignore_index=True)
     last = ~lines.duplicated(["role", "number"], keep="last")
-    return Curves(lines=lines, ends=lines[last], one_of=one_of)
+    step = "step" if frames.equal == "steps" else f"step of the student alone that costs as much ({frames.equal})"
+    return Curves(lines=lines, ends=lines[last], one_of=one_of, step=step)
 
 
 def figure(data: Curves) -> go.Figure:
@@ -52,7 +55,7 @@ def figure(data: Curves) -> go.Figure:
     if data.lines.empty:
         return theme.empty(TITLE, "No trial has reported a value yet.")
     few = f" (a line for one search trial in {data.one_of})" if data.one_of > 1 else ""
-    drawing = theme.canvas(TITLE, x="step" + few, y="mIoU (%)")
+    drawing = theme.canvas(TITLE, x=data.step + few, y="mIoU (%)")
     many = len(data.ends) > marks.MANY
     search = data.lines[data.lines["role"] == "search"]
     ends = data.ends[(data.ends["role"] == "search") & (data.ends["state"] != "COMPLETE")]

@@ -27,6 +27,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "method": "str",
         "seed": "int64",
         "budget": "int64",
+        "steps": "int64",
+        "relative_cost": "float64",
         "probe": "bool",
         "step": "int64",
         "miou": "float64",
@@ -138,14 +140,17 @@ class StudyFrames:
 
     Attributes:
         summary: label -> formatted text, in the order shown; the label "study" names the page.
+        equal: what trials and their students alone had equally much of: steps, or compute in seconds or gmac.
         cost: the column of trials that mIoU is weighed against: parameters_millions, gmac or latency_ms.
         trials: one row per trial, keyed by (role, number). role: search or baseline. state: COMPLETE, PRUNED, FAIL,
             RUNNING or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is final for
             COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
             distillation. miou_low, miou_high: its 90 % interval over images, of trials that have ended. gain: miou -
-            baseline. peer_miou, peer_gain: final mIoU of a collaborative trial's other
-            student, and what that is over the same network alone. Missing numbers are NaN. One column
-            `param.<dimension>` per dimension.
+            baseline. reason: why it failed, or why the pruner stopped it. steps: its own budget. step, budget: as the
+            storage keys them; under equal compute in steps of its student alone that cost as much. relative_cost: of a
+            step, as a multiple of its student alone's, as a budget had it measured, else by the seconds of whole
+            trials. peer_miou, peer_gain: final mIoU of a collaborative trial's other student, and what that is over the
+            same network alone. Missing numbers are NaN. One column `param.<dimension>` per dimension.
         curves: every reported value, one row per (role, number, step).
         taught: of collaborative trials, who taught whom between two reports: the share in [0, 1] of the regions and of
             the pixels in which the other student (the pair's first) taught the student. NaN: not distilled.
@@ -172,6 +177,7 @@ class StudyFrames:
 
     summary: Mapping[str, str] = field(default_factory=dict)
     cost: str = "parameters_millions"
+    equal: str = "steps"
     trials: pd.DataFrame = field(default_factory=lambda: blank("trials"))
     curves: pd.DataFrame = field(default_factory=lambda: blank("curves"))
     taught: pd.DataFrame = field(default_factory=lambda: blank("taught"))
@@ -189,6 +195,11 @@ class StudyFrames:
         for item in fields(self):
             missing = COLUMNS.get(item.name, {}).keys() - set(getattr(self, item.name))
             assert not missing, f"{item.name} lacks {sorted(missing)}"
+
+    @property
+    def at_equal(self) -> str:
+        """Under which gains were measured, in words."""
+        return "at equal steps" if self.equal == "steps" else f"at equal compute, in {self.equal}"
 
     def trials_of(self, role: str, *states: str) -> pd.DataFrame:
         """The trials of a role, in the given states (none given: all), by number."""

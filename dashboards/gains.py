@@ -14,9 +14,9 @@ from dashboards import intervals, marks, theme
 from dashboards.frames import StudyFrames
 
 CAPTION = (
-    "Lines are 90 % intervals of the gain over the student alone on the same seeds, filled where they leave out 0: a "
-    "circle is a pair's typical config and a diamond its best one, freed of the luck of being the best (with one "
-    "seed, which cannot tell luck, it is in)."
+    "Lines are 90 % intervals of the gain over the student alone on the same seeds, at equal steps or equal compute as "
+    "the axis says, filled where they leave out 0: a circle is a pair's typical config and a diamond its best one, "
+    "freed of the luck of being the best (with one seed, which cannot tell luck, it is in)."
 )
 TITLE = "What each pair gains, and how sure that is"
 STATISTICS = {"typical": ("circle", 0.16, "typical config"), "best": ("diamond", -0.16, "best config")}
@@ -24,9 +24,12 @@ STATISTICS = {"typical": ("circle", 0.16, "typical config"), "best": ("diamond",
 
 @dataclass(frozen=True)
 class Gains:
-    """rows: pair, statistic, gain, low, high in points, distinguishable, family, num_trials, num_seeds, reason, row."""
+    """rows: pair, statistic, gain, low, high in points, distinguishable, family, num_trials, num_seeds, reason, row.
+    at_equal: under which the gains were measured, in words.
+    """
 
     rows: pd.DataFrame
+    at_equal: str = "at equal steps"
 
 
 def prepare(frames: StudyFrames) -> Gains:
@@ -36,7 +39,7 @@ def prepare(frames: StudyFrames) -> Gains:
     best = found[found["statistic"] == "best"].sort_values("gain", ascending=False, kind="stable")
     order = {pair: row for row, pair in enumerate(dict.fromkeys([*best["pair"], *found["pair"]]))}
     families = dict(zip(frames.trials["student"], frames.trials["student_family"], strict=True))
-    return Gains(found.assign(row=found["pair"].map(order), family=found["student"].map(families)))
+    return Gains(found.assign(row=found["pair"].map(order), family=found["student"].map(families)), frames.at_equal)
 
 
 def figure(data: Gains) -> go.Figure:
@@ -44,7 +47,9 @@ def figure(data: Gains) -> go.Figure:
     if data.rows.empty:
         return theme.empty(TITLE, "No complete search trial has a matched student alone yet.")
     pairs = data.rows.drop_duplicates("pair").sort_values("row")
-    drawing = theme.canvas(TITLE, x="gain over the student alone (points of mIoU)", y="", height=150 + 58 * len(pairs))
+    drawing = theme.canvas(
+        TITLE, x=f"gain over the student alone {data.at_equal} (points of mIoU)", y="", height=150 + 58 * len(pairs)
+    )
     drawing.add_vline(x=0, line={"color": theme.BASELINE, "width": 1})
     for statistic, (symbol, shift, words) in STATISTICS.items():
         own = data.rows[data.rows["statistic"] == statistic]

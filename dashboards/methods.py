@@ -12,9 +12,10 @@ from dashboards import intervals, marks, theme
 from dashboards.frames import StudyFrames
 
 CAPTION = (
-    "Each circle is the gain of one complete trial over the best trial of the student alone with the same seed, the "
-    "line is the row's median and the diamond the mean with its 90 % interval, hollow where it may be 0; the best of a "
-    "row is luckier the more trials it has, so compare rows of equal n."
+    "Each circle is the gain of one complete trial over the best trial of the student alone with the same seed, at "
+    "equal steps or equal compute as the axis says, the line is the row's median and the diamond the mean with its 90 "
+    "% interval, hollow where it may be 0; the best of a row is luckier the more trials it has, so compare rows of "
+    "equal n."
 )
 TITLE = "Which method gains over the student alone"
 ALONE = "student alone"
@@ -27,11 +28,13 @@ class Methods:
     points: one row per complete trial: row, gain in points, family, state, text, name.
     rows: one per pair and method, top to bottom: row, label, median, most, n. The students alone come first.
     means: row, gain, low, high in points, distinguishable; of the typical gains that have an interval.
+    at_equal: under which the gains were measured, in words.
     """
 
     points: pd.DataFrame
     rows: pd.DataFrame
     means: pd.DataFrame
+    at_equal: str = "at equal steps"
 
 
 def prepare(frames: StudyFrames) -> Methods:
@@ -48,7 +51,7 @@ def prepare(frames: StudyFrames) -> Methods:
     rows = rows.sort_values(["alone", "median"], ascending=False, ignore_index=True)
     rows = rows.drop(columns="alone").assign(row=range(len(rows)))
     points = points.drop(columns="alone").merge(rows[["label", "row"]], on="label")
-    return Methods(points=points, rows=rows, means=_means(frames, search, rows))
+    return Methods(points=points, rows=rows, means=_means(frames, search, rows), at_equal=frames.at_equal)
 
 
 def _means(frames: StudyFrames, search: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +87,7 @@ def figure(data: Methods) -> go.Figure:
     """Gain in points against method, a circle per trial in its student's colour."""
     if data.rows.empty:
         return theme.empty(TITLE, "No complete search trial has a matched student alone yet.")
-    drawing = theme.canvas(TITLE, x="gain (points of mIoU)", y="", height=170 + _ROW * len(data.rows))
+    drawing = theme.canvas(TITLE, x=f"gain {data.at_equal} (points of mIoU)", y="", height=170 + _ROW * len(data.rows))
     drawing.add_vline(x=0, line={"color": theme.BASELINE, "width": 1})
     for row in marks.records(data.rows):
         drawing.add_shape(

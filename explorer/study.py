@@ -81,6 +81,10 @@ class StudySpec(BaseModel):
         description="hyperband, successivehalving, median, percentile, patient, threshold, wilcoxon, asha, none.",
     )
     pruner_options: dict[str, Any] = Field({}, description="Its arguments beside the three below.")
+    budget: Literal["steps", "seconds", "gmac"] = Field(
+        "steps", description="What trials have equally much of; seconds and gmac: a step of each kind is measured at "
+        "launch, and costly ones get fewer steps than the student alone, which has `steps`.",
+    )  # fmt: skip
     total_steps: int | None = Field(None, description="Ask for no more trials after this many steps, all told.", ge=1)
     gpu_hours: float | None = Field(None, description="Ask for no more trials after this many GPU-hours.", gt=0)
     plateau_trials: int | None = Field(

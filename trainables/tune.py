@@ -27,7 +27,7 @@ from trainables.group import Answer, Member, Outcome
 from trainables.kept import checkpoint
 from trainables.kept.store import open_store
 from trainables.preflight.look import look
-from trainables.preflight.rehearsal import footprint, students_that_fit
+from trainables.preflight.rehearsal import footprint, step_gmac, step_time, students_that_fit
 from trainables.run import run_group, run_trial
 from trainables.scoring.evaluate import confusion
 from trainables.scoring.metrics import miou
@@ -158,6 +158,21 @@ def group_that_fits(configs: list[dict[str, Any]], *, share: float, most: int, c
     except torch.OutOfMemoryError:  # the trials of that kind will say so, and the others run
         return 1
     return students_that_fit(found, pick_device(kinds[0]), share=share, most=most)
+
+
+def step_costs(configs: dict[str, dict[str, Any]], *, unit: str, code: Iterable[str] = ()) -> dict[str, float]:
+    """What a training step of each kind of trial costs on this machine, its teacher's forward included whole.
+
+    Args:
+        configs: one of each kind.
+        unit: seconds (the median of a few steps) or gmac.
+    """
+    own.look_in(code)
+    kinds = {name: TrialConfig.parse(values) for name, values in configs.items()}
+    dataset = open_dataset(next(iter(kinds.values())).data)
+    if unit == "gmac":
+        return {name: step_gmac(config, dataset=dataset) for name, config in kinds.items()}
+    return {name: step_time(config, dataset=dataset).seconds for name, config in kinds.items()}
 
 
 def score_teacher(config: dict[str, Any], *, code: Iterable[str] = ()) -> dict[str, float]:

@@ -49,11 +49,16 @@ def facts(row: pd.Series, detail: Detail) -> list[Tree]:
     return [
         tag("p", str(who), class_="who"),
         tag("p", tables.state(trial["state"]), at),
-        *([tag("p", str(trial["reason"]), class_="reason")] if pd.notna(trial["reason"]) else []),
+        *([_reason(trial)] if pd.notna(trial["reason"]) else []),
         dom.facts(_scores(trial), class_="scores"),
         *([tag("h3", "Searched"), dom.facts(searched)] if searched else []),
         *([_config(detail)] if detail.config else []),
     ]
+
+
+def _reason(trial: dict[str, Any]) -> Tree:
+    """A failure's stands out; a pruner's verdict does not."""
+    return tag("p", str(trial["reason"]), class_="reason" if trial["state"] == "FAIL" else "caption")
 
 
 def _scores(trial: dict[str, Any]) -> list[tuple[str, str]]:
@@ -70,6 +75,10 @@ def _scores(trial: dict[str, Any]) -> list[tuple[str, str]]:
     scores = [(label, form.format(100 * value)) for label, value, form in told if pd.notna(value)]
     if pd.notna(trial["parameters_millions"]):
         scores.append(("student's size", f"{trial['parameters_millions']:.2f} M weights"))
+    if pd.notna(trial["relative_cost"]):
+        scores.append(("a step costs", f"{trial['relative_cost']:.2f} times the student alone's"))
+    if trial["steps"] != trial["budget"]:
+        scores.append(("trained for", f"{trial['steps']} steps, for the compute of {trial['budget']} of the student's"))
     if pd.notna(trial["seconds"]):
         scores.append(("trained for", f"{trial['seconds']:.0f} s"))
     return scores

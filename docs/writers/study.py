@@ -9,7 +9,7 @@ from writers.words import NONE, escaped, listed, table
 
 SECTIONS = {
     "asked": ("name", "preset", "space", "base", "enqueue", "objectives", "constraints", "warm_start"),
-    "size": ("num_trials", "seeds", "balance", "probes", "baseline_trials"),
+    "size": ("num_trials", "seeds", "budget", "balance", "probes", "baseline_trials"),
     "engines": (
         *("sampler", "sampler_options", "sampler_seed"),
         *("pruner", "pruner_options", "grace_period", "reduction_factor"),

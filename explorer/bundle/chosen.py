@@ -32,6 +32,7 @@ class Chosen:
         miou, baseline: of the weights and of the matched student alone, on the validation split; NaN: not known.
         peer_miou, peer_baseline: of the other student, under collaborative.
         num_complete: trials of the search that it was chosen from.
+        relative_cost: of a step, as a multiple of the student alone's; NaN: not known.
     """
 
     trained: Trained
@@ -44,6 +45,7 @@ class Chosen:
     peer_baseline: float
     num_complete: int
     confirmation: Choice | None
+    relative_cost: float = float("nan")
 
     @property
     def gain(self) -> float:
@@ -91,6 +93,7 @@ def choose(
         peer_baseline=float(row["peer_miou"] - row["peer_gain"]),
         num_complete=len(complete),
         confirmation=None,
+        relative_cost=float(row["relative_cost"]),
     )
 
 
@@ -113,6 +116,7 @@ def _confirmed(
         peer_baseline=float("nan"),
         num_complete=len(complete),
         confirmation=choice,
+        relative_cost=float(complete.loc[complete["number"] == choice.number, "relative_cost"].mean()),
     )
 
 

@@ -16,6 +16,7 @@ from explorer.bundle.provenance import provenance
 from explorer.bundle.reproduce import EXACT, NEAR
 from explorer.results import trial_table
 from explorer.results.trials import load_studies, trials
+from explorer.study import StudySpec
 from trainables.bands import RGB
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
@@ -58,6 +59,7 @@ def export(
     chosen = choose(spec, directory, studies, by=by, trial=trial)
     config, dataset = chosen.trained.config, chosen.trained.dataset
     metrics = {**_metrics(chosen), "teacher": _teacher(config, studies["search"]), "study": spec.name}
+    metrics["compute"] = _compute(spec, chosen)
     made_by = {
         **provenance(config, dataset=dataset),
         "study": spec.name,
@@ -118,6 +120,17 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
             "splits": _scored(as_student, peer, dataset, recorded=recorded, within=within, trial=chosen.number),
         }
     return metrics
+
+
+def _compute(spec: StudySpec, chosen: Chosen) -> dict[str, Any]:
+    """What the trial and its student alone had equally much of: steps, or compute, and how many steps that were."""
+    steps = chosen.trained.config.steps
+    return {
+        "equal": spec.budget,
+        "steps": steps,
+        "alone_steps": int(chosen.trained.trial.user_attrs.get("budget", steps)),
+        "relative_cost": _number(chosen.relative_cost),
+    }
 
 
 def _teacher(config: TrialConfig, search: optuna.Study) -> dict[str, Any] | None:

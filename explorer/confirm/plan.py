@@ -17,6 +17,7 @@ from explorer.results import confirmed_runs
 from explorer.results.verdict import seen
 from explorer.search import warm
 from explorer.search.arms import Arm, study_name
+from explorer.search.compute import COST, RELATIVE, STEPS
 from explorer.search.plan import Plan, Role
 from explorer.storage import storages
 from explorer.study import StudySpec
@@ -38,6 +39,8 @@ class Candidate(NamedTuple):
         miou: mean over its complete trials.
         role: the arm they are of.
         sources: their numbers, the best one first.
+        compute: {steps, cost_per_step, relative_cost} under equal compute.
+        budget: steps of the student alone that cost as much.
     """
 
     key: str
@@ -45,6 +48,8 @@ class Candidate(NamedTuple):
     miou: float
     role: Role
     sources: list[int]
+    compute: dict[str, Any]
+    budget: int
 
 
 class Wanted(NamedTuple):
@@ -98,9 +103,9 @@ def request(spec: StudySpec, studies: dict[Role, optuna.Study], *, top: int, num
     plain = [one for one in (*baseline, *search) if one.config.method == "task"]
     finalists = search[:top]
     alone: dict[str, Candidate] = {}
-    for config in (finalist.config for finalist in finalists):
-        for student in _networks(config):
-            matched = [one for one in plain if one.config.student == student and one.config.steps == config.steps]
+    for finalist in finalists:
+        for student in _networks(finalist.config):
+            matched = [one for one in plain if one.config.student == student and one.budget == finalist.budget]
             if matched:
                 alone[student] = max(matched, key=lambda one: one.miou)
     used = seen(spec, studies["search"])
@@ -155,7 +160,10 @@ def _candidates(role: Role, trials: Iterable[FrozenTrial]) -> list[Candidate]:
 def _candidate(role: Role, key: str, group: list[tuple[FrozenTrial, TrialConfig]]) -> Candidate:
     group = sorted(group, key=lambda pair: -pair[0].values[0])
     miou = fmean(trial.values[0] for trial, _ in group)
-    return Candidate(key, group[0][1], miou, role, [trial.number for trial, _ in group])
+    told, config = group[0][0].user_attrs, group[0][1]
+    compute = {name: told[name] for name in (STEPS, COST, RELATIVE) if name in told}
+    numbers = [trial.number for trial, _ in group]
+    return Candidate(key, config, miou, role, numbers, compute, told.get("budget", config.steps))
 
 
 def _networks(config: TrialConfig) -> tuple[str, ...]:
@@ -196,7 +204,8 @@ def _attributes(wanted: Wanted) -> dict[str, Any]:
         "student": config.student,
         "method": config.method,
         "seed": config.seed,
-        "budget": config.steps,
+        "budget": candidate.budget,
+        **candidate.compute,
         **(paired if config.reads("teacher") else {}),
         "config": config.model_dump(mode="json"),
     }

@@ -22,6 +22,7 @@ from ray.tune import Callback
 
 from explorer.launch.loggers_backends import Log, MlflowLog, StandIn, TensorboardLog, first_line, quiet, reach_mlflow
 from explorer.search.arms import Arm, trial_directory
+from explorer.search.compute import own_step
 from explorer.search.plan import Role
 from explorer.storage import storages, urls
 from explorer.study import StudySpec
@@ -31,7 +32,7 @@ _EVERY_S = 1.0
 _LONGEST = 500  # characters of a parameter or a reason
 _NUMBERS = ("miou", "miou_low", "miou_high", "peer_miou", "lr", "seconds", "teacher_hits")
 _NESTED = ("terms", "grad_shares")
-_ABOUT = ("pair", "teacher", "student", "method", "seed", "budget")
+_ABOUT = ("pair", "teacher", "student", "method", "seed", "budget", "steps")
 
 
 class TrialLogs(Callback):
@@ -102,7 +103,8 @@ class TrialLogs(Callback):
         last = self._steps[key] if key in self._steps else log.begin(stand_in)
         if last is None:
             return None
-        for step, value in sorted(trial.intermediate_values.items()):
+        for shared, value in sorted(trial.intermediate_values.items()):
+            step = own_step(trial.user_attrs, shared)
             if step > last and math.isfinite(value):
                 log.add(stand_in, step, {**self._results.get((name, step), {}), "miou": value})
                 last = step

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from explorer.launch.boards import Shown, board
 from explorer.search.arms import Arm
+from explorer.search.compute import trained
 from explorer.search.plan import Role
 from explorer.storage import storages
 
@@ -107,10 +108,11 @@ def _outcome(trial: optuna.trial.FrozenTrial, arm: Arm) -> str:
     what = " ".join(_told_apart(trial, arm))
     if trial.state == TrialState.FAIL:
         return f"{what} failed: {trial.user_attrs.get('reason', 'interrupted')}"
-    word = "pruned at" if trial.state == TrialState.PRUNED else "mIoU"
-    return f"{what} {word} {100 * _miou(trial):.2f} %" + (
-        f" after {trial.last_step} steps" if trial.state == TrialState.PRUNED else ""
-    )
+    if trial.state == TrialState.PRUNED:
+        because = trial.user_attrs.get("reason")
+        told = f" ({str(because).rstrip('.')})" if because else ""
+        return f"{what} pruned at {100 * _miou(trial):.2f} % after {trained(trial)} steps{told}"
+    return f"{what} mIoU {100 * _miou(trial):.2f} %"
 
 
 def _told_apart(trial: optuna.trial.FrozenTrial, arm: Arm) -> Iterator[str]:

@@ -18,7 +18,7 @@ import optuna
 from ray import tune
 from rich.console import Console
 
-from explorer.launch import constraints, loggers, teachers
+from explorer.launch import budgets, constraints, loggers, teachers
 from explorer.launch.cluster import check_sockets, connected
 from explorer.launch.means import Means, means, with_group_size
 from explorer.launch.paths import with_absolute_paths
@@ -158,6 +158,7 @@ def check(spec: StudySpec) -> None:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress says what its lines say; the rest is checked here
     spec.check()
+    budgets.check(spec)
     engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
 
 
@@ -211,6 +212,7 @@ def _drive(
         study.set_user_attr("costs", found.costs)
         study.set_user_attr(FILES, dict(found.files))
 
+    budgets.settle(arms, there, say=partial(_say, console))
     if scores:
         study.set_user_attr(TEACHERS, dict(scores))
     known = study.user_attrs.get(TEACHERS, {})

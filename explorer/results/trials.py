@@ -16,6 +16,7 @@ from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
 from explorer.results import confirmed, taught
 from explorer.search import warm
 from explorer.search.arms import study_name
+from explorer.search.compute import RELATIVE, STEPS
 from explorer.search.plan import ROLES, Role
 from explorer.statistics import sensitivity
 from explorer.storage import storages
@@ -65,6 +66,7 @@ def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study
     return StudyFrames(
         summary=_summary(spec, studies, table, noise),
         noise=noise,
+        equal=spec.budget,
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=_curves(studies),
@@ -83,7 +85,7 @@ def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind != "str"})
-    return _with_gains(frame)
+    return _with_costs(_with_gains(frame))
 
 
 def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -104,6 +106,8 @@ def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> 
         "method": told.get("method"),
         "seed": told.get("seed", 0),
         "budget": told.get("budget", 0),
+        "steps": told.get(STEPS, told.get("budget", 0)),
+        "relative_cost": _number(told.get(RELATIVE)),
         "probe": bool(told.get("probe", False)),
         "step": step,
         "miou": values.get(step, _NAN),
@@ -139,6 +143,20 @@ def _with_gains(frame: pd.DataFrame) -> pd.DataFrame:
     frame["baseline"] = _alone(frame, "student").where(search)
     frame["gain"] = (frame["miou"] - frame["baseline"]).where(complete)
     frame["peer_gain"] = (frame["peer_miou"] - _alone(frame, "teacher")).where(complete)
+    return frame
+
+
+def _with_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """What a step cost beside the student alone's, where no budget had it measured: by the seconds of whole trials.
+
+    Seconds are those of training, evaluation left out; the median of the students alone is what it is compared with.
+    """
+    whole = frame["state"] == "COMPLETE"
+    each = (frame["seconds"] / frame["steps"].where(frame["steps"] > 0)).where(whole)
+    alone = each[frame["role"] == "baseline"].groupby(frame["student"]).median()
+    alone = alone[alone > 0]
+    measured = (each / frame["student"].map(alone).astype(float)).where(frame["role"] == "search")
+    frame["relative_cost"] = frame["relative_cost"].fillna(measured)
     return frame
 
 
@@ -185,6 +203,7 @@ def _summary(
         "trials": f"{len(search)} of {spec.num_trials} ({counts})",
         "students alone": f"{int((table['role'] == 'baseline').sum())} trials",
         "seeds": ", ".join(map(str, spec.seeds)),
+        **({} if spec.budget == "steps" else {"gains": f"at equal compute, in {spec.budget}"}),
         "sampler and pruner": f"{spec.sampler}, {spec.pruner}",
         "seed noise (sd of mIoU)": _noise(noise),
         "training": _span(table["seconds"].sum()),

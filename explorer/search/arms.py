@@ -17,6 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.search import engines, warm
+from explorer.search.compute import Compute
 from explorer.search.plan import ROLES, Plan, Role, plans
 from explorer.search.views import dry, reborn
 from explorer.storage import storages
@@ -147,6 +148,9 @@ class Arm:
             "seed": config.seed,
             "budget": config.steps,
         }
+        if compute := Compute.of(self.study):
+            config = compute.fitted(config)
+            attributes |= compute.attributes(config)
         if index in self.probes:
             attributes["probe"] = True
         if config.reads("teacher"):
@@ -214,9 +218,12 @@ def _open(spec: StudySpec, plan: Plan, storage: BaseStorage, data_digest: str, *
         "data": data_digest,
         "objectives": spec.objectives if plan.role == "search" else ["miou"],
     }
+    if spec.budget != "steps":
+        identity["budget"] = spec.budget
     known = study.user_attrs.get("identity")
     if known is not None:
-        _refuse_other(known, identity, spec.name, new=new)
+        budgets = ({"budget": "steps", **known}, {**identity, "budget": spec.budget})
+        _refuse_other(*budgets, spec.name, new=new)
     elif plan.role == "search":
         warm.begin(study, spec, plan, identity)
     if plan.role == "baseline":

@@ -21,6 +21,7 @@ class AshaPruner(BasePruner):
 
     def __init__(self, min_resource: int = 1, max_resource: int = 100, reduction_factor: int = 4) -> None:
         """Args, in steps: the first rung, the budget; and of n trials at a rung, n / reduction_factor go on."""
+        self.reduction_factor = reduction_factor
         self._options: dict[str, Any] = {
             "grace_period": min_resource,
             "max_t": max(max_resource, min_resource + 1),
@@ -38,6 +39,21 @@ class AshaPruner(BasePruner):
         step = trial.last_step
         if step is None:
             return False
+        bracket, this = self._bracket(study, trial, step), SimpleNamespace(trial_id=str(trial.number))
+        return bool(bracket.on_result(this, step, trial.intermediate_values[step]) == TrialScheduler.STOP)
+
+    def rung(self, study: optuna.Study, trial: FrozenTrial) -> tuple[float, list[float], float]:
+        """What `prune` compares a trial's last value with: the rung's step, what others had there, and the least that
+        goes on.
+        """
+        step, name = trial.last_step or 0, str(trial.number)
+        bracket = self._bracket(study, trial, step)
+        rungs = ((at, recorded) for at, recorded in bracket._rungs if at <= step and name not in recorded)
+        milestone, recorded = next(rungs)
+        return milestone, list(recorded.values()), float(bracket.cutoff(recorded))
+
+    def _bracket(self, study: optuna.Study, trial: FrozenTrial, step: int) -> Any:
+        """Tune's, with all that was reported but the trial's own value at this step."""
         (bracket,) = self._scheduler()._brackets
         for other in study.get_trials(deepcopy=False):
             known = {
@@ -48,5 +64,4 @@ class AshaPruner(BasePruner):
             for milestone, recorded in bracket._rungs:
                 if passed := [at for at in known if at >= milestone]:
                     recorded[str(other.number)] = known[min(passed)]
-        this = SimpleNamespace(trial_id=str(trial.number))
-        return bool(bracket.on_result(this, step, trial.intermediate_values[step]) == TrialScheduler.STOP)
+        return bracket

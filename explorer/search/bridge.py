@@ -31,10 +31,12 @@ from ray.tune.search import Searcher
 
 from explorer.search import deaths
 from explorer.search.arms import Arm, trial_directory
+from explorer.search.compute import shared_step
 from explorer.search.deaths import UNTOLD, Death, Fault
 from explorer.search.limits import OCCUPIED, reached
 from explorer.search.ray_state import RayState, State
 from explorer.search.tune_errors import death_of
+from explorer.search.views import because
 from explorer.storage import storages
 
 METRIC, MODE = "miou", "max"
@@ -58,7 +60,12 @@ class Asked(NamedTuple):
 
 @dataclass
 class Live:
-    """A trial between its suggestion and its end; `skipped`: damaged files that it passed over, in order."""
+    """A trial between its suggestion and its end. Steps are the storage's (see `compute.py`).
+
+    Attributes:
+        known: its attributes when it began here.
+        skipped: damaged files that it passed over, in order.
+    """
 
     arm: Arm
     trial: optuna.Trial
@@ -66,6 +73,7 @@ class Live:
     grace: int
     steps: set[int]
     occupied: float
+    known: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, None] = field(default_factory=dict)
     told: TrialState | None = None
     death: Death = UNTOLD
@@ -161,7 +169,7 @@ class Bridge(Searcher):
         trial.set_user_attr("ray_trial_id", trial_id)
         known = trial.user_attrs
         grace = min(self._grace, known["budget"])
-        return Live(arm, trial, known["budget"], grace, asked.steps, known.get(OCCUPIED, 0.0))
+        return Live(arm, trial, known["budget"], grace, asked.steps, known.get(OCCUPIED, 0.0), known)
 
     def report(self, trial_id: str, result: dict[str, Any]) -> str:
         """Record a result and decide; what the scheduler's face calls."""
@@ -180,7 +188,7 @@ class Bridge(Searcher):
         value, step = float(result[METRIC]), int(result["step"])
         if not math.isfinite(value):
             return self._tell(live, TrialState.FAIL, reason=f"mIoU is {value} at step {step}.")
-        return self._judge(live, value, step, result)
+        return self._judge(live, value, shared_step(live.known, step), result)
 
     def _judge(self, live: Live, value: float, step: int, result: dict[str, Any]) -> str:
         self._occupy(live, result)
@@ -194,7 +202,7 @@ class Bridge(Searcher):
         if step < latest:
             return TrialScheduler.CONTINUE  # repeated after a restart; judged before
         if live.grace <= step and not live.trial.user_attrs.get("probe") and live.arm.should_prune(live.trial):
-            self._tell(live, TrialState.PRUNED, facts=result)
+            self._tell(live, TrialState.PRUNED, reason=because(live.arm.study, live.trial), facts=result)
             self._discard(live.directory)  # it never goes on
             return TrialScheduler.STOP
         return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE

@@ -19,8 +19,11 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.search.reasons import why
+
 PEERS = "student"  # the trial attribute that makes two trials comparable
-PRUNED_AT = "pruned_at"  # the step of the verdict
+PRUNED_AT = "pruned_at"
+"""Trial attribute: {"step": of the verdict, "because": why}; one write, so that neither is ever without the other."""
 
 
 class PeerPruner(BasePruner):
@@ -35,14 +38,28 @@ class PeerPruner(BasePruner):
         self._wrapped = wrapped
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        sentenced = trial.user_attrs.get(PRUNED_AT) == trial.last_step
+        sentenced = _step(trial.user_attrs.get(PRUNED_AT)) == trial.last_step
         seen = _PeerStorage(study._storage, trial.user_attrs.get(PEERS))
-        verdict = self._wrapped.prune(_seen_through(study, seen, pruner=self._wrapped), trial) or sentenced
+        shown = _seen_through(study, seen, pruner=self._wrapped)
+        verdict = self._wrapped.prune(shown, trial) or sentenced
         if verdict and not sentenced:
-            study._storage.set_trial_user_attr(trial._trial_id, PRUNED_AT, trial.last_step)
+            because = why(self._wrapped, shown, trial, {key: value for _, key, value in seen.notes})
+            sentence = {"step": trial.last_step, "because": because}
+            study._storage.set_trial_user_attr(trial._trial_id, PRUNED_AT, sentence)
         for note in seen.notes:
             study._storage.set_trial_system_attr(*note)
         return verdict
+
+
+def because(study: optuna.Study, trial: optuna.Trial) -> str | None:
+    """Why a trial was sentenced; None: it was not, or by an earlier version, which did not say."""
+    told = study._storage.get_trial(trial._trial_id).user_attrs.get(PRUNED_AT)  # a Trial's own are a copy
+    return told.get("because") if isinstance(told, dict) else None
+
+
+def _step(told: Any) -> Any:
+    """Earlier versions wrote the step alone."""
+    return told.get("step") if isinstance(told, dict) else told
 
 
 class FrontSampler(BaseSampler):

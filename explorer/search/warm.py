@@ -16,7 +16,7 @@ from trainables.errors import StudyError
 
 WARM, PROBES = "warm", "probes"  # attributes of the study
 _BEST = 5  # points taken over from a study whose mIoU cannot be compared
-_KEPT = ("student", "teacher", "pair", "method", "seed", "budget", "seconds", "iou")
+_KEPT = ("student", "teacher", "pair", "method", "seed", "budget", "steps", "relative_cost", "seconds", "iou")
 
 
 def check(spec: StudySpec) -> None:
@@ -86,9 +86,10 @@ def _carried(spec: StudySpec, identity: Mapping[str, Any]) -> tuple[list[FrozenT
 
 
 def _comparable(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Whether a value means the same in both; a latency does not, on another day or machine."""
-    same = all(theirs.get(part) == value for part, value in ours.items() if part != "owner")
-    return same and "latency_ms" not in ours["objectives"]
+    """Whether a value means the same in both; what was timed does not, on another day or machine."""
+    parts = {*ours, "budget"} - {"owner"}
+    same = all(theirs.get(part) == ours.get(part) for part in parts)
+    return same and "latency_ms" not in ours["objectives"] and ours.get("budget") != "seconds"
 
 
 def _copy(trial: FrozenTrial, spec: StudySpec) -> FrozenTrial:

@@ -28,6 +28,8 @@ TRIAL = {
     "method": "heteroakd",
     "seed": 0,
     "budget": 400,
+    "steps": 400,
+    "relative_cost": float("nan"),
     "probe": False,
     "step": 400,
     "miou": float("nan"),

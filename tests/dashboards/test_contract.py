@@ -78,7 +78,7 @@ AXES = {
     "importance": ("share of variance (%)", None),
     "taught": ("step", "taught by the other student (%)"),
     "tradeoff": ("student's parameters (millions)", "mIoU (%)"),
-    "gains": ("gain over the student alone (points of mIoU)", None),
+    "gains": ("gain over the student alone at equal steps (points of mIoU)", None),
     "confirmed": ("mIoU (%)", None),
     "interactions": ("share of variance (%) (2 of 3 shown)", None),
     "local": ("lambda_kd", "mIoU (%)"),

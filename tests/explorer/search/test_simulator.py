@@ -66,6 +66,7 @@ def recorded(arm):
             trial.intermediate_values,
             trial.system_attrs,
             trial.user_attrs["config"],
+            trial.user_attrs.get("reason"),
         )
         for trial in arm.trials()
     ]
@@ -81,6 +82,8 @@ def assert_true(arm):
         assert trial.state == (TrialState.COMPLETE if reported == STEPS else TrialState.PRUNED)
         if trial.state == TrialState.COMPLETE:
             assert trial.values[0] == expected[STEPS]
+        else:
+            assert f" at step {reported}: " in trial.user_attrs["reason"]
 
 
 def slow_and_fast(config):
@@ -218,6 +221,7 @@ def test_a_driver_killed_ten_times_leaves_what_an_undisturbed_one_leaves(tmp_pat
     actual, _ = run(tmp_path / "killed", study, workers=1)
     assert kills >= 8
     assert recorded(actual) == recorded(expected)
+    assert any(trial.user_attrs.get("reason") for trial in actual.trials())  # and it says why, in the same words
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,6 +8,7 @@ import torch
 
 from trainables.bands import RGB
 from trainables.models.build import build
+from trainables.models.cost import cost
 from trainables.preflight import rehearsal
 
 DATA = SimpleNamespace(num_classes=5, ignore_index=255, bands=RGB)
@@ -34,6 +35,15 @@ def test_the_median_of_the_steps_after_warm_up_is_taken(method, guided, clock, s
 def test_a_group_shares_the_teachers_part_of_a_step():
     time = rehearsal.StepTime(3.0, 2.0, 1.0)
     assert [time.shared_by(students) for students in (1, 2, 4)] == [3.0, 2.0, 1.5]
+
+
+def test_multiply_accumulates_are_three_forwards_of_the_student_and_one_of_the_frozen_teacher(small):
+    """Counted by hand from both networks' own forwards; `kd` multiplies nothing with anything by a matrix."""
+    alone, taught = (small(method=method, student=LIBRARY, teacher=LIBRARY, batch_size=6) for method in ("task", "kd"))
+    height, width = alone.padded_crop
+    forward = cost(build(LIBRARY, num_classes=5), height=height, width=width).gmac
+    found = [rehearsal.step_gmac(config, dataset=DATA) for config in (alone, taught)]
+    assert found == pytest.approx([6 * 3 * forward, 6 * 4 * forward])
 
 
 def test_on_a_cpu_a_smaller_step_is_timed_and_scaled_by_its_pixels(clock, small, monkeypatch):
