@@ -34,7 +34,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 from worlds import BUDGET, EVERY, World
 
-from explorer.search import engines
+from explorer.search import belief, engines
 from explorer.search.arms import Arm
 from explorer.search.bridge import Bridge
 from explorer.search.plan import Plan
@@ -94,12 +94,18 @@ def luckiest(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
     return dict(max(some, key=lambda trial: trial.intermediate_values[trial.last_step]).params)
 
 
+def likeliest(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """The config with the highest posterior mean."""
+    found = belief.believed(trials)
+    return luckiest(trials) if found is None else dict(found.ranked()[0].params)
+
+
 @dataclass
 class Ours:
     """The product's engine. `spec`: fields of StudySpec."""
 
     spec: dict[str, Any]
-    recommend: dict[str, Recommend] = field(default_factory=lambda: {"luckiest": luckiest})
+    recommend: dict[str, Recommend] = field(default_factory=lambda: {"luckiest": luckiest, "likeliest": likeliest})
 
     def start(self, world: World) -> tuple[Any, Callable[[], dict[str, dict[str, Any]]]]:
         spec = StudySpec.parse(
@@ -165,6 +171,8 @@ METHODS: dict[str, Callable[[], Any]] = {
     "OptunaSearch + ASHA (stock)": Stock,
     "TPE": lambda: Ours({"sampler": "tpe", "pruner": "none"}),
     "TPE + Hyperband": lambda: Ours({"sampler": "tpe", "pruner": "hyperband"}),
+    "belief, no stops": lambda: Ours({"sampler": "belief", "pruner": "none"}),
+    "belief + evidence": lambda: Ours({"sampler": "belief", "pruner": "evidence"}),
     "Optuna's GP": lambda: Ours({"sampler": "gp", "pruner": "none"}),
 }
 

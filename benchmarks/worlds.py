@@ -188,9 +188,8 @@ def synthetic(number: int, *, luck: float, rungs: float = 1.5) -> World:
         along = -np.sin(angle) * (unit["a"] - places[1]) + np.cos(angle) * (unit["b"] - places[2])
         points = 60 - size[0] * 3 * np.minimum((lr / 0.2) ** 2, 4) - size[1] * 4 * np.minimum((across / 0.2) ** 2, 1)
         points -= size[2] * 2 * (along / 0.5) ** 2 + size[3] * 1.5 * np.maximum(np.abs(unit["t"] - places[3]) - 0.1, 0)
-        points -= (
-            size[4] * 1.5 * np.abs(unit["width"] - places[4]) + size[5] * unit["flag"] * (kind == 1) + offset[kind]
-        )
+        points -= size[4] * 1.5 * np.abs(unit["width"] - places[4]) + offset[kind]
+        points -= size[5] * unit["flag"] * (kind == 1)
         return (points - 20 * (unit["lr"] > cliff)) / 100
 
     name = f"synthetic {luck} {rungs}"
