@@ -9,6 +9,8 @@ from typing import Any, Literal
 import optuna
 import pandas as pd
 
+from dashboards.frames import ranked
+from explorer.results import believed
 from explorer.results.confirmed import Choice, choice, open_study
 from explorer.results.trained import Trained, load
 from explorer.results.trials import trials
@@ -59,6 +61,8 @@ def choose(
 ) -> Chosen:
     """The confirmed choice, where there is one and nothing else is asked for; else the best by mIoU.
 
+    The best is the config that is believed to be best over seeds, and of its runs the one with the highest score.
+
     Raises:
         ConfigError: both `by` and `trial` are given.
         StudyError: no such trial, none complete, or see `trained.load`.
@@ -78,7 +82,7 @@ def choose(
             barren(spec, directory, warm.own(studies["search"]))
             or f"No search trial is complete yet. Go on with: heteroakd resume {directory}"
         )
-    row = _best(complete, by or "miou", trial)
+    row = _best(complete, believed.frame(studies["search"], table), by or "miou", trial)
     return Chosen(
         trained=load(spec, directory, studies, int(row["number"])),
         number=int(row["number"]),
@@ -115,12 +119,12 @@ def _confirmed(
     )
 
 
-def _best(complete: pd.DataFrame, by: By, number: int | None) -> pd.Series:
+def _best(complete: pd.DataFrame, known: pd.DataFrame, by: By, number: int | None) -> pd.Series:
     if number is not None:
         complete = complete[complete["number"] == number]
         if complete.empty:
             raise StudyError(f"Search trial {number} is not complete. `heteroakd dashboard` lists those that are.")
-    done = complete.dropna(subset=[by])
+    done = ranked(complete, known, by)
     if done.empty:
         raise StudyError(f"No complete search trial has a {by}: no student alone is complete. Choose --by miou.")
-    return done.loc[done[by].idxmax()]
+    return done.iloc[0]

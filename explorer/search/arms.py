@@ -162,10 +162,11 @@ class Arm:
 
     def _again(self, trial: optuna.Trial) -> FrozenTrial | None:
         """The trial whose config this one runs once more on another seed, to measure luck."""
-        wanted = self.role == "search" and self.spec.sampler == "belief"
-        if not wanted or trial.number - self.num_warm in self.probes or trial._fixed_params:
+        index = trial.number - self.num_warm
+        if self.role != "search" or self.spec.sampler != "belief" or index in self.probes or trial._fixed_params:
             return None
-        return repeats.due([other for other in self.study.get_trials(deepcopy=False) if other.number != trial.number])
+        others = [other for other in self.study.get_trials(deepcopy=False) if other.number != trial.number]
+        return repeats.due(others, left=self.num_trials - index)
 
     def _untried(self, trial: optuna.Trial, seed: int) -> dict[str, Any]:
         """Params that no trial of this seed has had, as far as a few attempts find any: a repeat tells nothing."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from explorer.statistics import belief
-from explorer.statistics.belief import Belief, Outlook
+from explorer.statistics.belief import Belief, Line, Outlook
 
 _ABSENT = -1.0  # numbers lie in [0, 1]
 
@@ -38,36 +39,47 @@ class Believed:
     whole: Sequence[FrozenTrial]
     rows: Mapping[str, np.ndarray]
     seed: int
+    _lines: dict[int, Line | None] = field(default_factory=dict)
 
     def mean(self, trial: FrozenTrial) -> float:
         """Of a whole trial's config."""
         return float(self.belief.mean[self.places[key(trial.params)]])
 
-    def expected(self, trial: FrozenTrial) -> float:
-        """What the forest says of a trial's config without having seen its score."""
-        place = self.places.get(key(trial.params))
-        if place is not None:
-            return float(self.belief.forest[place])
-        own, known = self.belief.own, belief.fitted_on(len(self.belief.own))
-        if len(own) < belief.FEW:
-            return float(own.mean())
-        rows = np.stack([self.rows[name] for name in self.places])
-        forest = belief.grown(rows[:known].tobytes(), rows.shape[1], own[:known].tobytes(), self.seed)
-        return float(forest.predict(self.rows[key(trial.params)][None])[0])
+    def sd(self, trial: FrozenTrial) -> float:
+        """Of that mean."""
+        return float(self.belief.sd[self.places[key(trial.params)]])
+
+    def knows(self, trial: FrozenTrial) -> bool:
+        """Whether its config was trained whole."""
+        return key(trial.params) in self.places
+
+    @cached_property
+    def _expected(self) -> dict[str, float]:
+        """Config's key -> what the forest says that has not seen its score."""
+        own, rest = self.belief.own, [name for name in self.rows if name not in self.places]
+        known = {name: float(self.belief.forest[place]) for name, place in self.places.items()}
+        if not rest or len(own) < belief.FEW:
+            return {**known, **dict.fromkeys(rest, float(own.mean()))}
+        rows, first = np.stack([self.rows[name] for name in self.places]), belief.fitted_on(len(own))
+        forest = belief.grown(rows[:first].tobytes(), rows.shape[1], own[:first].tobytes(), self.seed)
+        told = forest.predict(np.stack([self.rows[name] for name in rest]))
+        return {**known, **dict(zip(rest, told.tolist(), strict=True))}
 
     def outlook(self, trial: FrozenTrial) -> Outlook | None:
         """What the final of a trial may be, by its last report; None while fewer than eight whole trials tell."""
-        step = trial.last_step
-        if step is None:
+        if (step := trial.last_step) is None or (line := self._line(step)) is None:
             return None
-        known = [one for one in self.whole if step in one.intermediate_values]
-        return belief.outlook(
-            np.array([one.intermediate_values[step] for one in known]),
-            np.array([self.belief.forest[self.places[key(one.params)]] for one in known]),
-            np.array([one.values[0] for one in known]),
-            value=trial.intermediate_values[step],
-            expected=self.expected(trial),
-        )
+        return line.at(trial.intermediate_values[step], self._expected[key(trial.params)])
+
+    def _line(self, step: int) -> Line | None:
+        if step not in self._lines:
+            known = [one for one in self.whole if step in one.intermediate_values]
+            self._lines[step] = belief.line(
+                np.array([one.intermediate_values[step] for one in known]),
+                np.array([self._expected[key(one.params)] for one in known]),
+                np.array([one.values[0] for one in known]),
+            )
+        return self._lines[step]
 
     def runs(self, trial: FrozenTrial) -> int:
         """Seeds on which a whole trial's config was trained whole."""

@@ -10,19 +10,20 @@ from explorer.search import belief
 
 REPEATS = "repeats"
 """Attribute of such a trial: the number of the trial whose config it has."""
-NUM, AFTER = 4, 12
-"""So many repeats, once so many trials are whole."""
+NUM, AFTER, LEAST = 4, 12, 8
+"""So many repeats, once so many trials are whole; in a sweep that is about to end, once so many are."""
 
 
-def due(others: Sequence[FrozenTrial]) -> FrozenTrial | None:
+def due(others: Sequence[FrozenTrial], *, left: int) -> FrozenTrial | None:
     """The first trial of the config that a new trial repeats: the one believed best of those with one run.
 
     Args:
-        others: all other trials of the study; a function of them alone, so a resumed sweep repeats the same.
+        others: all other trials of the study.
+        left: trials that the sweep still asks for, this one included.
     """
-    if sum(REPEATS in trial.user_attrs for trial in others) >= NUM:
-        return None
-    if sum(trial.state == TrialState.COMPLETE for trial in others) < AFTER:
+    wanted = NUM - sum(REPEATS in trial.user_attrs for trial in others)
+    whole = sum(trial.state == TrialState.COMPLETE for trial in others)
+    if wanted <= 0 or whole < (LEAST if left <= wanted else AFTER):
         return None
     found = belief.believed(others)
     assert found is not None  # trials are whole

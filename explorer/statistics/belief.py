@@ -6,9 +6,11 @@ trees that have not seen it; its own runs say what it had. The forest's error t2
     mean = (forest / t2 + n * own / s2) / (1 / t2 + n / s2),    sd = (1 / t2 + n / s2) ** -0.5
 
 Luck is measured: s2 is what runs of one config on other seeds differ by. Until there are such, next to none is
-assumed, and the belief is what was seen; assumed luck does harm where there is little.
+assumed, and the belief is what was seen; assumed luck does harm where there is little. No more than two standard
+deviations of luck are taken off: the forest knows no cliff.
 
-Source: Geurts et al., Machine Learning 2006 (extra trees); Efron and Morris, JASA 1973 (empirical Bayes).
+Source: Geurts et al., Machine Learning 2006 (extra trees); Efron and Morris, JASA 1972 (limited translation) and 1973
+(empirical Bayes).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ FEW = 8
 """Configs below which there is no forest, and whole trials below which nothing is predicted from a rung."""
 _ASSUMED, _ASSUMED_FREEDOM = 0.05, 1.0  # of the variance that the forest leaves; as good as one repeat
 _LEAST = 0.1  # of that variance is the forest's own error, however lucky the runs
+_MOST_LUCK = 2.0  # standard deviations that may be taken off: what lies beyond a cliff was not unlucky
 _TAIL = 2.5  # times the way from the median to the best tenth: worse scores count as this far below
 _TINY = 1e-12
 
@@ -88,7 +91,8 @@ def believe(features: np.ndarray, own: np.ndarray, runs: np.ndarray, *, within: 
     error = max(left - luck * float(np.mean(1 / runs)), _LEAST * left, _TINY)
     luck = max(luck, _TINY * _TINY)
     precision = 1 / error + runs / luck
-    mean = (forest / error + runs * own / luck) / precision
+    most = _MOST_LUCK * np.sqrt(luck / runs)
+    mean = np.clip((forest / error + runs * own / luck) / precision, own - most, own + most)
     return Belief(mean, precision**-0.5, own, runs, forest, float(np.sqrt(luck)), freedom)
 
 
@@ -109,7 +113,7 @@ def _forest(features: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:
 
 def fitted_on(num: int) -> int:
     """Of so many configs, the first that a forest is grown on: many need not be grown anew for each further one."""
-    return num - num % max(1, num // 20)
+    return num - num % max(1, num // 10)
 
 
 @lru_cache(maxsize=8)
@@ -131,22 +135,36 @@ class Outlook(NamedTuple):
         return float(stdtr(self.freedom, (self.mean - threshold) / self.scale))
 
 
-def outlook(
-    rung: np.ndarray, forest: np.ndarray, final: np.ndarray, *, value: float, expected: float
-) -> Outlook | None:
-    """The final of a trial that has `value` at a rung and of whose config the forest expects `expected`.
+@dataclass(frozen=True)
+class Line:
+    """Finals as a regression on the value at a rung and on what the forest expects.
 
-    A regression of finals on both, over trials that were trained whole.
+    Attributes:
+        weights: of 1, value, expectation; spread: covariance of them, in units of `left`, the variance about the line.
+    """
+
+    weights: np.ndarray
+    spread: np.ndarray
+    left: float
+    freedom: int
+
+    def at(self, value: float, expected: float) -> Outlook:
+        """The final of a trial that has `value` at the rung, its config being expected to have `expected`."""
+        here = np.array([1.0, value, expected])
+        scale = np.sqrt(self.left * (1 + float(here @ self.spread @ here)))
+        return Outlook(float(here @ self.weights), max(float(scale), _TINY), self.freedom)
+
+
+def line(rung: np.ndarray, forest: np.ndarray, final: np.ndarray) -> Line | None:
+    """The regression over trials that were trained whole; fewer than eight tell nothing.
 
     Args:
-        rung, forest, final: [trials] each; fewer than eight tell nothing (None).
+        rung, forest, final: [trials] each.
     """
     if len(final) < FEW:
         return None
     design = np.column_stack([np.ones(len(final)), rung, forest])
-    here = np.array([1.0, value, expected])
     weights, _, rank, _ = np.linalg.lstsq(design, final, rcond=None)
     freedom = len(final) - int(rank)
     left = float(((final - design @ weights) ** 2).sum() / freedom)
-    leverage = float(here @ np.linalg.pinv(design.T @ design) @ here)
-    return Outlook(float(here @ weights), max(np.sqrt(left * (1 + leverage)), _TINY), freedom)
+    return Line(weights, np.linalg.pinv(design.T @ design), left, freedom)
