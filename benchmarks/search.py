@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -201,12 +200,14 @@ def quiet() -> None:
     warnings.simplefilter("ignore")
 
 
-def summary(found: Mapping[str, np.ndarray], against: str) -> dict[str, Any]:
-    """By method and rule: mean regret, its standard error, and the mean difference to `against` with its own.
+def summary(own: Mapping[str, list[list[float]]]) -> dict[str, Any]:
+    """By method and rule: mean regret, its standard error, and how much less it is than the first one's, with its own.
 
     Args:
-        found: name -> [worlds, marks].
+        own: name -> worlds, marks.
     """
+    found = {name: np.array(values) for name, values in own.items()}
+    against = next(iter(found))
 
     def error(values: np.ndarray) -> list[float]:
         return np.round(values.std(axis=0, ddof=1) / np.sqrt(len(values)), 3).tolist()
@@ -233,28 +234,25 @@ def main() -> None:
     quiet()
     out = Path(options.out) if options.out else OUT if options.held_out else None
     families = [one for one in options.families if one != "public tables" or worlds.public_installed()]
-    figures: dict[str, Any] = {
-        "held_out": options.held_out, "worlds": options.worlds, "marks": MARKS, "workers": WORKERS,
-        "reports": worlds.REPORTS, "families": {},
-    }  # fmt: skip
-    for family in families:
-        found: dict[str, list[list[float]]] = {}
-        spent: dict[str, float] = {}
-        for number in range(int(options.held_out), 2 * options.worlds, 2):
+    found: dict[str, dict[str, list[list[float]]]] = {family: {} for family in families}
+    for done, number in enumerate(range(int(options.held_out), 2 * options.worlds, 2), start=1):
+        for family in families:  # all before the next world, so that a run may be stopped at any time
             world = worlds.FAMILIES[family](number)
             for method in options.methods:
-                started = time.perf_counter()
                 for rule, values in regrets(method, world).items():
-                    found.setdefault(f"{method}, {rule}", []).append(values)
-                spent[method] = spent.get(method, 0.0) + time.perf_counter() - started
-        told = summary({name: np.array(values) for name, values in found.items()}, next(iter(found)))
-        figures["families"][family] = told
-        for name, row in told.items():
+                    found[family].setdefault(f"{method}, {rule}", []).append(values)
+        if done > 1:
+            figures = {
+                "held_out": options.held_out, "worlds": done, "marks": MARKS, "workers": WORKERS,
+                "reports": worlds.REPORTS, "families": {family: summary(own) for family, own in found.items()},
+            }  # fmt: skip
+            if out:
+                out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            print(f"{done} of {options.worlds} worlds a family", flush=True)
+    for family, own in found.items():
+        for name, row in summary(own).items():
             cells = (f"{mean:5.2f}±{error:.2f}" for mean, error in zip(row["regret"], row["error"], strict=True))
-            print(f"{family:22} {name:40} {' '.join(cells)}", flush=True)
-        print(f"{family:22} seconds a world:", {n: round(t / options.worlds, 2) for n, t in spent.items()}, flush=True)
-        if out:
-            out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            print(f"{family:22} {name:36} {' '.join(cells)}")
 
 
 if __name__ == "__main__":
