@@ -33,6 +33,8 @@ class Chosen:
         miou, baseline: of the weights and of the matched student alone, on the validation split; NaN: not known.
         peer_miou, peer_baseline: of the other student, under collaborative.
         num_complete: trials of the search that it was chosen from.
+        over_seeds: what its config is believed to have on average over seeds, and the ends of the 90 % interval (NaN
+            while luck is not known).
     """
 
     trained: Trained
@@ -45,6 +47,7 @@ class Chosen:
     peer_baseline: float
     num_complete: int
     confirmation: Choice | None
+    over_seeds: tuple[float, float, float] | None = None
 
     @property
     def gain(self) -> float:
@@ -94,6 +97,7 @@ def choose(
         peer_baseline=float(row["peer_miou"] - row["peer_gain"]),
         num_complete=len(complete),
         confirmation=None,
+        over_seeds=(float(row["believed"]), float(row["believed_low"]), float(row["believed_high"])),
     )
 
 

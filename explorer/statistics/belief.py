@@ -99,7 +99,7 @@ def believe(features: np.ndarray, own: np.ndarray, runs: np.ndarray, *, within: 
 def pulled(scores: np.ndarray) -> np.ndarray:
     """The scores, their low tail pulled up: a cliff of 20 points would be all that the trees see."""
     middle, high = np.quantile(scores, [0.5, 0.9])
-    return np.maximum(scores, middle - _TAIL * (high - middle))
+    return np.maximum(scores, middle - _TAIL * (high - middle)) if high > middle else scores
 
 
 def _forest(features: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:

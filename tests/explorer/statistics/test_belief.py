@@ -78,6 +78,11 @@ def test_a_cliff_is_pulled_up_and_the_rest_stays():
     np.testing.assert_allclose(belief.pulled(scores), [middle - 2.5 * (high - middle), *range(11)])
 
 
+def test_scores_of_which_most_are_equal_are_left_as_they_are():
+    scores = np.array([1.0, 2.0, 3.0, *[5.0] * 9])
+    np.testing.assert_array_equal(belief.pulled(scores), scores)
+
+
 def test_the_same_arguments_give_the_same_belief():
     features, _, own = world(luck=1.0)
     first = belief.believe(features, own, np.ones(40), within=0.0)
