@@ -77,10 +77,11 @@ def test_a_search_that_is_worse_than_random_is_said_so():
     marks = {"marks": [4, 8]}
     bad = {"regret": [5.0, 3.0], "error": [0.1, 0.1], "less": [-1.0, 0.5], "less_error": [0.4, 0.2]}
     good = {"regret": [4.0, 3.5], "error": [0.1, 0.1], "less": [0.0, 0.0], "less_error": [0.0, 0.0]}
-    both = {"random, luckiest": good, search.STOCK: good, search.OURS: bad}
+    both = {"random, luckiest": good, search.STOCK: good, search.DEFAULT: good, search.OURS: bad}
     told = search.reading({**marks, "families": {"a": both, "b": {**both, search.OURS: good}}})
     assert "a after 4 (1.00 ± 0.40)" in told
     assert "b after" not in told
+    assert "ahead of the default in 1 of 2 families." in told
     assert search.budgets({**marks, "families": {"a": both}}, "a", search.OURS) == 4 + 4 * (5 - 3.5) / (5 - 3)
 
 
