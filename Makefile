@@ -63,7 +63,7 @@ bench-search: .venv/installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/thousand.py
-	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/search.py --held-out --worlds 100
 
 # Each in one call, so that pip solves once; constraints.txt leaves it nothing to try. Python's own pip may be years old,
 # and takes twice as long to solve. It would compile on one core.

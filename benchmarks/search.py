@@ -1,14 +1,16 @@
-"""Steps of training until a sweep has found the best: ours against stock Ray Tune, on recorded curves.
+"""How good the config is that a search recommends: ours against its rivals, in worlds whose truth is known.
 
-Every method searches the same space and sees the same curves (`curves.npz`, made by `record.py`: real HeteroAKD on
-`earth`), four trials at a time, at the same cost: a step of training. The space is the recorded grid; a trial's seed
-is its number modulo the recorded seeds. A method has arrived when a trial of a config within 0.5 % (or 5 %) of the
-table's best (mean over seeds, after the whole budget) has been trained whole.
+Every method searches the same worlds (`worlds.py`), four trials at a time, at the same cost: a step of training. After
+4 to 40 budgets of a whole trial it is asked which config it recommends. Its regret is how far the true mean of that
+config, over seeds, is below the best there is, in points. Methods are compared world by world.
 
-Stock is Ray Tune as its documentation sets it up: `OptunaSearch` and `ASHAScheduler` with their defaults, driven as
-Tune's controller drives them. Nothing is trained, so no teacher and no student alone is counted on any side.
+Ours and Optuna's samplers run in the product's engine (arm, bridge, pruner) in memory; stock is Ray Tune as its
+documentation sets it up, `OptunaSearch` and `ASHAScheduler` with their defaults, driven as Tune's controller drives
+them, and recommends what `ResultGrid.get_best_result` does. Nothing is enqueued for anybody.
 
-Run: `python benchmarks/search.py`; writes benchmarks/search.json.
+Worlds of even numbers are for development; those of odd ones are kept apart (`--held-out`).
+
+Run: `python benchmarks/search.py --held-out`; writes benchmarks/search.json.
 """
 
 from __future__ import annotations
@@ -17,74 +19,139 @@ import argparse
 import json
 import logging
 import warnings
-from collections.abc import Callable
-from multiprocessing import Pool
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import optuna
-from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+import worlds
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
+from worlds import BUDGET, EVERY, World
 
-from explorer.search import engines
+from explorer.search import belief, engines
 from explorer.search.arms import Arm
 from explorer.search.bridge import Bridge
-from explorer.search.plan import plans
-from explorer.search.simulator import Event, Search, simulate
+from explorer.search.plan import Plan
+from explorer.search.simulator import Event, simulate
 from explorer.study import StudySpec
 
-HERE = Path(__file__).parent
-OUT = HERE / "search.json"
-PAPER = {"lr": 1e-3, "lambda_kd": 0.1, "temperature": 1.0}  # as the presets enqueue it
-WORKERS, REPEATS = 4, 50
-QUARTILES = (0.25, 0.5, 0.75)
-NEAR = {"within_0.5_percent": 0.005, "within_5_percent": 0.05}
-MOST = 100  # budgets of a full trial that a method may spend
+OUT = Path(__file__).with_suffix(".json")
+MARKS = (4, 6, 8, 12, 20, 32, 40)
+WORKERS = 4
+SEEDS = 1000  # as good as a fresh one for each trial
 
 
-class Table:
-    """The recorded curves."""
+@dataclass(frozen=True)
+class Config:
+    """Of a trial in a world; what an arm reads of a TrialConfig."""
 
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as file:
-            self.miou, about = file["miou"].astype(float), json.loads(str(file["about"]))
-        self.grid, self.seeds = about["grid"], about["seeds"]
-        self.steps = [about["every"] * (n + 1) for n in range(about["steps"] // about["every"])]
-        self.final = self.miou[..., -1].mean(axis=0)
+    params: dict[str, Any]
+    seed: int
+    steps: int = BUDGET
+    student: str = "student"
+    method: str = "method"
 
-    def place(self, config: dict[str, Any]) -> tuple[int, ...]:
-        return tuple(levels.index(config[name]) for name, levels in self.grid.items())
+    def reads(self, _: str) -> bool:
+        return False
 
-    def curve(self, config: dict[str, Any]) -> list[tuple[int, float]]:
-        values = self.miou[(self.seeds.index(config["seed"]), *self.place(config))]
-        return [(step, float(value)) for step, value in zip(self.steps, values, strict=True)]
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        return {"params": self.params, "seed": self.seed}
 
-    def reached(self, event: Event, near: float) -> bool:
-        """A config this near to the best has been trained whole."""
-        whole = event.step == self.steps[-1]
-        return whole and bool(self.final[self.place(event.config)] >= (1 - near) * np.nanmax(self.final))
+
+@dataclass(frozen=True)
+class Space:
+    """What an arm asks of a SearchSpace, over a world's dimensions."""
+
+    world: World
+
+    @property
+    def is_finite(self) -> bool:
+        return all(isinstance(one.kind, optuna.distributions.CategoricalDistribution) for one in self.dimensions())
+
+    def dimensions(self) -> Sequence[worlds.Dimension]:
+        return list(self.world.space.values())
+
+    def suggest(self, trial: Any, _: Mapping[str, Any]) -> dict[str, Any]:
+        return self.world.suggest(trial)
+
+    def config(self, params: dict[str, Any], base: Mapping[str, Any]) -> Config:
+        return Config(params, base.get("seed", 0))
+
+
+Recommend = Callable[[Sequence[FrozenTrial]], dict[str, Any]]
+
+
+def luckiest(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """The whole trial with the highest score; before there is one, the highest of all."""
+    whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    some = whole or [trial for trial in trials if trial.intermediate_values]
+    return dict(max(some, key=lambda trial: trial.intermediate_values[trial.last_step]).params)
+
+
+def likeliest(trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """The config with the highest posterior mean."""
+    found = belief.believed(trials)
+    return luckiest(trials) if found is None else dict(found.ranked()[0].params)
+
+
+@dataclass
+class Ours:
+    """The product's engine. `spec`: fields of StudySpec."""
+
+    spec: dict[str, Any]
+    recommend: dict[str, Recommend] = field(default_factory=lambda: {"luckiest": luckiest, "likeliest": likeliest})
+
+    def start(self, world: World) -> tuple[Any, Callable[[], dict[str, dict[str, Any]]]]:
+        spec = StudySpec.parse(
+            {
+                "space": {"lr": {"low": 1e-4, "high": 1e-1, "log": True}},  # the world's is in the plan
+                "base": {"steps": BUDGET, "eval_every": EVERY},
+                "seeds": list(range(SEEDS)),
+                "num_trials": SEEDS,
+                "probes": 0,  # they serve the importances, not the search
+                "sampler_seed": world.number,
+                **self.spec,
+            }
+        )
+        study = optuna.create_study(
+            study_name=f"{world.family} {world.number}",  # Hyperband deals brackets by the study's name
+            direction="maximize",
+            pruner=engines.pruner(spec, budget=BUDGET),
+        )
+        plan = Plan("search", Space(world), {}, SEEDS, [])  # type: ignore[arg-type]
+
+        def recommended() -> dict[str, dict[str, Any]]:
+            return {name: rule(study.get_trials(deepcopy=False)) for name, rule in self.recommend.items()}
+
+        return Bridge([Arm(plan, study, spec)], grace=spec.grace(BUDGET)), recommended
 
 
 class Stock:
     """A Tune searcher and a Tune scheduler, called as Tune's controller calls them."""
 
-    def __init__(self, searcher: Any, scheduler: Any, seeds: list[int]) -> None:
-        self._searcher, self._scheduler, self._seeds = searcher, scheduler, seeds
+    def start(self, world: World) -> tuple[Any, Callable[[], dict[str, dict[str, Any]]]]:
+        self._searcher = OptunaSearch(
+            lambda trial: world.suggest(trial) and None, metric="miou", mode="max", seed=world.number
+        )
+        self._scheduler = AsyncHyperBandScheduler(metric="miou", mode="max", max_t=worlds.REPORTS)
         self._trials: dict[str, Any] = {}
+        return self, self._recommend
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        config = self._searcher.suggest(trial_id)
-        trial = SimpleNamespace(trial_id=trial_id, status="RUNNING", results=0)
+        params = self._searcher.suggest(trial_id)
+        trial = SimpleNamespace(trial_id=trial_id, status="RUNNING", results=0, params=params, last=-1.0)
         self._trials[trial_id] = trial
         self._scheduler.on_trial_add(None, trial)
-        return {"config": {**config, "seed": self._seeds[(len(self._trials) - 1) % len(self._seeds)]}}
+        return {"config": {"params": params, "seed": len(self._trials) - 1}}
 
     def report(self, trial_id: str, result: dict[str, Any]) -> str:
         trial = self._trials[trial_id]
-        trial.results += 1
+        trial.results, trial.last = trial.results + 1, result["miou"]
         result = {**result, "training_iteration": trial.results}
         decision = self._scheduler.on_trial_result(None, trial, result)
         if decision == TrialScheduler.CONTINUE:
@@ -94,120 +161,98 @@ class Stock:
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._searcher.on_trial_complete(trial_id, result=result, error=error)
 
-
-class Uniform:
-    """Random search."""
-
-    def __init__(self, table: Table, seed: int) -> None:
-        self._table, self._rng = table, np.random.default_rng(seed)
-
-    def suggest(self, _: str) -> dict[str, float]:
-        return {name: levels[self._rng.integers(len(levels))] for name, levels in self._table.grid.items()}
-
-    def on_trial_result(self, *_: Any, **__: Any) -> None: ...
-
-    def on_trial_complete(self, *_: Any, **__: Any) -> None: ...
+    def _recommend(self) -> dict[str, dict[str, Any]]:
+        return {"luckiest": max(self._trials.values(), key=lambda trial: trial.last).params}
 
 
-def ours(table: Table, seed: int, **changed: Any) -> Search:
-    """The product's search arm with its defaults, in memory."""
-    spec = StudySpec.parse(
-        {
-            "space": table.grid,
-            "base": {"steps": table.steps[-1], "eval_every": table.steps[0]},
-            "enqueue": [
-                {"lr": 1e-3, "lambda_kd": 0.1, "lambda_hakd": weight, "temperature": 1.0} for weight in (1.0, 10.0)
-            ],
-            "seeds": table.seeds,
-            "num_trials": 10 * MOST,
-            "probes": 0,  # they serve the importances, not the search
-            "sampler_seed": seed,
-            **changed,
-        }
-    )
-    name = f"replay {seed}"  # Hyperband deals brackets by the study's name
-    study = optuna.create_study(
-        study_name=name, direction="maximize", pruner=engines.pruner(spec, budget=table.steps[-1])
-    )
-    for point in spec.enqueue:
-        study.enqueue_trial(point)
-    return Bridge([Arm(plans(spec)["search"], study, spec)], grace=spec.grace(table.steps[-1]))
-
-
-def asha(table: Table) -> Any:
-    return AsyncHyperBandScheduler(metric="miou", mode="max", max_t=len(table.steps))
-
-
-def stock(table: Table, seed: int) -> Search:
-    space = {name: tune.choice(levels) for name, levels in table.grid.items()}
-    return Stock(OptunaSearch(space, metric="miou", mode="max", seed=seed), asha(table), table.seeds)
-
-
-METHODS: dict[str, Callable[[Table, int], Search]] = {
-    "ours (default)": ours,
-    "ours, no pruning": lambda table, seed: ours(table, seed, pruner="none"),
-    "ours, no enqueued points": lambda table, seed: ours(table, seed, enqueue=[]),
-    "OptunaSearch + ASHA (stock)": stock,
-    "random + ASHA": lambda table, seed: Stock(Uniform(table, seed), asha(table), table.seeds),
-    "random, no pruning": lambda table, seed: Stock(Uniform(table, seed), FIFOScheduler(), table.seeds),
+METHODS: dict[str, Callable[[], Any]] = {
+    "random": lambda: Ours({"sampler": "random", "pruner": "none"}),
+    "OptunaSearch + ASHA (stock)": Stock,
+    "TPE": lambda: Ours({"sampler": "tpe", "pruner": "none"}),
+    "TPE + Hyperband": lambda: Ours({"sampler": "tpe", "pruner": "hyperband"}),
+    "belief + evidence": lambda: Ours({"sampler": "belief", "pruner": "evidence"}),
+    "Optuna's GP": lambda: Ours({"sampler": "gp", "pruner": "none"}),
 }
 
+SLOW = ("Optuna's GP",)  # twenty times as long as the others together; name it to run it
 
-def steps_to_target(arguments: tuple[str, str, int]) -> list[float]:
-    """Steps of all trials until a method came near the best, for each of NEAR; infinite beyond MOST budgets."""
-    path, method, seed = arguments
+
+def regrets(method: str, world: World) -> dict[str, list[float]]:
+    """Rule of recommendation -> regret at each of MARKS, in points."""
+    search, recommend = METHODS[method]().start(world)
+    found: dict[str, list[float]] = {}
+
+    def enough(event: Event) -> bool:
+        known = len(next(iter(found.values()), []))
+        while known < len(MARKS) and event.spent >= MARKS[known] * BUDGET:
+            for rule, params in recommend().items():
+                found.setdefault(rule, []).append(100 * (world.best - world.of(params)))
+            known += 1
+        return known == len(MARKS)
+
+    simulate(search, lambda config: world.run(config["params"], config["seed"]), workers=WORKERS, until=enough)
+    return found
+
+
+def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("ray.tune.search.optuna.optuna_search").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    table, most = Table(Path(path)), min(NEAR.values())
-    limit = MOST * table.steps[-1]
-    events = simulate(
-        METHODS[method](table, seed),
-        table.curve,
-        workers=WORKERS,
-        until=lambda event: table.reached(event, most) or event.spent >= limit,
-    )
-    first = (next((event.spent for event in events if table.reached(event, near)), np.inf) for near in NEAR.values())
-    return [float(spent) for spent in first]
 
 
-def _finite(steps: float) -> int | None:
-    """None: not reached."""
-    return int(steps) if np.isfinite(steps) else None
+def summary(own: Mapping[str, list[list[float]]]) -> dict[str, Any]:
+    """By method and rule: mean regret, its standard error, and how much less it is than the first one's, with its own.
+
+    Args:
+        own: name -> worlds, marks.
+    """
+    found = {name: np.array(values) for name, values in own.items()}
+    against = next(iter(found))
+
+    def error(values: np.ndarray) -> list[float]:
+        return np.round(values.std(axis=0, ddof=1) / np.sqrt(len(values)), 3).tolist()
+
+    return {
+        name: {
+            "regret": np.round(values.mean(axis=0), 3).tolist(),
+            "error": error(values),
+            "less": np.round((found[against] - values).mean(axis=0), 3).tolist(),
+            "less_error": error(found[against] - values),
+        }
+        for name, values in found.items()
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", default=str(HERE / "curves.npz"))
-    parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS))
-    parser.add_argument("--out", default=str(OUT))
+    parser.add_argument("--worlds", type=int, default=10, help="of a family")
+    parser.add_argument("--held-out", action="store_true", help="worlds that nothing was developed on")
+    parser.add_argument("--families", nargs="*", default=list(worlds.FAMILIES))
+    parser.add_argument("--methods", nargs="*", default=[name for name in METHODS if name not in SLOW])
+    parser.add_argument("--out")
     options = parser.parse_args()
-    table = Table(Path(options.table))
-    figures: dict[str, Any] = {
-        "configs": int(table.final.size),
-        "seeds": len(table.seeds),
-        "best": round(float(np.nanmax(table.final)), 4),
-        "configs_near": {
-            name: int((table.final >= (1 - near) * np.nanmax(table.final)).sum()) for name, near in NEAR.items()
-        },
-        "budget": table.steps[-1],
-        "workers": WORKERS,
-        "most_steps": MOST * table.steps[-1],
-        "repeats": options.repeats,
-        "steps_to_target": {},
-    }
-    with Pool(2) as pool:
-        for method in options.methods:
-            jobs = [(options.table, method, seed) for seed in range(options.repeats)]
-            steps = np.array(pool.map(steps_to_target, jobs, chunksize=1))
-            figures["steps_to_target"][method] = found = {}
-            for name, spent in zip(NEAR, steps.T, strict=True):
-                lower, median, upper = (_finite(np.quantile(spent, q, method="closest_observation")) for q in QUARTILES)
-                missed = int(np.isinf(spent).sum())
-                found[name] = {"median": median, "quartiles": [lower, upper], "not_reached": missed}
-                print(f"{method:28} {name:19} {median} steps, {lower} to {upper}, not reached: {missed}", flush=True)
-    Path(options.out).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    quiet()
+    out = Path(options.out) if options.out else OUT if options.held_out else None
+    families = [one for one in options.families if one != "public tables" or worlds.public_installed()]
+    found: dict[str, dict[str, list[list[float]]]] = {family: {} for family in families}
+    for done, number in enumerate(range(int(options.held_out), 2 * options.worlds, 2), start=1):
+        for family in families:  # all before the next world, so that a run may be stopped at any time
+            world = worlds.FAMILIES[family](number)
+            for method in options.methods:
+                for rule, values in regrets(method, world).items():
+                    found[family].setdefault(f"{method}, {rule}", []).append(values)
+        if done > 1:
+            figures = {
+                "held_out": options.held_out, "worlds": done, "marks": MARKS, "workers": WORKERS,
+                "reports": worlds.REPORTS, "families": {family: summary(own) for family, own in found.items()},
+            }  # fmt: skip
+            if out:
+                out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+            print(f"{done} of {options.worlds} worlds a family", flush=True)
+    for family, own in found.items():
+        for name, row in summary(own).items():
+            cells = (f"{mean:5.2f}±{error:.2f}" for mean, error in zip(row["regret"], row["error"], strict=True))
+            print(f"{family:22} {name:36} {' '.join(cells)}")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,14 @@ COLUMNS: dict[str, dict[str, str]] = {
         "latency_ms": "float64",
         "seconds": "float64",
     },
+    "believed": {
+        "number": "int64",
+        "runs": "int64",
+        "believed": "float64",
+        "believed_low": "float64",
+        "believed_high": "float64",
+        "believed_gain": "float64",
+    },
     "curves": {"role": "str", "number": "int64", "step": "int64", "miou": "float64"},
     "taught": {
         "role": "str",
@@ -151,6 +159,8 @@ class StudyFrames:
             step, as a multiple of its student alone's, as a budget had it measured, else by the seconds of whole
             trials. peer_miou, peer_gain: final mIoU of a collaborative trial's other student, and what that is over the
             same network alone. Missing numbers are NaN. One column `param.<dimension>` per dimension.
+        believed: one row per complete search trial: what its config is believed to have on average over seeds, with the
+            90 % interval (NaN while no config was repeated, since luck is unknown then), and to gain; runs: its seeds.
         curves: every reported value, one row per (role, number, step).
         taught: of collaborative trials, who taught whom between two reports: the share in [0, 1] of the regions and of
             the pixels in which the other student (the pair's first) taught the student. NaN: not distilled.
@@ -179,6 +189,7 @@ class StudyFrames:
     cost: str = "parameters_millions"
     equal: str = "steps"
     trials: pd.DataFrame = field(default_factory=lambda: blank("trials"))
+    believed: pd.DataFrame = field(default_factory=lambda: blank("believed"))
     curves: pd.DataFrame = field(default_factory=lambda: blank("curves"))
     taught: pd.DataFrame = field(default_factory=lambda: blank("taught"))
     dimensions: pd.DataFrame = field(default_factory=lambda: blank("dimensions"))
@@ -207,3 +218,22 @@ class StudyFrames:
         if states:
             rows = rows[rows["state"].isin(states)]
         return rows.sort_values("number", kind="stable")
+
+    def best(self, by: str = "miou") -> pd.DataFrame:
+        """The complete search trials that have a score, as `ranked` puts them."""
+        return ranked(self.trials_of("search", "COMPLETE"), self.believed, by)
+
+
+def ranked(complete: pd.DataFrame, believed: pd.DataFrame, by: str = "miou") -> pd.DataFrame:
+    """Complete search trials with the columns of what is believed, the best first.
+
+    First by what the config is believed to have, so that luck does not decide; of one config's runs the best first.
+    Where nothing is believed, by the score itself.
+
+    Args:
+        by: miou or gain; trials without it are left out.
+    """
+    rows = complete.dropna(subset=[by]).merge(believed, on="number", how="left")
+    true = {"miou": "believed", "gain": "believed_gain"}[by]
+    order = rows[true].fillna(rows[by]).rename("order").to_frame().assign(own=rows[by])
+    return rows.loc[order.sort_values(["order", "own"], ascending=False, kind="stable").index].reset_index(drop=True)

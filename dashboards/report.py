@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ from dashboards import FIGURES, marks, page, theme
 from dashboards.frames import StudyFrames
 
 _BEST = ("#", "pair", "seed", "mIoU (%)", "over images (%)", "alone (%)", "gain (points)", "student (M)", "config")
+_TRUE = ("over seeds (%)", "luck (points)")
 _PEER = ("other student (%)", "its gain (points)")
 _FAILED = ("#", "role", "pair or student", "reason")
 
@@ -39,11 +41,11 @@ def draw(name: str, frames: StudyFrames) -> go.Figure:
 
 
 def best(frames: StudyFrames, most: int = 10) -> str:
-    """HTML: the complete search trials with the highest mIoU, the best first; with its 90 % interval over images."""
-    trials = frames.trials_of("search", "COMPLETE").dropna(subset=["miou"])
-    trials = trials.sort_values("miou", ascending=False, kind="stable").head(most)
+    """HTML: the complete search trials that are believed best, the best first; with their interval over images."""
+    trials = frames.best().head(most)
+    true = _TRUE if trials["believed"].notna().any() else ()
     peers = _PEER if trials["peer_miou"].notna().any() else ()
-    head = (*_BEST[:7], *peers, *_BEST[7:])
+    head = (*_BEST[:5], *true, *_BEST[5:7], *peers, *_BEST[7:])
     rows = [
         (
             str(trial["number"]),
@@ -51,6 +53,7 @@ def best(frames: StudyFrames, most: int = 10) -> str:
             str(trial["seed"]),
             _number(100 * trial["miou"], ".2f"),
             _span(100 * trial["miou_low"], 100 * trial["miou_high"]),
+            *(_over_seeds(trial), _number(100 * (trial["miou"] - trial["believed"]), "+.2f"))[: len(true)],
             _number(100 * trial["baseline"], ".2f"),
             _number(100 * trial["gain"], "+.2f"),
             *(_number(100 * trial["peer_miou"], ".2f"), _number(100 * trial["peer_gain"], "+.2f"))[: len(peers)],
@@ -62,6 +65,12 @@ def best(frames: StudyFrames, most: int = 10) -> str:
     if not rows:
         return "<h2>Best trials</h2><p>No search trial is complete yet.</p>"
     return page.table("Best trials", head, rows, right=head[:1] + head[2:-1])
+
+
+def _over_seeds(trial: Any) -> str:
+    """What the config is believed to have, with its 90 % interval."""
+    mean, *ends = (_number(100 * trial[f"believed{end}"], ".2f") for end in ("", "_low", "_high"))
+    return mean if pd.isna(trial["believed_low"]) else f"{mean} ({ends[0]} to {ends[1]})"
 
 
 def failed(frames: StudyFrames) -> str:

@@ -72,13 +72,15 @@ class StudySpec(BaseModel):
     )  # fmt: skip
 
     sampler: str = Field(
-        "tpe", description="tpe, gp, cmaes (which draws categories at random), nsgaii, nsgaiii, qmc, random, grid."
+        "tpe",
+        description="tpe, belief, gp, cmaes (which draws categories at random), nsgaii, nsgaiii, qmc, random, grid.",
     )
     sampler_options: dict[str, Any] = Field({}, description="Its arguments; `seed` is `sampler_seed`.")
     sampler_seed: int = Field(0, description="Seed of what is proposed.", ge=0)
     pruner: str = Field(
         "hyperband",
-        description="hyperband, successivehalving, median, percentile, patient, threshold, wilcoxon, asha, none.",
+        description="hyperband, successivehalving, median, percentile, patient, threshold, wilcoxon, asha, evidence, "
+        "none.",
     )
     pruner_options: dict[str, Any] = Field({}, description="Its arguments beside the three below.")
     budget: Literal["steps", "seconds", "gmac"] = Field(

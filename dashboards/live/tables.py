@@ -50,7 +50,13 @@ COLUMNS: dict[str, Column] = {
     "miou_high": Column("to (%)", ".2f", 100),
     "seconds": Column("seconds", ".0f"),
 }
-_BEST = ("number", "pair", "method", "seed", "step", "miou", "gain", "miou_low", "miou_high", "seconds")
+_TRUE: dict[str, Column] = {
+    "believed": Column("over seeds (%)", ".2f", 100),
+    "believed_low": Column("from", ".2f", 100),
+    "believed_high": Column("to", ".2f", 100),
+    "luck": Column("luck (points)", "+.2f", 100),
+}
+_BEST = ("number", "pair", "method", "seed", "step", "miou", *_TRUE, "gain", "miou_low", "miou_high", "seconds")
 _FAILED = ("number", "role", "pair", "reason")
 _STUDIES: dict[str, Column] = {
     "study": Column("study"),
@@ -104,12 +110,13 @@ def trials(frames: StudyFrames, *, order: Order, page: int) -> list[Tree]:
 
 
 def best(frames: StudyFrames, *, most: int = 10) -> list[Tree]:
-    """The complete search trials with the highest mIoU."""
-    rows = frames.trials_of("search", "COMPLETE").dropna(subset=["miou"])
-    rows = rows.sort_values("miou", ascending=False, kind="stable").head(most)
+    """The complete search trials that are believed best; with what they are believed to have over seeds."""
+    rows = frames.best().head(most)
     if rows.empty:
         return [tag("h2", "Best trials"), tag("p", "No search trial is complete yet.", class_="caption")]
-    return [tag("h2", "Best trials"), _plain("Best trials", rows, {name: COLUMNS[name] for name in _BEST})]
+    columns = {**COLUMNS, **(_TRUE if rows["believed"].notna().any() else {})}
+    shown = {name: columns[name] for name in _BEST if name in columns}
+    return [tag("h2", "Best trials"), _plain("Best trials", rows.assign(luck=rows["miou"] - rows["believed"]), shown)]
 
 
 def failed(frames: StudyFrames, *, most: int = 10) -> list[Tree]:

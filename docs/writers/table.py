@@ -86,7 +86,7 @@ BLOCKS: dict[str, Block] = {
     "scaling_steps": Block(scaling.steps, ("scaling.json",)),
     "search_reading": Block(search.reading, ("search.json",)),
     "search_setting": Block(search.setting, ("search.json",)),
-    "search_table": Block(search.table_of_steps, ("search.json",)),
+    "search_table": Block(search.table_of_regrets, ("search.json",)),
     "sensitivity_claims": Block(sensitivity.claims, ("sensitivity.json",)),
     "sensitivity_coverage": Block(sensitivity.coverage, ("sensitivity.json",)),
     "sensitivity_setting": Block(sensitivity.setting, ("sensitivity.json",)),

@@ -133,7 +133,9 @@ class Study:
     def best(self, num: int = 10, *, by: str = "miou") -> pd.DataFrame:
         """Complete trials of the search, the best first; scores and params come first among the columns.
 
-        The first one is the best of many, so also the luckiest: `confirm` tells how much.
+        The order is that of `believed`, what the config has on average over seeds as far as the trials tell, so that
+        luck does not decide; `believed_low` and `believed_high` are its 90 % interval, where a config was repeated.
+        `confirm` measures it on fresh seeds.
 
         Args:
             by: miou or gain.
@@ -142,10 +144,10 @@ class Study:
 
         if by not in _RANKED:
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
-        done = self.frames(analyse=False).trials_of("search", "COMPLETE").dropna(subset=[by])
-        done = done.sort_values(by, ascending=False, kind="stable", ignore_index=True).head(num)
+        done = self.frames(analyse=False).best(by).head(num)
         params = [name for name in done if name.startswith("param.") and done[name].notna().any()]
-        front = ["number", "miou", "baseline", "gain", *params, "miou_low", "miou_high"]
+        known = [name for name in COLUMNS["believed"] if name != "number"]
+        front = ["number", "miou", "baseline", "gain", *params, *known, "miou_low", "miou_high"]
         rest = [name for name in COLUMNS["trials"] if name not in (*front, "role", "state", "reason")]
         return done[[*front, *rest]]
 

@@ -126,8 +126,18 @@ def _unconfirmed(metrics: Metrics, config: TrialConfig) -> str:
         f"**Not confirmed.** It is trial {metrics['trial']}, {words[metrics['chosen']]} of "
         f"{metrics['complete_trials']} complete trials, trained once, with seed {config.seed}, and scored on the "
         "split (val) on which it was chosen. The best of many is also the luckiest: expect less of a new training and "
-        f"of new images. {gain}"
-        "The interval above is over images; none over seeds is known: `heteroakd confirm` measures it on fresh ones."
+        f"of new images. {gain}{_over_seeds(metrics)}"
+        "`heteroakd confirm` measures it on fresh ones."
+    )
+
+
+def _over_seeds(metrics: Metrics) -> str:
+    found = metrics["over_seeds"]
+    if found is None or found["low"] is None:
+        return "The interval above is over images; none over seeds is known: "
+    return (
+        f"Over seeds its config is believed to have {percent(found['miou'])} (90 % interval {percent(found['low'])} to "
+        f"{percent(found['high'])}); the interval above is over images. Better: "
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import optuna
 import pandas as pd
 
+from dashboards.frames import ranked
+from explorer.results import believed
 from explorer.results.confirmed import Choice, choice, open_study
 from explorer.results.trained import Trained, load
 from explorer.results.trials import trials
@@ -33,6 +35,8 @@ class Chosen:
         peer_miou, peer_baseline: of the other student, under collaborative.
         num_complete: trials of the search that it was chosen from.
         relative_cost: of a step, as a multiple of the student alone's; NaN: not known.
+        over_seeds: what its config is believed to have on average over seeds, and the ends of the 90 % interval (NaN
+            while luck is not known).
     """
 
     trained: Trained
@@ -46,6 +50,7 @@ class Chosen:
     num_complete: int
     confirmation: Choice | None
     relative_cost: float = float("nan")
+    over_seeds: tuple[float, float, float] | None = None
 
     @property
     def gain(self) -> float:
@@ -61,6 +66,8 @@ def choose(
     trial: int | None = None,
 ) -> Chosen:
     """The confirmed choice, where there is one and nothing else is asked for; else the best by mIoU.
+
+    The best is the config that is believed to be best over seeds, and of its runs the one with the highest score.
 
     Raises:
         ConfigError: both `by` and `trial` are given.
@@ -81,7 +88,7 @@ def choose(
             barren(spec, directory, warm.own(studies["search"]))
             or f"No search trial is complete yet. Go on with: heteroakd resume {shlex.quote(str(directory))}"
         )
-    row = _best(complete, by or "miou", trial)
+    row = _best(complete, believed.frame(studies["search"], table), by or "miou", trial)
     return Chosen(
         trained=load(spec, directory, studies, int(row["number"])),
         number=int(row["number"]),
@@ -94,6 +101,7 @@ def choose(
         num_complete=len(complete),
         confirmation=None,
         relative_cost=float(row["relative_cost"]),
+        over_seeds=(float(row["believed"]), float(row["believed_low"]), float(row["believed_high"])),
     )
 
 
@@ -120,12 +128,12 @@ def _confirmed(
     )
 
 
-def _best(complete: pd.DataFrame, by: By, number: int | None) -> pd.Series:
+def _best(complete: pd.DataFrame, known: pd.DataFrame, by: By, number: int | None) -> pd.Series:
     if number is not None:
         complete = complete[complete["number"] == number]
         if complete.empty:
             raise StudyError(f"Search trial {number} is not complete. `heteroakd dashboard` lists those that are.")
-    done = complete.dropna(subset=[by])
+    done = ranked(complete, known, by)
     if done.empty:
         raise StudyError(f"No complete search trial has a {by}: no student alone is complete. Choose --by miou.")
-    return done.loc[done[by].idxmax()]
+    return done.iloc[0]

@@ -94,6 +94,9 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
         "miou": chosen.miou,
         "baseline_miou": _number(chosen.baseline),
         "gain": _number(chosen.gain),
+        "over_seeds": None
+        if chosen.over_seeds is None
+        else dict(zip(("miou", "low", "high"), map(_number, chosen.over_seeds), strict=True)),
         "confirmed": _confirmed(chosen),
         "splits": _scored(config, weights, dataset, recorded=chosen.miou, within=within, trial=chosen.number),
         "classes": list(dataset.classes),

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.results import confirmed_runs
 from explorer.results.verdict import seen
-from explorer.search import warm
+from explorer.search import belief, warm
 from explorer.search.arms import Arm, study_name
 from explorer.search.compute import COST, RELATIVE, STEPS
 from explorer.search.plan import Plan, Role
@@ -61,7 +61,7 @@ class Wanted(NamedTuple):
 @dataclass(frozen=True)
 class Request:
     """Attributes:
-    finalists: the best configs, best first.
+    finalists: the configs believed best, best first.
     alone: the matched student alone, by student; students without one are left out.
     seeds: fresh ones.
     """
@@ -88,7 +88,7 @@ class Reruns(Arm):
 
 
 def request(spec: StudySpec, studies: dict[Role, optuna.Study], *, top: int, num_seeds: int) -> Request:
-    """The `top` configs by mean mIoU over the complete trials of the search, and the best config of each of their
+    """The `top` configs by what they are believed to have over seeds, and the best config of each of their
     students alone: of the arm of the students alone, which is tuned with as many trials, or of the search, if `task` is
     one of its methods. Of a collaborative finalist the other student counts too.
 
@@ -101,7 +101,7 @@ def request(spec: StudySpec, studies: dict[Role, optuna.Study], *, top: int, num
             "No trial of the search is complete yet, so there is nothing to confirm. `heteroakd resume` it."
         )
     plain = [one for one in (*baseline, *search) if one.config.method == "task"]
-    finalists = search[:top]
+    finalists = _by_belief(search, studies["search"])[:top]
     alone: dict[str, Candidate] = {}
     for finalist in finalists:
         for student in _networks(finalist.config):
@@ -155,6 +155,15 @@ def _candidates(role: Role, trials: Iterable[FrozenTrial]) -> list[Candidate]:
             groups.setdefault(config.digest(without=("seed",)), []).append((trial, config))
     found = [_candidate(role, key, group) for key, group in groups.items()]
     return sorted(found, key=lambda one: -one.miou)
+
+
+def _by_belief(candidates: list[Candidate], search: optuna.Study) -> list[Candidate]:
+    """The config believed best first, as everywhere else."""
+    trials = search.get_trials(deepcopy=False)
+    found = belief.believed(trials)
+    assert found is not None  # candidates are complete
+    of = {trial.number: trial for trial in trials}
+    return sorted(candidates, key=lambda one: -found.mean(of[one.sources[0]]))
 
 
 def _candidate(role: Role, key: str, group: list[tuple[FrozenTrial, TrialConfig]]) -> Candidate:

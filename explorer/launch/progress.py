@@ -13,13 +13,14 @@ from ray.tune import Callback
 from rich.console import Console
 
 from explorer.launch.boards import Shown, board
+from explorer.search import belief
 from explorer.search.arms import Arm
 from explorer.search.compute import trained
 from explorer.search.plan import Role
 from explorer.storage import storages
 
 _REFRESH_S = 0.5
-_HEADS = ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial")
+_HEADS = ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial", "luckiest")
 _NETWORKS = ("pair", "teacher", "student")
 _STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -33,6 +34,7 @@ class Progress(Callback):
         self._board = board(console)
         self._started = time.monotonic()
         self._drawn = 0.0
+        self._believed: tuple[int, belief.Believed | None] = (0, None)
         self._done_before = self._share_done()
         self._said: set[tuple[Role, int]] = {(role, t.number) for role, t in self._trials() if t.state.is_finished()}
 
@@ -78,8 +80,26 @@ class Progress(Callback):
         for role, arm in self._arms.items():
             trials = arm.trials()
             counts = [str(sum(trial.state == state for trial in trials)) for state in _STATES]
-            rows.append((role, str(arm.num_trials), *counts, *_best(trials)))
+            rows.append((role, str(arm.num_trials), *counts, *self._best(role, trials)))
         return Shown(_HEADS, rows, self._time_left(), self._share_done())
+
+    def _best(self, role: Role, trials: list[optuna.trial.FrozenTrial]) -> tuple[str, str, str]:
+        """What the best config of the search is believed to have over seeds and its trial, beside the luckiest one; of
+        students alone, which are compared as they are, the best trial. Looked for when a trial has ended.
+        """
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if not complete:
+            return "-", "-", "-"
+        luckiest = max(complete, key=_miou)
+        own = f"{100 * _miou(luckiest):.2f} ({luckiest.number})"
+        if role == "search" and self._believed[0] != len(complete):
+            self._believed = len(complete), belief.believed(self._arms[role].study.get_trials(deepcopy=False))
+        found = self._believed[1]
+        if role != "search" or found is None:
+            return f"{100 * _miou(luckiest):.2f}", str(luckiest.number), "-"
+        best = max(complete, key=found.mean)
+        half = f" ± {164.5 * found.sd(best):.2f}" if found.belief.freedom else ""
+        return f"{100 * found.mean(best):.2f}{half}", str(best.number), own
 
     def _time_left(self) -> str:
         elapsed = time.monotonic() - self._started
@@ -136,14 +156,6 @@ def _shown(name: str, value: Any) -> str:
     if name == "method":
         return str(value)
     return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-
-
-def _best(trials: list[optuna.trial.FrozenTrial]) -> tuple[str, str]:
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if not complete:
-        return "-", "-"
-    best = max(complete, key=_miou)
-    return f"{100 * _miou(best):.2f}", str(best.number)
 
 
 def _miou(trial: optuna.trial.FrozenTrial) -> float:

@@ -12,8 +12,8 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank
-from explorer.results import confirmed, taught
+from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank, ranked
+from explorer.results import believed, confirmed, taught
 from explorer.search import warm
 from explorer.search.arms import study_name
 from explorer.search.compute import RELATIVE, STEPS
@@ -62,11 +62,12 @@ def load_frames(directory: Path, *, analyse: bool = True) -> StudyFrames:
 def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study]) -> StudyFrames:
     """The frames of an opened study as it is now, without the statistics."""
     table = trials(studies)
-    noise = sensitivity.noise(table)
+    noise, known = sensitivity.noise(table), believed.frame(studies["search"], table)
     return StudyFrames(
-        summary=_summary(spec, studies, table, noise),
+        summary=_summary(spec, studies, table, noise, known),
         noise=noise,
         equal=spec.budget,
+        believed=known,
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=_curves(studies),
@@ -192,7 +193,11 @@ def _dimensions(spec: StudySpec) -> pd.DataFrame:
 
 
 def _summary(
-    spec: StudySpec, studies: dict[Role, optuna.Study], table: pd.DataFrame, noise: pd.DataFrame
+    spec: StudySpec,
+    studies: dict[Role, optuna.Study],
+    table: pd.DataFrame,
+    noise: pd.DataFrame,
+    known: pd.DataFrame,
 ) -> dict[str, str]:
     search = table[table["role"] == "search"]
     states = search["state"].value_counts()
@@ -222,10 +227,23 @@ def _summary(
     if skipped := {str(name) for study in studies.values() for trial in warm.own(study) for name in _skipped(trial)}:
         first = _shown(min(skipped))
         summary["damaged files passed over"] = first if len(skipped) == 1 else f"{len(skipped)}, such as {first}"
-    if len(best := search[search["state"] == "COMPLETE"].nlargest(1, "miou")):
-        row = best.iloc[0]
-        summary["best trial"] = f"{row['number']}: {row['pair']}, mIoU {100 * row['miou']:.2f} %"
-    return summary
+    return {**summary, **_best(ranked(search[search["state"] == "COMPLETE"], known))}
+
+
+def _best(done: pd.DataFrame) -> dict[str, str]:
+    """The trial that is recommended, and the luckiest where that is another one."""
+    if done.empty:
+        return {}
+    first, luckiest = done.iloc[0], done.loc[done["miou"].idxmax()]
+    told = {"best trial": f"{first['number']}: {first['pair']}, mIoU {100 * first['miou']:.2f} %"}
+    if pd.notna(first["believed_low"]):
+        low, mean, high = (100 * first[f"believed{end}"] for end in ("_low", "", "_high"))
+        told["best trial"] += f"; over seeds {mean:.2f} % (90 %: {low:.2f} to {high:.2f})"
+    if luckiest["number"] != first["number"]:
+        told["luckiest trial"] = (
+            f"{luckiest['number']}: mIoU {100 * luckiest['miou']:.2f} %, over seeds {100 * luckiest['believed']:.2f} %"
+        )
+    return told
 
 
 def _noise(found: pd.DataFrame) -> str:

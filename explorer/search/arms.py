@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.search import engines, warm
+from explorer.search import engines, repeats, warm
 from explorer.search.compute import Compute
 from explorer.search.plan import ROLES, Plan, Role, plans
 from explorer.search.views import dry, reborn
@@ -138,7 +138,11 @@ class Arm:
     def _describe(self, trial: optuna.Trial) -> tuple[optuna.Trial, TrialConfig]:
         index = trial.number - self.num_warm
         seed = self._seed(index)
-        if self.role == "search" and self.spec.sampler != "grid" and self.space.is_finite:
+        if (again := self._again(trial)) is not None:
+            seed = repeats.other_seed(again, self.study.get_trials(deepcopy=False), self.spec.seeds)
+            trial.set_user_attr(repeats.REPEATS, again.number)
+            trial._fixed_params = dict(again.params)
+        elif self.role == "search" and self.spec.sampler != "grid" and self.space.is_finite:
             trial._fixed_params = self._untried(trial, seed)
         params = self.space.suggest(trial, self.plan.base)
         config = self.space.config(params, {**self.plan.base, "seed": seed})
@@ -159,6 +163,14 @@ class Arm:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         return trial, config
+
+    def _again(self, trial: optuna.Trial) -> FrozenTrial | None:
+        """The trial whose config this one runs once more on another seed, to measure luck."""
+        index = trial.number - self.num_warm
+        if self.role != "search" or self.spec.sampler != "belief" or index in self.probes or trial._fixed_params:
+            return None
+        others = [other for other in self.study.get_trials(deepcopy=False) if other.number != trial.number]
+        return repeats.due(others, left=self.num_trials - index)
 
     def _untried(self, trial: optuna.Trial, seed: int) -> dict[str, Any]:
         """Params that no trial of this seed has had, as far as a few attempts find any: a repeat tells nothing."""

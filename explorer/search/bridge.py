@@ -35,6 +35,7 @@ from explorer.search.compute import shared_step
 from explorer.search.deaths import UNTOLD, Death, Fault
 from explorer.search.limits import OCCUPIED, reached
 from explorer.search.ray_state import RayState, State
+from explorer.search.repeats import REPEATS
 from explorer.search.tune_errors import death_of
 from explorer.search.views import because
 from explorer.storage import storages
@@ -82,6 +83,12 @@ class Live:
     def step(self) -> int:
         """The last step that was ever reported."""
         return max(self.steps, default=0)
+
+    @property
+    def must_end(self) -> bool:
+        """Whether it is trained whole, whatever the pruner says."""
+        known = self.trial.user_attrs
+        return bool(known.get("probe")) or REPEATS in known
 
     @property
     def directory(self) -> str:
@@ -201,7 +208,7 @@ class Bridge(Searcher):
             return self._tell(live, TrialState.COMPLETE, miou=value, facts=result)
         if step < latest:
             return TrialScheduler.CONTINUE  # repeated after a restart; judged before
-        if live.grace <= step and not live.trial.user_attrs.get("probe") and live.arm.should_prune(live.trial):
+        if live.grace <= step and not live.must_end and live.arm.should_prune(live.trial):
             self._tell(live, TrialState.PRUNED, reason=because(live.arm.study, live.trial), facts=result)
             self._discard(live.directory)  # it never goes on
             return TrialScheduler.STOP

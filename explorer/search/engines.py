@@ -14,12 +14,14 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler
 from optuna.trial import TrialState
 
 from explorer.search.asha import AshaPruner
+from explorer.search.evidence import EvidencePruner
+from explorer.search.proposals import BeliefSampler
 from explorer.search.views import FrontSampler, PeerPruner
 from explorer.study import StudySpec
 from trainables.errors import StudyError, unknown
 
 _NOT_OFFERED = ("Base", "PartialFixed", "BruteForce")  # abstract, partial, and one that only `optimize` can end
-_ONE_OBJECTIVE = ("cmaes",)
+_ONE_OBJECTIVE = ("cmaes", "belief")
 _KEEP_SEED = ("grid", "qmc")  # one sequence for the whole study, so its seed must stay
 _UNPICKLES = ("cmaes",)
 _ENOUGH = 12  # trials after which every sampler is past its random start
@@ -35,8 +37,12 @@ def _table(module: Any, base: type, suffix: str) -> dict[str, Any]:
     }
 
 
-SAMPLERS = _table(optuna.samplers, BaseSampler, "Sampler")
-PRUNERS = _table(optuna.pruners, BasePruner, "Pruner") | {"none": optuna.pruners.NopPruner, "asha": AshaPruner}
+SAMPLERS = _table(optuna.samplers, BaseSampler, "Sampler") | {"belief": BeliefSampler}
+PRUNERS = _table(optuna.pruners, BasePruner, "Pruner") | {
+    "none": optuna.pruners.NopPruner,
+    "asha": AshaPruner,
+    "evidence": EvidencePruner,
+}
 
 
 def check(spec: StudySpec, *, budget: int) -> None:
@@ -109,7 +115,7 @@ def sampler(spec: StudySpec, *, number: int, stream: int = 0) -> BaseSampler:
     known = _lookup("sampler", spec.sampler, SAMPLERS)
     own = _seed(spec, number, stream)
     seed = spec.sampler_seed if spec.sampler in _KEEP_SEED else own
-    options = {"seed": seed, **_sampler_defaults(spec, own), **spec.sampler_options}
+    options = {"seed": seed, **_sampler_defaults(spec, own, stream), **spec.sampler_options}
     made = _make("sampler", spec.sampler, known, options)
     if isinstance(made, QMCSampler):  # it counts in the study's attributes, where a killed driver leaves gaps
         made._find_sample_id = lambda *_: number  # type: ignore[method-assign]
@@ -145,7 +151,9 @@ def _seed(spec: StudySpec, number: int, stream: int) -> int:
     return int(np.random.SeedSequence([spec.sampler_seed, stream, number]).generate_state(1)[0])
 
 
-def _sampler_defaults(spec: StudySpec, seed: int) -> dict[str, Any]:
+def _sampler_defaults(spec: StudySpec, seed: int, stream: int) -> dict[str, Any]:
+    if spec.sampler == "belief":
+        return {"sobol_seed": _seed(spec, 0, stream)}
     if spec.sampler == "qmc":
         return {"independent_sampler": RandomSampler(seed=seed)}  # of dimensions that not every trial has
     if spec.sampler == "tpe":
@@ -172,6 +180,7 @@ def _pruner_defaults(name: str, spec: StudySpec, budget: int) -> dict[str, Any]:
         "median": {"n_warmup_steps": grace},
         "percentile": {"percentile": 100 / spec.reduction_factor, "n_warmup_steps": grace},
         "threshold": {"n_warmup_steps": grace},
+        "evidence": {"n_warmup_steps": grace},
         "patient": {"patience": 1},
     }
     return known.get(name, {})

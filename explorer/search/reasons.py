@@ -25,6 +25,7 @@ from scipy import stats
 
 from explorer.search.asha import AshaPruner
 from explorer.search.compute import trained
+from explorer.search.evidence import EvidencePruner
 
 _RUNG = "completed_rung_"  # attributes in which successive halving keeps what a trial had at each rung
 
@@ -60,6 +61,12 @@ def _clause(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping
         return _idle(pruner, study, trial, notes)
     if isinstance(pruner, WilcoxonPruner):
         return _worse_than_best(pruner, study, trial)
+    if isinstance(pruner, EvidencePruner) and (judged := pruner.judged(study, trial)) is not None:
+        chance, best = judged
+        return (
+            f"with its {_percent(_last(trial))} it has a chance of {_percent(chance)} to end above {_percent(best)}, "
+            "the highest mean that a config is believed to have"
+        )
     return f"it had {_percent(_last(trial))}"
 
 

@@ -8,7 +8,7 @@ front, and Optuna's samplers cannot rank it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import optuna
@@ -125,6 +125,22 @@ class _UnprunedStorage(_Delegating):  # type: ignore[misc]
     ) -> list[FrozenTrial]:
         trials = self._storage.get_all_trials(study_id, deepcopy=deepcopy, states=states)
         return [trial for trial in trials if trial.state != TrialState.PRUNED]
+
+
+class TrialsView(_Delegating):  # type: ignore[misc]
+    """A storage that shows these trials of a study, as they are given."""
+
+    def __init__(self, storage: BaseStorage, trials: Sequence[FrozenTrial]) -> None:
+        super().__init__(storage)
+        self._trials = list(trials)
+
+    def get_all_trials(
+        self,
+        study_id: int,  # noqa: ARG002
+        deepcopy: bool = True,  # noqa: ARG002
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
 
 
 class _OnceStorage(_Delegating):  # type: ignore[misc]

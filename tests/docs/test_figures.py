@@ -53,14 +53,36 @@ def test_gains_are_paired_by_seed_and_the_tuned_student_is_the_best_on_validatio
     assert told["student alone, tuned"][3] == f"{100 * alone.mean():.2f} ± {100 * alone.std(ddof=1):.2f}"
 
 
-def test_a_search_that_never_arrives_is_said_so():
+def test_regrets_stand_as_measured_and_budgets_are_read_off_a_line():
     found = load("search")
-    told = {row[0].strip("*"): row for row in rows(search.table_of_steps(found))}
-    own = found["steps_to_target"]["ours (default)"]["within_5_percent"]
-    assert told["ours (default)"][1] == f"{own['median']:,} ({own['quartiles'][0]:,} to {own['quartiles'][1]:,})"
-    assert told["ours (default)"][2] == f"{50 - own['not_reached']} of 50"
-    assert told["OptunaSearch + ASHA (stock)"][1] == "not reached (792 to not reached)"
-    assert told["OptunaSearch + ASHA (stock)"][3:] == ["not reached", "0 of 50"]
+    told = {(row[0], row[1].strip("*")): row[2:] for row in rows(search.table_of_regrets(found))}
+    own = found["families"]["recorded"]["random, luckiest"]
+    places = [found["marks"].index(mark) for mark in (12, 20, 40)]
+    assert told["recorded", "random, luckiest"] == [f"{own['regret'][n]:.2f} ± {own['error'][n]:.2f}" for n in places]
+    assert len(told) == sum(len(family) for family in found["families"].values())
+    ratios = []
+    for family in found["families"].values():
+        falling = family["belief + evidence, likeliest"]["regret"]
+        target = family["random, luckiest"]["regret"][-1]
+        reached = next((n for n, regret in enumerate(falling) if regret <= target), None)
+        if not reached:
+            ratios.append(1.0 if reached is None else 40 / 4)
+            continue
+        ends, marks = falling[reached - 1 : reached + 1], found["marks"][reached - 1 : reached + 1]
+        ratios.append(40 / np.interp(target, ends[::-1], marks[::-1]))
+    assert search.fewer(found, "belief + evidence, likeliest") == pytest.approx(np.exp(np.log(ratios).mean()))
+
+
+def test_a_search_that_is_worse_than_random_is_said_so():
+    marks = {"marks": [4, 8]}
+    bad = {"regret": [5.0, 3.0], "error": [0.1, 0.1], "less": [-1.0, 0.5], "less_error": [0.4, 0.2]}
+    good = {"regret": [4.0, 3.5], "error": [0.1, 0.1], "less": [0.0, 0.0], "less_error": [0.0, 0.0]}
+    both = {"random, luckiest": good, search.STOCK: good, search.DEFAULT: good, search.OURS: bad}
+    told = search.reading({**marks, "families": {"a": both, "b": {**both, search.OURS: good}}})
+    assert "a after 4 (1.00 ± 0.40)" in told
+    assert "b after" not in told
+    assert "ahead of the default in 1 of 2 families." in told
+    assert search.budgets({**marks, "families": {"a": both}}, "a", search.OURS) == 4 + 4 * (5 - 3.5) / (5 - 3)
 
 
 def test_the_kernels_ratios_are_over_the_plain_form_of_the_same_shape():

@@ -6,6 +6,7 @@ import optuna
 import pytest
 
 from explorer.search import engines
+from explorer.search.evidence import EvidencePruner
 from explorer.search.views import PRUNED_AT, because
 from explorer.study import StudySpec
 
@@ -138,3 +139,13 @@ def test_a_verdict_of_an_earlier_version_stands_without_a_sentence():
     trial.set_user_attr(PRUNED_AT, 6)
     assert report(study, trial, 6, 0.9)
     assert because(study, trial) is None
+
+
+def test_evidence_says_what_the_trial_has_its_chance_and_what_it_would_have_to_pass(monkeypatch):
+    monkeypatch.setattr(EvidencePruner, "judged", lambda *_: (0.04, 0.62))
+    study, trial, verdict = judged("evidence", {}, {3: 0.25})
+    assert verdict
+    assert because(study, trial) == (
+        "Stopped by evidence at step 3: with its 25.00 % it has a chance of 4.00 % to end above 62.00 %, the highest "
+        "mean that a config is believed to have."
+    )

@@ -200,11 +200,12 @@ def kill_at(patch, storage, last, side):
     patch.setattr(type(storage), "_write_log", counted)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_driver_killed_ten_times_leaves_what_an_undisturbed_one_leaves(tmp_path, seed):
     rng = np.random.default_rng(seed)
-    engine = [("tpe", "hyperband"), ("tpe", "median"), ("qmc", "successivehalving"), ("nsgaii", "asha")][seed]
-    study = spec(num_trials=16, sampler=engine[0], pruner=engine[1], probes=4)
+    engines = [("tpe", "hyperband"), ("tpe", "median"), ("qmc", "successivehalving"), ("nsgaii", "asha")]
+    engine = [*engines, ("belief", "evidence")][seed]
+    study = spec(num_trials=20 if seed == 4 else 16, sampler=engine[0], pruner=engine[1], probes=4)
     (tmp_path / "undisturbed").mkdir()
     (tmp_path / "killed").mkdir()
     expected, _ = run(tmp_path / "undisturbed", study, workers=1)
@@ -222,6 +223,8 @@ def test_a_driver_killed_ten_times_leaves_what_an_undisturbed_one_leaves(tmp_pat
     assert kills >= 8
     assert recorded(actual) == recorded(expected)
     assert any(trial.user_attrs.get("reason") for trial in actual.trials())  # and it says why, in the same words
+    if engine[0] == "belief":
+        assert any("repeats" in trial.user_attrs for trial in actual.trials())
 
 
 @pytest.mark.parametrize("seed", range(3))
