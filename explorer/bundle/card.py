@@ -137,7 +137,7 @@ def _over_seeds(metrics: Metrics) -> str:
         return "The interval above is over images; none over seeds is known: "
     return (
         f"Over seeds its config is believed to have {percent(found['miou'])} (90 % interval {percent(found['low'])} to "
-        f"{percent(found['high'])}); the interval above is over images. Better: "
+        f"{percent(found['high'])}); the interval above is over images. "
     )
 
 

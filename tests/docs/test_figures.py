@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from writers import pages
-from writers.figures import front, intervals, kernel, losses, methods, search, soak, thousand
+from writers.figures import front, intervals, kernel, losses, methods, search, soak, thousand, unlabelled
 from writers.table import BLOCKS
 
 ROOT = Path(__file__).parents[2]
@@ -136,3 +136,21 @@ def test_the_front_page_has_ten_rows_that_lead_to_sections_of_measured(name, sta
 def test_every_measurement_is_on_a_page():
     unshown = [said for said in pages.unused(ROOT) if said.startswith("benchmarks/")]
     assert [said for said in unshown if not said.startswith(("benchmarks/soak", "benchmarks/gpu"))] == []
+
+
+def test_gains_from_unlabelled_images_are_paired_and_the_better_self_training_is_taken():
+    found = load("unlabelled")
+
+    def test_scores(row):
+        mine = [t for t in found["trials"] if (t["row"], t["role"]) == (row, "confirmed")]
+        return np.array([t["test"] for t in sorted(mine, key=lambda t: t["seed"])])
+
+    told = {row[0]: row for row in rows(unlabelled.rows(found))}
+    gain = 100 * (test_scores("heteroakd") - test_scores("student alone"))
+    reach = 2.132 * gain.std(ddof=1) / np.sqrt(5)  # t of 4 degrees of freedom, 95 %
+    assert len(gain) == 5
+    assert told["heteroakd"][2] == f"{gain.mean():+.2f}"
+    low, high = (float(end) for end in told["heteroakd"][3].split(" to "))
+    assert (low, high) == pytest.approx((gain.mean() - reach, gain.mean() + reach), abs=0.02)
+    self_trained = max((test_scores(row) for row in told if row.startswith("self-training")), key=np.mean)
+    assert told["heteroakd"][4] == f"{100 * (test_scores('heteroakd') - self_trained).mean():+.2f}"
