@@ -24,7 +24,7 @@ from PIL import Image
 
 SIZE = (1024, 2048)
 COUNTS = (100, 1_000, 10_000)
-KINDS = 8  # different images
+KINDS = 8  # different images, and as many with labels
 STEPS, BATCH, CROP = 6, 4, 256
 OUT = Path(__file__).with_suffix(".json")
 
@@ -34,7 +34,7 @@ def write(root: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     made = root / "made"
     made.mkdir(parents=True)
-    for number in range(KINDS):
+    for number in range(2 * KINDS):
         coarse = rng.integers(0, 256, (SIZE[0] // 32, SIZE[1] // 32, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize(SIZE[::-1], Image.Resampling.BICUBIC).save(made / f"{number}.jpg", quality=90)
     ids = rng.integers(0, 3, (SIZE[0] // 32, SIZE[1] // 32), dtype=np.uint8).repeat(32, 0).repeat(32, 1)
@@ -49,7 +49,7 @@ def write(root: Path, count: int) -> None:
     folder = root / "images/unlabelled"
     folder.mkdir()
     for number in range(count):
-        os.link(made / f"{number % KINDS}.jpg", folder / f"u{number:06}.jpg")
+        os.link(made / f"{KINDS + number % KINDS}.jpg", folder / f"u{number:06}.jpg")
     (root / "dataset.yaml").write_text("classes: [a, b, c]\n", encoding="utf-8")
 
 
