@@ -392,7 +392,7 @@ def test_a_page_that_is_open_shows_a_trial_added_meanwhile_to_the_storage(sweep,
         page.wait_for_selector("#below tr[data-value=search-1]")
         marks = "document.querySelector('#graph .js-plotly-plot').data.flatMap(trace => trace.customdata || [])"
         page.wait_for_function(f"{marks}.includes(1)")
-        assert page.locator("#below tr[data-value]").first.inner_text().split("\t")[-3] == "55.00"
+        assert "55.00" in page.locator("#below tr[data-value]").first.inner_text().split("\t")
         browser.close()
     server.shutdown()
     thread.join()
