@@ -311,7 +311,7 @@ def test_bands_without_mean_and_std_and_colours_to_jitter_are_refused(make):
     dataset = open_dataset(str(root))
     sentence = (
         f"{root} has 4 channels, scale 10000, and dataset.yaml says no mean and std of them. `heteroakd data check "
-        "--measure` prints the lines to add."
+        f"{root} --measure` prints the lines to add."
     )
     with pytest.raises(DataError) as caught:
         verify(dataset)

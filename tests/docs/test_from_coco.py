@@ -73,6 +73,7 @@ def printed(home):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setenv("HETEROAKD_CACHE", str(home / "cache"))
+        ray.shutdown()  # the session's own, of tests that this process has done with
         ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         try:
             for words in COMMANDS:
