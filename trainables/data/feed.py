@@ -46,7 +46,7 @@ def feed(
     layout = memory_format(config, device)
     pad_id, workers = padding_id(dataset, config), config.num_workers
     for taken in train_batches(dataset, config, start_step=start_step, num_workers=workers, ranks=ranks):
-        images, ids = _crops(taken, dataset, config, device)
+        images, ids = _crops(taken, dataset, config, device, pad_id=pad_id)
         pixels = to_stride(normalize(images, dataset.bands)).to(memory_format=layout)
         labels, real = _labels(ids, dataset, void=pad_id if config.sees_unlabelled else None)
         yield Batch(pixels, labels, taken.entries, real)
@@ -64,12 +64,11 @@ def _labels(
 
 
 def _crops(
-    taken: Crops | Windows, dataset: SegDataset, config: TrialConfig, device: torch.device
+    taken: Crops | Windows, dataset: SegDataset, config: TrialConfig, device: torch.device, *, pad_id: int
 ) -> tuple[Real[Tensor, "batch channels H W"], UInt8[Tensor, "batch H W"]]:
     """On the device, made there if they are not."""
     if isinstance(taken, Crops):
         return send(taken.images, device), send(taken.ids, device)
-    pad_id, bands = padding_id(dataset, config), dataset.bands
-    cuts = unpack(send(taken.packed, device), taken.draws, bands)
-    images, ids = zip(*(finish(one, config, pad_id=pad_id, bands=bands) for one in cuts), strict=True)
+    cuts = unpack(send(taken.packed, device), taken.draws, dataset.bands)
+    images, ids = zip(*(finish(one, config, pad_id=pad_id, bands=dataset.bands) for one in cuts), strict=True)
     return torch.stack(images), torch.stack(ids)
