@@ -27,11 +27,7 @@ SPACE = {
 LUCK = 0.03
 
 
-@pytest.fixture(autouse=True)
-def quiet_optuna():
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 def spec(**values):

@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 
 import numpy as np
-import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
@@ -21,11 +20,7 @@ STEPS = 9
 COSTS = {"segformer:mit_b0": {"parameters_millions": 3.7}, "fpn:resnet18": {"parameters_millions": 13.0}}
 
 
-@pytest.fixture(autouse=True)
-def quiet_optuna():
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(optuna.logging.INFO)
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
 
 
 def spec(**values):
