@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -50,3 +51,16 @@ def unknown(text: str) -> Iterator[str]:
         return
     known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)} | {"--help"}
     yield from (option for option in re.findall(r"(?<!\S)--[\w-]+", text) if option not in known)
+
+
+@contextlib.contextmanager
+def one_core() -> Iterator[None]:
+    """A Ray of this process, which sweeps join; the session's own, of tests that this process has done with, ends."""
+    import ray
+
+    ray.shutdown()
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from following import ROOT, blocks, commands
+from following import ROOT, blocks, commands, one_core
 
 from explorer.cli.app import app
 from trainables.data.masks import read_mask
@@ -67,23 +67,17 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def printed(home):
     """What each verb printed."""
-    import ray
-
     said = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setenv("HETEROAKD_CACHE", str(home / "cache"))
-        ray.shutdown()  # the session's own, of tests that this process has done with
-        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        try:
+        with one_core():
             for words in COMMANDS:
                 assert words[0] == "heteroakd"
                 with contextlib.redirect_stdout(io.StringIO()) as output:
                     code = app(_smaller(words[1:]), standalone_mode=False)
                 assert not code, output.getvalue()
                 said[words[2] if words[1] == "data" else words[1]] = output.getvalue()
-        finally:
-            ray.shutdown()
     return said
 
 

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from following import ROOT, blocks, commands
+from following import ROOT, blocks, commands, one_core
 
 from explorer.cli.app import app
 
@@ -52,7 +52,7 @@ def printed(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("HETEROAKD_CACHE", str(folder / "cache"))
-        with _one_core():
+        with one_core():
             for words in (words for block in REST for words in commands(block)):
                 assert words[0] == "heteroakd"
                 with contextlib.redirect_stdout(io.StringIO()) as output:
@@ -60,18 +60,6 @@ def printed(folder):
                 assert not code, output.getvalue()
                 said[words[1]] = output.getvalue()
     return said
-
-
-@contextlib.contextmanager
-def _one_core():
-    """A Ray of this process, which sweeps join."""
-    import ray
-
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _smaller(words: list[str]) -> list[str]:
