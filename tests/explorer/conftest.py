@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 from contextlib import contextmanager, suppress
 from functools import partial
+from random import Random
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,6 +25,26 @@ from trainables.models.segmodel import SegModel
 def net(num_classes: int, channels: int = 3) -> SegModel:
     return tiny.network(num_classes=num_classes, channels=channels)
 """
+
+
+@pytest.fixture(scope="session")
+def free_ports():
+    """That many ports on which nothing listens, below those that the kernel gives to outgoing connections (32768).
+
+    One of the kernel's is taken by somebody in the seconds until a Ray listens on it.
+    """
+
+    def free(count=1):
+        ports = []
+        while len(ports) < count:
+            with socket.socket() as probe, suppress(OSError):
+                port = untried.pop()
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
+
+    untried = Random().sample(range(12000, 20000), 8000)  # Random() has a seed of its own
+    return free
 
 
 @pytest.fixture(scope="session")

@@ -62,14 +62,6 @@ class Cluster:
         )
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def clean_environment(home):
     """No token, no address and no Ray setting of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -77,7 +69,7 @@ def clean_environment(home):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(tmp_path_factory, free_ports):
     """Ended by its own shutdown, never by `ray stop`, which would end everybody's."""
     temp = Path(tempfile.mkdtemp(prefix="ha-", dir="/tmp"))  # Ray's sockets need a short path
     ports = free_ports(3)
@@ -354,11 +346,11 @@ def test_a_head_too_busy_for_a_client_says_so(monkeypatch):
     )
 
 
-def test_an_address_where_nothing_listens_is_refused_at_once(monkeypatch):
+def test_an_address_where_nothing_listens_is_refused_at_once(free_ports, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")  # so that nothing is looked for
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was asked"))
-    (port,) = free_ports(1)
+    (port,) = free_ports()
     sentence = f"No Ray cluster lets us in at '127.0.0.1:{port}'"
     with pytest.raises(StudyError, match=sentence), connected(f"127.0.0.1:{port}"):
         pass

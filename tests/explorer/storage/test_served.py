@@ -23,16 +23,9 @@ CLIENT = Path(__file__).with_name("client.py")
 HETEROAKD = [os.environ["WARM_PYTHON"], "-c", "from explorer.cli.app import main; main()"]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
-def served(folder):
+def served(folder, port):
     """The verb in a process of its own; its address."""
-    port = free_port()
     verb = [*HETEROAKD, "storage", str(folder), "--port", str(port)]
     with subprocess.Popen(verb, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -50,8 +43,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(folder):
-    with served(folder) as address:
+def address(folder, free_ports):
+    with served(folder, *free_ports()) as address:
         yield address
 
 
@@ -96,10 +89,10 @@ def test_a_driver_does_not_open_a_journal_that_is_served(address, folder):
         pass
 
 
-def test_a_second_server_of_a_journal_or_of_a_port_is_refused_in_one_sentence(address, folder, tmp_path):
+def test_a_second_server_of_a_journal_or_of_a_port_is_refused_in_one_sentence(address, folder, free_ports):
     port = address.rpartition(":")[2]
     again = subprocess.run(
-        [*HETEROAKD, "storage", str(folder), "--port", str(free_port())], capture_output=True, text=True, check=False
+        [*HETEROAKD, "storage", str(folder), "--port", *map(str, free_ports())], capture_output=True, text=True, check=False
     )
     assert again.returncode == 2
     assert again.stderr.startswith(f"Error: Another process has {folder / 'study.journal'}.")
@@ -115,9 +108,10 @@ def test_the_server_listens_on_loopback_alone(address):
             assert caller.connect_ex((other, port)) != 0
 
 
-def test_no_server_is_one_sentence_within_seconds(tmp_path, monkeypatch):
+def test_no_server_is_one_sentence_within_seconds(tmp_path, monkeypatch, free_ports):
+    (port,) = free_ports()
     monkeypatch.setattr(proxy, "_ANSWER_S", 0.5)
-    nowhere = f"grpc://127.0.0.1:{free_port()}"
+    nowhere = f"grpc://127.0.0.1:{port}"
     with pytest.raises(StudyError, match=f"No storage answers at {nowhere}. Start one with `heteroakd storage"):
         storages.open_storage(StudySpec(storage=nowhere), tmp_path)
 
