@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from dashboards.frames import StudyFrames, blank
 from explorer.statistics.effects import effects
+from explorer.statistics.equal import both
 from explorer.statistics.gains import gains
 from explorer.statistics.importance import importance
 from explorer.statistics.interactions import interactions
@@ -49,7 +50,7 @@ def analyse(frames: StudyFrames) -> StudyFrames:
             importance=importance(trials, dimensions, curves=curves, effects=model),
             interactions=interactions(model, trials, dimensions),
             local=local(model, trials),
-            gains=gains(trials, floor, effects=model),
+            gains=both(trials, curves, floor, own=frames.measure, effects=model),
             surface=surface(trials, noise=noise_floor(floor)) if weights else blank("surface"),
             ranks=ranks(trials, curves),
         )
