@@ -59,10 +59,16 @@ def load_frames(directory: Path, *, analyse: bool = True) -> StudyFrames:
     return sensitivity.analyse(frames) if analyse else frames
 
 
-def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study]) -> StudyFrames:
-    """The frames of an opened study as it is now, without the statistics."""
+def frames_of(
+    directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study], *, gains: bool = True
+) -> StudyFrames:
+    """The frames of an opened study as it is now, without the statistics.
+
+    Args:
+        gains: also what configs are believed to gain, which takes a forest of its own; without, it is NaN.
+    """
     table = trials(studies)
-    noise, known = sensitivity.noise(table), believed.frame(studies["search"], table)
+    noise, known = sensitivity.noise(table), believed.frame(studies["search"], table, gains=gains)
     return StudyFrames(
         summary=_summary(spec, studies, table, noise, known),
         noise=noise,

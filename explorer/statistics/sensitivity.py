@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from dashboards.frames import StudyFrames, blank
@@ -35,6 +36,13 @@ __all__ = [
 ]
 
 _WEIGHTS = {"lambda_kd", "lambda_hakd"}
+
+
+def gains_of(frames: StudyFrames) -> pd.DataFrame:
+    """The frame `gains` alone, as `analyse` has it."""
+    with threadpool_limits(1):
+        model = effects(frames.trials, frames.dimensions, frames.curves)
+        return both(frames.trials, frames.curves, noise(frames.trials), own=frames.measure, effects=model)
 
 
 def analyse(frames: StudyFrames) -> StudyFrames:
