@@ -31,18 +31,28 @@ OWN = {"small": 9, "wide": 6}  # of 12 in three reports: 4 / (4 / 3) = 3 a repor
 
 
 @pytest.fixture(scope="module")
-def directory(ray_local, tiny_data, tmp_path_factory):
-    """Four trials, then two more of the resumed study; and what was said at each."""
-    code = tmp_path_factory.mktemp("code")
-    (code / "mine_budget.py").write_text(MINE)
+def code(tmp_path_factory):
+    """A folder with the networks and a cache of teachers, both in use."""
+    place = tmp_path_factory.mktemp("code")
+    (place / "mine_budget.py").write_text(MINE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HETEROAKD_PATH", str(place))
+        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def spec(tiny_data):
     crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2, "steps": 12}
-    spec = {
+    recipe = {**crop, "steps": 1, "warmup_steps": 0}
+    more = {"method": "kd", "lr": 0.02, "eval_every": 4, "warmup_steps": 4, "device": "cpu", "teacher_recipe": recipe}
+    return {
         "name": "equal",
         "space": {
             "pair": ["mine_budget:small>mine_budget:small", "mine_budget:wide>mine_budget:small"],
             "lambda_kd": {"low": 0.01, "high": 10.0, "log": True},
         },
-        "base": {**crop, "data": str(tiny_data), "method": "kd", "lr": 0.02, "eval_every": 4, "warmup_steps": 4, "device": "cpu"},
+        "base": {**crop, **more, "data": str(tiny_data)},
         "sampler": "random",
         "num_trials": 4,
         "budget": "gmac",
@@ -51,16 +61,15 @@ def directory(ray_local, tiny_data, tmp_path_factory):
         "reduction_factor": 2,
         "max_concurrent": 1,
     }
-    spec["base"]["teacher_recipe"] = {**crop, "steps": 1, "warmup_steps": 0}
-    place, said = code / "study", []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HETEROAKD_PATH", str(code))
-        patch.setenv("HETEROAKD_CACHE", str(code / "cache"))
-        said.append(Console(file=io.StringIO(), width=300))
-        assert sweep(StudySpec.parse(spec), place, console=said[-1]) == 0
-        StudySpec.of(place).model_copy(update={"num_trials": 6}).save(place)
-        said.append(Console(file=io.StringIO(), width=300))
-        assert resume(place, console=said[-1]) == 0
+
+
+@pytest.fixture(scope="module")
+def directory(ray_local, spec, code):
+    """Four trials, then two more of the resumed study; and what was said at each."""
+    place, said = code / "study", [Console(file=io.StringIO(), width=300) for _ in range(2)]
+    assert sweep(StudySpec.parse(spec), place, console=said[0]) == 0
+    StudySpec.of(place).model_copy(update={"num_trials": 6}).save(place)
+    assert resume(place, console=said[1]) == 0
     return place, [one.file.getvalue() for one in said]
 
 
@@ -130,3 +139,24 @@ def test_gains_are_at_equal_compute_and_beside_them_at_equal_steps(directory):
         own = drawn["search", row["number"]]
         assert row["gain_at_compute"] == pytest.approx(row["gain"] - (own[12] - own[8]) * over / 4)
     assert set(frames.gains["equal"]) == {"steps", "compute"}
+
+
+def test_trials_of_a_group_keep_their_own_steps_and_results(without_ray, spec, code):
+    """Two methods on one teacher's forward, whose steps cost differently: each as by itself."""
+    pair = "mine_budget:small>mine_budget:small"
+    space = {"method": ["kd", "heteroakd"], "lambda_kd": {"low": 0.01, "high": 10.0, "log": True}}
+    base = {**spec["base"], "pair": pair, "projector_tap": "stage1", "projector_depth": 2}
+    del base["method"]
+    found = []
+    for size in (1, 2):
+        more = {"space": space, "base": base, "pruner": "none", "group_size": size, "balance": "method"}
+        place = code / f"group{size}"
+        with without_ray():
+            assert sweep(StudySpec.parse({**spec, **more}), place, console=Console(file=io.StringIO())) == 0
+        _, studies = load_studies(place)
+        found.append(studies["search"].get_trials())
+    assert len({trial.user_attrs["steps"] for trial in found[0]}) == 2
+    for alone, grouped in zip(*found, strict=True):
+        assert grouped.user_attrs["steps"] == alone.user_attrs["steps"]
+        assert grouped.intermediate_values == alone.intermediate_values
+        assert sorted(grouped.intermediate_values) == [4, 8, 12]
