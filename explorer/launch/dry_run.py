@@ -91,10 +91,8 @@ def plan(spec: StudySpec) -> Dry:
     dataset = open_dataset(configs[0].data)
     if reason := unmeasured(dataset):
         raise DataError(reason)
-    time, fitted, shares = partial(_time, dataset), configs, list[str]()
-    if spec.budget != "steps":
-        time, fitted, shares = _shared_out(spec, dataset)
-    parts = _parts(fitted, dataset, spec.students_per_group, time)
+    time, fitted, shares = _shared_out(spec, dataset) if spec.budget != "steps" else (None, configs, [])
+    parts = _parts(fitted, dataset, spec.students_per_group, time or partial(_time, dataset))
     stages = {name: [part for part in parts if part.stage == name] for name in ("teachers", "students alone", "search")}
     trainings = {
         "teachers": sum(part.time is not None for part in stages["teachers"]),
@@ -165,15 +163,13 @@ def _shared_out(
     what those cost.
     """
     names, found, _ = budgets.kinds(spec)
+    times = {name: _time(dataset, config) for name, config in found.items()}
+    costs = {name: taken.seconds for name, taken in times.items()}
     if spec.budget == "gmac":
-        time = partial(_time, dataset)
         costs = {name: step_gmac(config, dataset=dataset) for name, config in found.items()}
-    else:
-        times = {name: _time(dataset, config) for name, config in found.items()}
-        time = lambda config: times[kind(config, names)]  # noqa: E731
-        costs = {name: taken.seconds for name, taken in times.items()}
     compute = budgets.shared_out(spec, costs)
-    return time, [compute.fitted(config) for config in found.values()], [*compute.lines(found.values())]
+    fitted = [compute.fitted(config) for config in found.values()]
+    return lambda config: times[kind(config, names)], fitted, [*compute.lines(found.values())]
 
 
 def _parts(

@@ -1,4 +1,4 @@
-"""Gains at equal steps and at equal compute side by side: of one study, by the same model of seeds, configs and luck."""
+"""Gains at equal steps and at equal compute side by side: of one study, by one model of seeds, configs and luck."""
 
 from __future__ import annotations
 

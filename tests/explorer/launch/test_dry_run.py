@@ -117,13 +117,13 @@ def shown(found, spec):
 
 
 def test_under_a_budget_each_kind_has_the_steps_that_it_can_afford(asked, timed):
-    """kd costs 2 and cwd 4 times the student alone: of 720 steps 360 and 180, and a third for 7.2 whole ones left."""
+    """kd costs 2 and cwd 4 times the student alone: of 720 steps in 12 reports of 60, 30 and 15 a report."""
     spec = asked.model_copy(update={"budget": "seconds", "base": {**asked.base, "eval_every": 60}})
     found = dry_run.plan(spec)
     assert {part.method: part.steps for part in found.parts if part.stage != "teachers"} == {
         "task": 720,
         "kd": 360,
-        "cwd": 12 * 15,
+        "cwd": 180,
     }
     assert found.hours == pytest.approx({"teachers": 0.5, "students alone": 3 * 0.1, "search": 10 * 0.1})
     assert len(timed) == 4  # each kind once

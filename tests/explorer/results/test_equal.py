@@ -88,7 +88,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_card_says_what_the_gain_was_bought_with(case):
     told = dict(zip(("equal", "steps", "alone_steps", "relative_cost"), case, strict=True))
-    told["gains"] = dict.fromkeys(("steps", "compute"), {"trial": None, "typical": None})
+    told["gains"] = {at: {"trial": None, "typical": None} for at in ("steps", "compute")}
     assert bought.lines(told, SimpleNamespace(method="kd"), trial=0) == [CASES[case]]
     assert bought.lines(told, SimpleNamespace(method="task"), trial=0) == []
 

@@ -157,7 +157,8 @@ def test_some_trials_that_no_curve_reaches_are_counted():
     trials, curves = pair(np.random.default_rng(0))
     trials.loc[trials.index[-1], "relative_cost"] = NAN
     table = both(trials, curves, noise(trials), own="steps")
-    (row,) = table[(table["equal"] == "compute") & (table["statistic"] == "typical") & (table["method"] == "")].itertuples()
+    read = table[(table["equal"] == "compute") & (table["statistic"] == "typical")]
+    (row,) = read[read["method"] == ""].itertuples()
     assert row.num_trials == 11
     assert "Unknown of 1 of 12 trials: what a step costs is not known." in row.reason
     assert both(trials.iloc[:0], curves, noise(trials), own="steps").empty
