@@ -165,8 +165,9 @@ class StudyFrames:
             more is read from its curve (`explorer.statistics.readings`), NaN where none reaches. reason: why it failed,
             or why the pruner stopped it. steps: its own budget. step, budget: as the storage keys them; under equal
             compute in steps of its student alone that cost as much. relative_cost: of a step, as a multiple of its
-            student alone's, as a budget had it measured, else by the seconds of whole trials. peer_miou, peer_gain: final mIoU of a collaborative trial's other student, and what that is over the
-            same network alone. Missing numbers are NaN. One column `param.<dimension>` per dimension.
+            student alone's, as a budget had it measured, else by the seconds of whole trials. peer_miou, peer_gain:
+            final mIoU of a collaborative trial's other student, and what that is over the same network alone. Missing
+            numbers are NaN. One column `param.<dimension>` per dimension.
         believed: one row per complete search trial: what its config is believed to have on average over seeds, with the
             90 % interval (NaN while no config was repeated, since luck is unknown then), and to gain; runs: its seeds.
         curves: every reported value, one row per (role, number, step).
