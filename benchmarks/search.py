@@ -184,7 +184,11 @@ class Smac:
                 made[name] = Float(name, (kind.low, kind.high), log=kind.log)
         space.add(list(made.values()))
         space.add(
-            [EqualsCondition(made[name], made[one.when[0]], one.when[1]) for name, one in world.space.items() if one.when]
+            [
+                EqualsCondition(made[name], made[one.when[0]], one.when[1])
+                for name, one in world.space.items()
+                if one.when
+            ]
         )
         self._folder = tempfile.TemporaryDirectory()
         scenario = smac.Scenario(
@@ -199,13 +203,12 @@ class Smac:
         params = {name: getattr(value, "item", lambda value=value: value)() for name, value in info.config.items()}
         return {"config": {"params": params, "seed": info.seed}}
 
-    def report(self, trial_id: str, result: dict[str, Any]) -> str:
+    def report(self, *_: Any) -> str:
         return str(TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any]) -> None:
         from smac.runhistory import TrialValue
 
-        assert result is not None
         self._smac.tell(self._asked.pop(trial_id), TrialValue(cost=1 - result["miou"]))
 
     def _recommend(self) -> dict[str, dict[str, Any]]:
@@ -214,7 +217,7 @@ class Smac:
 
 
 def _never(config: Any, seed: int = 0) -> float:
-    raise AssertionError("asked and told, never run")
+    raise AssertionError(f"{config} on seed {seed} was to be asked and told, not run")
 
 
 METHODS: dict[str, Callable[[], Any]] = {

@@ -154,4 +154,4 @@ def test_evidence_says_what_the_trial_has_its_chance_and_what_it_would_have_to_p
 def test_evidence_says_before_enough_trials_are_whole_which_rung_it_was():
     study, trial, verdict = judged("evidence", {}, {3: 0.25})
     assert verdict
-    assert because(study, trial).startswith("Stopped by evidence at step 3: its 25.00 % at the rung of 3 steps is below")
+    assert because(study, trial).startswith("Stopped by evidence at step 3: its 25.00 % at the rung of 3 steps is")
