@@ -103,7 +103,7 @@ class Arm:
             return self._describe(self.study.ask())
 
     def orphans(self) -> list[optuna.Trial]:
-        """Trials that were running when an earlier driver ended; they go on from their checkpoints. Paused ones wait."""
+        """Trials that were running when an earlier driver ended; they go on from their checkpoints. None is paused."""
         running = (trial for trial in self.trials() if trial.state == TrialState.RUNNING)
         return [self._adopt(trial) for trial in running if not is_paused(trial)]
 

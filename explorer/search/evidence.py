@@ -14,9 +14,7 @@ class EvidencePruner(BasePruner):
     on what the belief expects of the config (Student's t).
     """
 
-    def __init__(
-        self, probability: float = 0.1, num_whole: int = 8, n_warmup_steps: int = 0, pauses: int = 0
-    ) -> None:
+    def __init__(self, probability: float = 0.1, num_whole: int = 8, n_warmup_steps: int = 0, pauses: int = 0) -> None:
         """Args:
         probability: below which a trial is stopped.
         num_whole: trials that must be whole before any is stopped; n_warmup_steps: steps before one is.

@@ -183,7 +183,7 @@ def test_a_third_of_the_trials_pause_and_a_quarter_of_those_are_whole(tmp_path, 
     assert [one.last_step for one in trials] == [3, STEPS, 3, STEPS, 6, 3] + [STEPS] * 12
     assert [one.state for one in trials] == [PRUNED, COMPLETE, PRUNED, COMPLETE, PRUNED, PRUNED] + [COMPLETE] * 12
     assert not any(PAUSED_AT in one.user_attrs for one in trials[6:])
-    assert trials[1].user_attrs[PAUSED_AT]["on"].endswith("is among the best 1 of 2 trials of this student so far there")
+    assert trials[1].user_attrs[PAUSED_AT]["on"].endswith("among the best 1 of 2 trials of this student so far there")
     assert trials[4].user_attrs["reason"] == (  # 0.4 / 20 + 6 / 100
         "Paused at step 6 and never went on: its 8.00 % is not among the best 2 of 3 trials of this student there."
     )
@@ -238,9 +238,7 @@ def test_a_limit_counts_the_steps_of_paused_trials_and_leaves_none_of_them_runni
     assert bridge.limit(arm) == limit
     asked = [one for one in arm.trials() if one.state != TrialState.WAITING]
     assert [one.state for one in asked] == [PRUNED, COMPLETE]
-    assert asked[0].user_attrs["reason"] == (
-        f"Paused at step 3 and never went on: the sweep asks for no more: {limit}"
-    )
+    assert asked[0].user_attrs["reason"] == f"Paused at step 3 and never went on: the sweep asks for no more: {limit}"
     assert bridge.num_open() == 0
 
 
