@@ -112,8 +112,11 @@ class Arm:
         self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
 
     def should_prune(self, trial: optuna.Trial) -> bool:
-        """The pruner's word, whatever the objectives: it sees mIoU alone."""
-        return self.study.pruner.prune(self.study, self.study._storage.get_trial(trial._trial_id))
+        """The pruner's word, whatever the objectives: it sees mIoU alone. It has none over trials that pause."""
+        frozen, pauses = self.study._storage.get_trial(trial._trial_id), self.pauses
+        if pauses.first and pauses.govern(frozen, self.study.get_trials(deepcopy=False)):
+            return False
+        return self.study.pruner.prune(self.study, frozen)
 
     def pause(self, trial: optuna.Trial, step: int) -> str | None:
         """Why a trial that has just reported this step pauses; None: it goes on."""

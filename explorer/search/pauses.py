@@ -40,7 +40,7 @@ class Pauses:
     """Attributes:
     first: so many of the search's trials pause; 0: none.
     num_warm: trials before the first.
-    num_whole: once so many of the study's trials are whole, the pruner judges, and none pauses.
+    num_whole: once so many trials of a student are whole, the pruner judges its trials, and none pauses.
     """
 
     first: int
@@ -53,9 +53,7 @@ class Pauses:
         Args:
             known: every trial of the study, those of an earlier one included.
         """
-        if sum(one.state == TrialState.COMPLETE for one in known) >= self.num_whole:
-            return None
-        if not self._takes_part(trial) or trial.user_attrs.get(PAUSED_AT, {}).get("step") == step:
+        if not self.govern(trial, known) or trial.user_attrs.get(PAUSED_AT, {}).get("step") == step:
             return None
         before = max((one for one in trial.intermediate_values if one < step), default=0)
         budget = trial.user_attrs["budget"]
@@ -64,6 +62,16 @@ class Pauses:
             return None
         have = f"Paused at step {step} of {budget} with {_percent(trial.intermediate_values[step])}"
         return f"{have}: the first {self.first} trials wait for each other there, and the best half of them go on."
+
+    def govern(self, trial: FrozenTrial, known: Sequence[FrozenTrial]) -> bool:
+        """Whether a trial pauses at the rungs, instead of being stopped by a pruner that knows too little yet.
+
+        Args:
+            known: as for `due`.
+        """
+        student = trial.user_attrs.get("student")
+        whole = (one for one in known if one.state == TrialState.COMPLETE and one.user_attrs.get("student") == student)
+        return self._takes_part(trial) and sum(1 for _ in whole) < self.num_whole
 
     def verdicts(self, trials: Sequence[FrozenTrial], *, all_asked: bool, limit: str | None = None) -> list[Verdict]:
         """Of those that wait and need wait no longer.

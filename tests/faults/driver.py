@@ -53,7 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
     # Two at a time: the order of results is the machine's, so proposals must not depend on it.
     "random": {"sampler": "random", "pruner": "threshold", "pruner_options": {"lower": 0.2}, "num_trials": 12},
 }
-# Of eighteen trials the first six pause at a third, some once more at two thirds; nobody is stopped for another reason.
+# Of eighteen trials the first six pause at a third, some once more at two thirds; ASHA stops later ones.
 CASES["pauses"] = CASES["tpe"] | {
     "pruner": "evidence",
     "pruner_options": {"pauses": 16, "num_whole": 100},

@@ -280,7 +280,7 @@ def test_a_real_sweep_in_groups_gives_every_trial_what_it_gets_alone(
     """Both arms, two teachers; of two trials that pause, one goes on. Then each again by itself, bit for bit."""
     monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path_factory.mktemp("cache")))
     directory = tmp_path_factory.mktemp("study") / "grouped"
-    pausing = {"pruner": "evidence", "pruner_options": {"pauses": 2}}
+    pausing = {"pruner": "evidence", "pruner_options": {"pauses": 2, "min_resource": 4}}
     spec = StudySpec.parse({**tiny_spec, "group_size": 3, "num_trials": 8, **pausing})
     with without_ray():
         assert sweep(spec, directory, console=Console(file=io.StringIO())) == 0

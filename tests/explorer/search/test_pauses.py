@@ -158,7 +158,7 @@ def spec(**values):
         "baseline_trials": 1,
         "sampler": "random",
         "pruner": "evidence",
-        "pruner_options": {"pauses": 16, "num_whole": 100},  # nobody is stopped for another reason
+        "pruner_options": {"pauses": 16, "min_resource": STEPS},  # nobody is stopped for another reason
     }
     return StudySpec.parse({**defaults, **values})
 
@@ -266,9 +266,20 @@ def test_only_the_pruner_evidence_pauses_and_only_if_it_is_told_to(tmp_path):
 
 
 @pytest.mark.parametrize(("whole", "decision"), [(1, "STOP"), (2, "CONTINUE")])
+def test_a_trial_that_is_to_pause_is_not_stopped_before_and_others_are(tmp_path):
+    """By ASHA, which halves at steps 1, 2, 4, 8 until enough trials are whole."""
+    study = spec(num_trials=12, enqueue=[], reduction_factor=2, grace_period=1, pruner_options={"pauses": 4})
+    bridge = Bridge([arm := open_arms(study, tmp_path, data_digest="d")["search"]], grace=1)
+    for number in range(6):
+        bridge.suggest(str(number))
+        decision = bridge.report(str(number), {"step": 1, "miou": 0.5 - 0.1 * number})
+        assert decision == ("CONTINUE" if number < 4 else "STOP")
+    assert [one.state for one in arm.trials()] == [RUNNING] * 4 + [PRUNED] * 2
+
+
 def test_once_enough_trials_are_whole_none_pauses(tmp_path, whole, decision):
     """Then the pruner judges them; here it asks for two whole trials."""
-    study = spec(num_trials=12, pruner_options={"pauses": 4, "num_whole": 2})
+    study = spec(num_trials=12, pruner_options={"pauses": 4, "num_whole": 2, "min_resource": STEPS})
     bridge = Bridge([open_arms(study, tmp_path, data_digest="d")["search"]], grace=1)
     for number in range(whole):
         bridge.suggest(str(number))
