@@ -102,9 +102,9 @@ class Pauses:
 
 def is_paused(trial: FrozenTrial) -> bool:
     """Whether it waits: it runs nowhere, though the storage has it as RUNNING."""
-    told = trial.user_attrs.get(PAUSED_AT)
-    waits = trial.state == TrialState.RUNNING and told is not None and "on" not in told
-    return waits and told["step"] == trial.last_step
+    told = trial.user_attrs.get(PAUSED_AT, {})
+    waits = bool(told) and "on" not in told and told["step"] == trial.last_step
+    return waits and trial.state == TrialState.RUNNING
 
 
 def turn(trial: FrozenTrial) -> int:

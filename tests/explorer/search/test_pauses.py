@@ -265,7 +265,6 @@ def test_only_the_pruner_evidence_pauses_and_only_if_it_is_told_to(tmp_path):
     assert first("baseline") == 0
 
 
-@pytest.mark.parametrize(("whole", "decision"), [(1, "STOP"), (2, "CONTINUE")])
 def test_a_trial_that_is_to_pause_is_not_stopped_before_and_others_are(tmp_path):
     """By ASHA, which halves at steps 1, 2, 4, 8 until enough trials are whole."""
     study = spec(num_trials=12, enqueue=[], reduction_factor=2, grace_period=1, pruner_options={"pauses": 4})
@@ -277,6 +276,7 @@ def test_a_trial_that_is_to_pause_is_not_stopped_before_and_others_are(tmp_path)
     assert [one.state for one in arm.trials()] == [RUNNING] * 4 + [PRUNED] * 2
 
 
+@pytest.mark.parametrize(("whole", "decision"), [(1, "STOP"), (2, "CONTINUE")])
 def test_once_enough_trials_are_whole_none_pauses(tmp_path, whole, decision):
     """Then the pruner judges them; here it asks for two whole trials."""
     study = spec(num_trials=12, pruner_options={"pauses": 4, "num_whole": 2, "min_resource": STEPS})
