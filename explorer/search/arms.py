@@ -103,9 +103,12 @@ class Arm:
             return self._describe(self.study.ask())
 
     def orphans(self) -> list[optuna.Trial]:
-        """Trials that were running when an earlier driver ended; they go on from their checkpoints. None is paused."""
-        running = (trial for trial in self.trials() if trial.state == TrialState.RUNNING)
-        return [self._adopt(trial) for trial in running if not is_paused(trial)]
+        """Trials that were running when an earlier driver ended; they go on from their checkpoints.
+
+        Paused ones wait, unless the spec that the sweep is resumed with knows no pause of theirs.
+        """
+        pauses, running = self.pauses, (trial for trial in self.trials() if trial.state == TrialState.RUNNING)
+        return [self._adopt(one) for one in running if not (is_paused(one) and pauses.takes_part(one))]
 
     def report(self, trial: optuna.Trial, value: float, step: int) -> None:
         """Record mIoU at a step; a trial that goes back to an earlier checkpoint writes its steps again."""

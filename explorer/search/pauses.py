@@ -71,7 +71,7 @@ class Pauses:
         """
         student = trial.user_attrs.get("student")
         whole = (one for one in known if one.state == TrialState.COMPLETE and one.user_attrs.get("student") == student)
-        return self._takes_part(trial) and sum(1 for _ in whole) < self.num_whole
+        return self.takes_part(trial) and sum(1 for _ in whole) < self.num_whole
 
     def verdicts(self, trials: Sequence[FrozenTrial], *, all_asked: bool, limit: str | None = None) -> list[Verdict]:
         """Of those that wait and need wait no longer.
@@ -81,7 +81,7 @@ class Pauses:
             all_asked: whether none of the first is still to come.
             limit: why the sweep asks for no more trials, if it does not.
         """
-        first = [trial for trial in trials if self._takes_part(trial)]
+        first = [trial for trial in trials if self.takes_part(trial)]
         if not any(map(is_paused, first)):
             return []
         found = list[Verdict]()
@@ -89,13 +89,14 @@ class Pauses:
             peers = [trial for trial in first if trial.user_attrs.get("student") == student]
             if limit is not None:
                 every = [trial for trial in trials if trial.user_attrs.get("student") == student]
-                found += _at_the_end(every, limit)
+                found += _at_the_end([trial for trial in peers if is_paused(trial)], every, limit)
                 continue
             for rung in range(1, RUNGS):
                 found += _at(peers, rung, all_asked=all_asked)
         return found
 
-    def _takes_part(self, trial: FrozenTrial) -> bool:
+    def takes_part(self, trial: FrozenTrial) -> bool:
+        """Whether it is one of the first, and no probe or repeat, which are trained whole."""
         told = trial.user_attrs
         return trial.number - self.num_warm < self.first and not told.get("probe") and REPEATS not in told
 
@@ -131,9 +132,8 @@ def _at(peers: Sequence[FrozenTrial], rung: int, *, all_asked: bool) -> Iterator
             yield Verdict(trial, goes_on, f"its {_percent(_last(trial))} is {'' if goes_on else 'not '}among {words}")
 
 
-def _at_the_end(peers: Sequence[FrozenTrial], limit: str) -> Iterator[Verdict]:
+def _at_the_end(waiting: Sequence[FrozenTrial], peers: Sequence[FrozenTrial], limit: str) -> Iterator[Verdict]:
     """When the sweep asks for no more: what is whole is what the search has, so that something must be."""
-    waiting = [trial for trial in peers if is_paused(trial)]
     if any(trial.state == TrialState.COMPLETE for trial in peers):
         yield from (Verdict(trial, False, f"the sweep asks for no more: {limit.rstrip('.')}") for trial in waiting)
     elif waiting and sum(trial.state == TrialState.RUNNING for trial in peers) == len(waiting):

@@ -231,6 +231,20 @@ def test_a_paused_trial_is_no_orphan_and_is_open_until_the_sweep_ends(tmp_path):
     assert arms["search"].trials()[0].user_attrs["occupied_s"] == 12.0
 
 
+def test_a_sweep_that_is_resumed_without_pauses_leaves_no_trial_paused(tmp_path):
+    first = Bridge([open_arms(spec(), tmp_path, data_digest="d")["search"]], grace=1)
+    begun = first.suggest("a")
+    for step in (1, 2, 3):
+        first.report("a", {"step": step, "miou": 0.5})
+    first.on_trial_complete("a")
+    without = spec(pruner_options={"min_resource": STEPS}, total_steps=1)
+    second = Bridge([arm := open_arms(without, tmp_path, data_digest="d")["search"]], grace=1)
+    assert second.suggest("b") == begun
+    for step in range(1, STEPS + 1):
+        second.report("b", {"step": step, "miou": 0.5})
+    assert arm.trials()[0].state == COMPLETE
+
+
 def test_a_limit_counts_the_steps_of_paused_trials_and_leaves_none_of_them_running(tmp_path):
     """The student alone takes 9 steps, the first two trials of the search 3 each; then there may be no more."""
     arm, bridge, _ = run(tmp_path, spec(total_steps=15))
