@@ -191,7 +191,7 @@ class Followed:
         """
         stamp = _stamp(self._spec, self._directory)
         if stamp is None or stamp != self._seen:
-            frames = frames_of(self._directory, self._spec, self._studies)
+            frames = frames_of(self._directory, self._spec, self._studies, gains=False)
             self._told = _attributes(self._studies)
             self._seen = stamp
             if _differ(frames, self.snapshot.frames):
