@@ -166,11 +166,6 @@ class Stock:
         return {"luckiest": max(self._trials.values(), key=lambda trial: trial.last).params}
 
 
-def pausing(mark: int) -> Ours:
-    """Ours with as many pauses as a sweep has that is made for so many budgets: of a third of its trials."""
-    return Ours({"sampler": "belief", "pruner": "evidence", "pruner_options": {"pauses": mark // 3}})
-
-
 class Smac:
     """SMAC 2.4 as its documentation sets it up for hyperparameters: random forest, log EI, configs raced over seeds."""
 
@@ -228,35 +223,29 @@ METHODS: dict[str, Callable[[], Any]] = {
     "TPE": lambda: Ours({"sampler": "tpe", "pruner": "none"}),
     "TPE + Hyperband": lambda: Ours({"sampler": "tpe", "pruner": "hyperband"}),
     "belief + evidence": lambda: Ours({"sampler": "belief", "pruner": "evidence"}),
+    "belief + evidence + pauses": lambda: Ours(
+        {"sampler": "belief", "pruner": "evidence", "pruner_options": {"pauses": 16}}
+    ),
     "Optuna's GP": lambda: Ours({"sampler": "gp", "pruner": "none"}),
     "SMAC": Smac,
 }
 
-SIZED: dict[str, Callable[[int], Any]] = {"belief + evidence + pauses": pausing}
-"""Methods that must know when they will be asked: each mark has a run of its own."""
-
-SLOW = ("Optuna's GP", "SMAC")  # longer than the others together, and SMAC must be installed; name them to run them
+NAMED = ("belief + evidence + pauses", "Optuna's GP", "SMAC")
+"""Run where they are named: the pauses change little, the others take longer than all, and SMAC must be installed."""
 
 
 def regrets(method: str, world: World) -> dict[str, list[float]]:
     """Rule of recommendation -> regret at each of MARKS, in points."""
-    if (make := SIZED.get(method)) is None:
-        return _regrets(METHODS[method](), world, MARKS)
-    runs = [_regrets(make(mark), world, (mark,)) for mark in MARKS]
-    return {rule: [run[rule][0] for run in runs] for rule in runs[0]}
-
-
-def _regrets(method: Any, world: World, marks: Sequence[int]) -> dict[str, list[float]]:
-    search, recommend = method.start(world)
+    search, recommend = METHODS[method]().start(world)
     found: dict[str, list[float]] = {}
 
     def enough(event: Event) -> bool:
         known = len(next(iter(found.values()), []))
-        while known < len(marks) and event.spent >= marks[known] * BUDGET:
+        while known < len(MARKS) and event.spent >= MARKS[known] * BUDGET:
             for rule, params in recommend().items():
                 found.setdefault(rule, []).append(100 * (world.best - world.of(params)))
             known += 1
-        return known == len(marks)
+        return known == len(MARKS)
 
     simulate(search, lambda config: world.run(config["params"], config["seed"]), workers=WORKERS, until=enough)
     return found
@@ -296,7 +285,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=10, help="of a family")
     parser.add_argument("--held-out", action="store_true", help="worlds that nothing was developed on")
     parser.add_argument("--families", nargs="*", default=list(worlds.FAMILIES))
-    parser.add_argument("--methods", nargs="*", default=[name for name in (*METHODS, *SIZED) if name not in SLOW])
+    parser.add_argument("--methods", nargs="*", default=[name for name in METHODS if name not in NAMED])
     parser.add_argument("--out")
     options = parser.parse_args()
     quiet()
