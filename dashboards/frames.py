@@ -158,14 +158,14 @@ class StudyFrames:
         equal: what trials and their students alone had equally much of: steps, or compute in seconds or gmac.
         cost: the column of trials that mIoU is weighed against: parameters_millions, gmac or latency_ms.
         trials: one row per trial, keyed by (role, number). role: search or baseline. state: COMPLETE, PRUNED, FAIL,
-            RUNNING or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is final for
-            COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
+            RUNNING, PAUSED or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is
+            final for COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
             distillation. miou_low, miou_high: its 90 % interval over images, of trials that have ended. gain: miou -
             baseline. gain_at_steps, gain_at_compute: of complete trials, at equal steps and at equal compute; who had
             more is read from its curve (`explorer.statistics.readings`), NaN where none reaches. reason: why it failed,
-            or why the pruner stopped it. steps: its own budget. step, budget: as the storage keys them; under equal
-            compute in steps of its student alone that cost as much. relative_cost: of a step, as a multiple of its
-            student alone's, as a budget had it measured, else by the seconds of whole trials. peer_miou, peer_gain:
+            paused, or was stopped by the pruner. steps: its own budget. step, budget: as the storage keys them; under
+            equal compute in steps of its student alone that cost as much. relative_cost: of a step, as a multiple of
+            its student alone's, as a budget had it measured, else by the seconds of whole trials. peer_miou, peer_gain:
             final mIoU of a collaborative trial's other student, and what that is over the same network alone. Missing
             numbers are NaN. One column `param.<dimension>` per dimension.
         believed: one row per complete search trial: what its config is believed to have on average over seeds, with the

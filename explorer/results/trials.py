@@ -17,6 +17,7 @@ from explorer.results import believed, confirmed, taught
 from explorer.search import warm
 from explorer.search.arms import study_name
 from explorer.search.compute import RELATIVE, STEPS
+from explorer.search.pauses import paused
 from explorer.search.plan import ROLES, Role
 from explorer.statistics import readings, sensitivity
 from explorer.storage import storages
@@ -98,13 +99,14 @@ def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
 def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:
     told = {name: _shown(value) for name, value in trial.user_attrs.items()}
     student, teacher = told.get("student"), told.get("teacher")
+    waits = paused(trial)
     values = _finite_values(trial)
     step = max(values, default=0)
     return {
         "number": trial.number,
         "role": role,
-        "state": trial.state.name,
-        "reason": told.get("reason"),
+        "state": "PAUSED" if waits else trial.state.name,
+        "reason": _shown(waits) or told.get("reason"),
         "pair": told.get("pair"),
         "teacher": teacher,
         "student": student,

@@ -29,18 +29,23 @@ class EvidencePruner(BasePruner):
         min_resource: int = 1,
         max_resource: int = 100,
         reduction_factor: int = 3,
+        pauses: int = 0,
     ) -> None:
         """Args:
         probability: below which a trial is stopped.
         num_whole: trials that must be whole before it is asked; until then ASHA decides.
         min_resource, max_resource: in steps, the first that may stop a trial and the budget; reduction_factor: of n
             trials at a rung of ASHA, n / reduction_factor go on.
+        pauses: so many of the search's first trials, at most a third, pause instead of being stopped (`pauses.py`).
         """
+        if pauses < 0:
+            raise ValueError(f"pauses must be at least 0, got {pauses}.")
         if not 0 <= probability < 1 or num_whole < 1:
             raise ValueError(
                 f"probability must lie in [0, 1) and num_whole be at least 1, got {probability} and {num_whole}."
             )
-        self._probability, self._num_whole, self._first = probability, num_whole, min_resource
+        self.num_whole, self.pauses = num_whole, pauses
+        self._probability, self._first = probability, min_resource
         self.early = AshaPruner(min_resource, max_resource, reduction_factor)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -54,7 +59,7 @@ class EvidencePruner(BasePruner):
         None where too few trials are whole to say.
         """
         found = belief.believed(study.get_trials(deepcopy=False))
-        if found is None or len(found.whole) < self._num_whole or (outlook := found.outlook(trial)) is None:
+        if found is None or len(found.whole) < self.num_whole or (outlook := found.outlook(trial)) is None:
             return None
         best = float(found.belief.mean.max())
         return outlook.above(best), best

@@ -288,6 +288,7 @@ _NO_PICTURES = {
     "PRUNED": "A pruned trial keeps no checkpoint, so there is no student to ask.",
     "FAIL": "A failed trial has no finished student to ask.",
     "RUNNING": "The trial is running; its student can be asked when it is complete.",
+    "PAUSED": "The trial is paused; its student can be asked if it goes on and is complete.",
     "WAITING": "The trial has not begun.",
 }
 
