@@ -5,7 +5,7 @@ train are unlabelled images. The teachers have seen all labels of train. Configs
 sequence; nothing is pruned, tuned or left out. Finished trials are kept in a log, config by config, so a recording can
 be stopped, started again and made longer. What a teacher says of an image is computed once.
 
-Run: `python benchmarks/record.py `; writes benchmarks/record.json, with `surface.py`'s figures.
+Run: `python benchmarks/record.py`; writes benchmarks/record.json, with `surface.py`'s figures.
 """
 
 from __future__ import annotations
