@@ -171,7 +171,7 @@ class Smac:
 
     def start(self, world: World) -> tuple[Any, Callable[[], dict[str, dict[str, Any]]]]:
         import smac
-        from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float
+        from ConfigSpace import Categorical, ConfigurationSpace, Float, InCondition
 
         space = ConfigurationSpace(seed=world.number)
         made: dict[str, Any] = {}
@@ -185,7 +185,7 @@ class Smac:
         space.add(list(made.values()))
         space.add(
             [
-                EqualsCondition(made[name], made[one.when[0]], one.when[1])
+                InCondition(made[name], made[one.when[0]], list(one.when[1]))
                 for name, one in world.space.items()
                 if one.when
             ]
