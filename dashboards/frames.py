@@ -13,6 +13,9 @@ PARAM = "param."
 NOISE = "(noise)"
 """The row of `importance` that shows what a dimension reaches which does nothing."""
 
+MEASURES = ("steps", "compute")
+"""What a trial and its student alone may have equally much of."""
+
 COLUMNS: dict[str, dict[str, str]] = {
     "trials": {
         "number": "int64",
@@ -36,6 +39,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "miou_high": "float64",
         "baseline": "float64",
         "gain": "float64",
+        "gain_at_steps": "float64",
+        "gain_at_compute": "float64",
         "peer_miou": "float64",
         "peer_gain": "float64",
         "parameters_millions": "float64",
@@ -94,6 +99,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "high": "float64",
         "distinguishable": "bool",
         "reason": "str",
+        "equal": "str",
+        "bound": "str",
     },
     "surface": {
         "pair": "str",
@@ -152,14 +159,16 @@ class StudyFrames:
         equal: what trials and their students alone had equally much of: steps, or compute in seconds or gmac.
         cost: the column of trials that mIoU is weighed against: parameters_millions, gmac or latency_ms.
         trials: one row per trial, keyed by (role, number). role: search or baseline. state: COMPLETE, PRUNED, FAIL,
-            RUNNING or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is final for
-            COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
+            RUNNING, PAUSED or WAITING. Families: CNN, Transformer, hybrid, other. miou, baseline in [0, 1]; miou is
+            final for COMPLETE and the last reported value otherwise. baseline: mIoU of the matched student without
             distillation. miou_low, miou_high: its 90 % interval over images, of trials that have ended. gain: miou -
-            baseline. reason: why it failed, or why the pruner stopped it. steps: its own budget. step, budget: as the
-            storage keys them; under equal compute in steps of its student alone that cost as much. relative_cost: of a
-            step, as a multiple of its student alone's, as a budget had it measured, else by the seconds of whole
-            trials. peer_miou, peer_gain: final mIoU of a collaborative trial's other student, and what that is over the
-            same network alone. Missing numbers are NaN. One column `param.<dimension>` per dimension.
+            baseline. gain_at_steps, gain_at_compute: of complete trials, at equal steps and at equal compute; who had
+            more is read from its curve (`explorer.statistics.readings`), NaN where none reaches. reason: why it failed,
+            paused, or was stopped by the pruner. steps: its own budget. step, budget: as the storage keys them; under
+            equal compute in steps of its student alone that cost as much. relative_cost: of a step, as a multiple of
+            its student alone's, as a budget had it measured, else by the seconds of whole trials. peer_miou, peer_gain:
+            final mIoU of a collaborative trial's other student, and what that is over the same network alone. Missing
+            numbers are NaN. One column `param.<dimension>` per dimension.
         believed: one row per complete search trial: what its config is believed to have on average over seeds, with the
             90 % interval (NaN while no config was repeated, since luck is unknown then), and to gain; runs: its seeds.
         further: after so many trials had ended, those of a warm start included, by how much another ten were expected
@@ -177,7 +186,11 @@ class StudyFrames:
         interactions: share of the variance that two dimensions explain only together.
         gains: per pair what it gains in [-1, 1] over the matched student alone, with its 90 % interval; statistic
             "typical": the mean of its configs; "best": its best config, without the luck of being the best. method:
-            empty, or one of several of the pair's methods. distinguishable: from 0.
+            empty, or one of several of the pair's methods. distinguishable: from 0. equal: what the trials and the
+            students alone had equally much of, steps or compute; one of them is what the study was searched at, the
+            other is read from the curves. bound: "at least" where trials were read before their end, "at most" where
+            students alone were, "about" where both were; then distinguishable is only what such a bound can tell. NaN,
+            and no trials: no curve reaches, as the reason says.
         surface: per pair a regular grid over lambda_kd and lambda_hakd; near_best: within noise of the best.
         local: per pair and dimension, mIoU while the others stay as in the best trial; value orders, label names; best:
             the best trial's own value.
@@ -214,9 +227,23 @@ class StudyFrames:
             assert not missing, f"{name} lacks {sorted(missing)}"
 
     @property
+    def measure(self) -> str:
+        """That which gains of whole runs are equal at: steps or compute."""
+        return "steps" if self.equal == "steps" else "compute"
+
+    @property
     def at_equal(self) -> str:
         """Under which gains were measured, in words."""
         return "at equal steps" if self.equal == "steps" else f"at equal compute, in {self.equal}"
+
+    @property
+    def at_other(self) -> str:
+        """Under which gains are read from the curves, in words."""
+        return "at equal compute, in seconds of whole trials" if self.equal == "steps" else "at equal steps"
+
+    def gains_at(self, measure: str) -> pd.DataFrame:
+        """The rows of `gains` at equal steps, or at equal compute."""
+        return self.gains[self.gains["equal"] == measure]
 
     def trials_of(self, role: str, *states: str) -> pd.DataFrame:
         """The trials of a role, in the given states (none given: all), by number."""

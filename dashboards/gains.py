@@ -34,7 +34,8 @@ class Gains:
 
 def prepare(frames: StudyFrames) -> Gains:
     """Pairs, the one whose best config gains most first; `row` counts them from 0."""
-    whole = frames.gains[frames.gains["method"] == ""]
+    whole = frames.gains_at(frames.measure)
+    whole = whole[whole["method"] == ""]
     found = whole.assign(**{name: 100 * whole[name] for name in ("gain", "low", "high")})
     best = found[found["statistic"] == "best"].sort_values("gain", ascending=False, kind="stable")
     order = {pair: row for row, pair in enumerate(dict.fromkeys([*best["pair"], *found["pair"]]))}

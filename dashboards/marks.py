@@ -16,7 +16,14 @@ from dashboards.theme import FAMILIES, MUTED, STATES, colour, escape, marker
 MANY = 800
 """More marks than that are drawn by the graphics card, smaller, and tell less when pointed at."""
 
-_WORDS = {"COMPLETE": "complete", "RUNNING": "running", "WAITING": "waiting", "PRUNED": "pruned", "FAIL": "failed"}
+_WORDS = {
+    "COMPLETE": "complete",
+    "RUNNING": "running",
+    "PAUSED": "paused",
+    "WAITING": "waiting",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+}
 
 
 def points(trials: pd.DataFrame) -> pd.DataFrame:

@@ -54,7 +54,8 @@ def prepare(frames: StudyFrames) -> Pairs:
     sure = pd.DataFrame(False, index=teachers, columns=students)
     texts = pd.DataFrame("not tried", index=teachers, columns=students)
     hovers = pd.DataFrame("", index=teachers, columns=students)
-    found = frames.gains[(frames.gains["method"] == "") & (frames.gains["statistic"] == "best")]
+    found = frames.gains_at(frames.measure)
+    found = found[(found["method"] == "") & (found["statistic"] == "best")]
     known = {(row["teacher"], row["student"]): row for row in marks.records(found)}
     for key, cell in trials.groupby(list(_SIDES)):
         teacher, student = map(str, key)

@@ -42,6 +42,7 @@ CONFIG: dict[str, object] = {
 STATES: dict[str, dict[str, object]] = {
     "COMPLETE": {"symbol": "circle", "size": 9, "opacity": 0.9},
     "RUNNING": {"symbol": "circle-open", "size": 9, "opacity": 0.9},
+    "PAUSED": {"symbol": "diamond-open", "size": 9, "opacity": 0.65},
     "WAITING": {"symbol": "circle-open", "size": 9, "opacity": 0.4},
     "PRUNED": {"symbol": "x-open", "size": 8, "opacity": 0.65},
     "FAIL": {"symbol": "cross", "size": 9, "opacity": 0.9, "color": FAILED},

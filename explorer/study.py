@@ -102,7 +102,9 @@ class StudySpec(BaseModel):
         ge=0,
     )
 
-    grace_period: int | None = Field(None, description="Steps before a trial may be pruned; none: a quarter.", ge=1)
+    grace_period: int | None = Field(
+        None, description="Steps before a trial may be pruned; none: a quarter, for `evidence` an eighth.", ge=1
+    )
     reduction_factor: int = Field(3, description="Of n trials at a rung, n / reduction_factor go on.", ge=2)
 
     group_size: int | str | None = Field(
@@ -363,7 +365,7 @@ class StudySpec(BaseModel):
 
     def grace(self, budget: int) -> int:
         """Steps before a trial may be pruned."""
-        return self.grace_period or math.ceil(budget / 4)
+        return self.grace_period or math.ceil(budget / (8 if self.pruner == "evidence" else 4))
 
 
 def _self_training(space: dict[str, Any], base: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

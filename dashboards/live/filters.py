@@ -9,7 +9,14 @@ import pandas as pd
 
 from dashboards.frames import StudyFrames
 
-STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+STATES = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "FAIL": "failed",
+    "RUNNING": "running",
+    "PAUSED": "paused",
+    "WAITING": "waiting",
+}
 ROLES = {"search": "search trials", "baseline": "students alone"}
 
 

@@ -127,7 +127,7 @@ class Study:
         return self.frame("importance")
 
     def gains(self) -> pd.DataFrame:
-        """What each pair gains over the matched student alone, with its 90 % interval."""
+        """What each pair gains over the matched student alone, with its 90 % interval; `equal`: at equal what."""
         return self.frame("gains")
 
     def best(self, num: int = 10, *, by: str = "miou") -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from explorer.bundle import bought
 from explorer.bundle.markdown import escape, table
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
@@ -96,22 +97,8 @@ def _drawn(config: TrialConfig, dataset: SegDataset) -> str:
 
 def _choice(metrics: Metrics, config: TrialConfig) -> list[str]:
     found = metrics["confirmed"]
-    return [*(_confirmed(metrics, found) if found else [_unconfirmed(metrics, config)]), *_compute(metrics, config)]
-
-
-def _compute(metrics: Metrics, config: TrialConfig) -> list[str]:
-    """What the gain was bought with; nothing of a student alone."""
-    if config.method == "task":
-        return []
-    told, cost = metrics["compute"], metrics["compute"]["relative_cost"]
-    each = "" if cost is None else f" A step cost {cost:.2f} times a step of the student alone."
-    if told["equal"] == "steps":
-        dear = "" if cost is None or cost <= 1 else " A student alone trained as long may gain too."
-        return [f"The gain is at equal steps: both were trained for {told['steps']}.{each}{dear}"]
-    return [
-        f"The gain is at equal compute, in {told['equal']} measured at launch: {told['steps']} steps, against "
-        f"{told['alone_steps']} of the student alone.{each}"
-    ]
+    first = _confirmed(metrics, found) if found else [_unconfirmed(metrics, config)]
+    return [*first, *bought.lines(metrics["compute"], config, trial=metrics["trial"])]
 
 
 def _unconfirmed(metrics: Metrics, config: TrialConfig) -> str:

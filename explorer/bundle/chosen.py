@@ -88,7 +88,7 @@ def choose(
             barren(spec, directory, warm.own(studies["search"]))
             or f"No search trial is complete yet. Go on with: heteroakd resume {shlex.quote(str(directory))}"
         )
-    row = _best(complete, believed.frame(studies["search"], table), by or "miou", trial)
+    row = _best(complete, believed.frame(studies["search"], table, gains=by == "gain"), by or "miou", trial)
     return Chosen(
         trained=load(spec, directory, studies, int(row["number"])),
         number=int(row["number"]),

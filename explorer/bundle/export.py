@@ -9,14 +9,13 @@ from typing import Any
 import optuna
 import yaml
 
-from explorer.bundle import contents
+from explorer.bundle import bought, contents
 from explorer.bundle.card import card, percent, points
 from explorer.bundle.chosen import By, Chosen, choose
 from explorer.bundle.provenance import provenance
 from explorer.bundle.reproduce import EXACT, NEAR
 from explorer.results import trial_table
-from explorer.results.trials import load_studies, trials
-from explorer.study import StudySpec
+from explorer.results.trials import frames_of, load_studies
 from trainables.bands import RGB
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
@@ -59,7 +58,8 @@ def export(
     chosen = choose(spec, directory, studies, by=by, trial=trial)
     config, dataset = chosen.trained.config, chosen.trained.dataset
     metrics = {**_metrics(chosen), "teacher": _teacher(config, studies["search"]), "study": spec.name}
-    metrics["compute"] = _compute(spec, chosen)
+    frames = frames_of(directory, spec, studies, gains=False)
+    metrics["compute"] = bought.record(chosen, frames)
     made_by = {
         **provenance(config, dataset=dataset),
         "study": spec.name,
@@ -77,7 +77,7 @@ def export(
     atomic.write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     atomic.write_text(out / "README.md", card(metrics, config, dataset, made_by))
     contents.scripts(made_by, out, onnx="size" in told.get(exported.ONNX, {}))
-    trial_table.write(trials(studies), out)
+    trial_table.write(frames.trials, out)
     return metrics
 
 
@@ -123,17 +123,6 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
             "splits": _scored(as_student, peer, dataset, recorded=recorded, within=within, trial=chosen.number),
         }
     return metrics
-
-
-def _compute(spec: StudySpec, chosen: Chosen) -> dict[str, Any]:
-    """What the trial and its student alone had equally much of: steps, or compute, and how many steps that were."""
-    steps = chosen.trained.config.steps
-    return {
-        "equal": spec.budget,
-        "steps": steps,
-        "alone_steps": int(chosen.trained.trial.user_attrs.get("budget", steps)),
-        "relative_cost": _number(chosen.relative_cost),
-    }
 
 
 def _teacher(config: TrialConfig, search: optuna.Study) -> dict[str, Any] | None:

@@ -58,6 +58,9 @@ def sweep(
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2.")] = None,
     sampler: Annotated[str | None, typer.Option(help="An Optuna sampler: tpe, random, gp, cmaes, ...")] = None,
     pruner: Annotated[str | None, typer.Option(help="An Optuna pruner: hyperband, median, nop, ...")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="What trials have equally much of: steps, seconds or gmac.")
+    ] = None,
     cpus: Annotated[float | None, typer.Option(help="CPU cores per trial.")] = None,
     gpus: Annotated[float | None, typer.Option(help="GPUs per trial; may be a fraction.")] = None,
     concurrent: Annotated[int | None, typer.Option(help="Trials, or groups, at a time.")] = None,
@@ -83,6 +86,7 @@ def sweep(
         "seeds": _integers(seeds) if seeds else None,
         "sampler": sampler,
         "pruner": pruner,
+        "budget": budget,
         "cpus_per_trial": cpus,
         "gpus_per_trial": gpus,
         "max_concurrent": concurrent,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from explorer.launch import tasks
@@ -65,8 +65,19 @@ def kinds(spec: StudySpec) -> tuple[tuple[str, ...], dict[str, TrialConfig], dic
     return names, samples(spaces, names), students
 
 
+def shared_out(spec: StudySpec, costs: Mapping[str, float]) -> Compute:
+    """What the trials of a study can afford where a step of each kind costs so much.
+
+    Args:
+        costs: by kind, see `kinds`; in the unit of the spec's budget.
+    """
+    names, _, students = kinds(spec)
+    alone = {student: costs[kind(config, names)] for student, config in students.items()}
+    return Compute(spec.budget, names, costs, alone)
+
+
 def _measured(spec: StudySpec, there: Means, say: Callable[[str], None]) -> Compute:
-    names, found, students = kinds(spec)
+    _, found, _ = kinds(spec)
     say(f"budget: measuring a step of {len(found)} kinds of trials, in {spec.budget}")
     values = {name: config.model_dump(mode="json") for name, config in found.items()}
     call: dict[str, Any] = {"configs": values, "unit": spec.budget, "code": own.folders()}
@@ -74,8 +85,7 @@ def _measured(spec: StudySpec, there: Means, say: Callable[[str], None]) -> Comp
     ((_, costs),) = tasks.results(
         step_costs, [("costs", call)], **there._asdict(), max_failures=spec.max_failures, what="the steps'"
     )
-    alone = {student: costs[kind(config, names)] for student, config in students.items()}
-    made = Compute(spec.budget, names, costs, alone)
+    made = shared_out(spec, costs)
     for line in made.lines(found.values()):
         say(line)
     return made

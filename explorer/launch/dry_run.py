@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from rich.console import Console
 from rich.table import Table
 
+from explorer.launch import budgets
 from explorer.launch.sweep import check, kinds
+from explorer.search.compute import kind
 from explorer.study import StudySpec
 from search_spaces.pairs import pair_name
 from trainables.config import TrialConfig
@@ -20,7 +23,7 @@ from trainables.data.folds import parts_of
 from trainables.device import device_name, pick_device
 from trainables.errors import DataError
 from trainables.preflight import cells
-from trainables.preflight.rehearsal import StepTime, step_time
+from trainables.preflight.rehearsal import StepTime, step_gmac, step_time
 from trainables.teachers import cached_path
 
 
@@ -32,7 +35,7 @@ class Part:
         stage: "teachers", "students alone" or "search".
         what: a model or a pair.
         method: what it is trained with.
-        steps: budget of one training.
+        steps: budget of one training; under equal compute what it can afford.
         time: of one step; None for a teacher that the cache holds.
         students: that share a teacher's forward.
         folds: networks of a training, one a fold.
@@ -65,6 +68,7 @@ class Dry:
     device: what the steps were timed on.
     on_gpu: whether that is a GPU.
     notes: on crops that are too small for their network.
+    shares: under equal compute, what a step of each kind of trial costs, and how many steps that buys.
     """
 
     parts: list[Part]
@@ -73,6 +77,7 @@ class Dry:
     device: str
     on_gpu: bool
     notes: list[str] = field(default_factory=list)
+    shares: list[str] = field(default_factory=list)
 
 
 def plan(spec: StudySpec) -> Dry:
@@ -86,7 +91,8 @@ def plan(spec: StudySpec) -> Dry:
     dataset = open_dataset(configs[0].data)
     if reason := unmeasured(dataset):
         raise DataError(reason)
-    parts = _parts(configs, dataset, spec.students_per_group)
+    time, fitted, shares = _shared_out(spec, dataset) if spec.budget != "steps" else (None, configs, [])
+    parts = _parts(fitted, dataset, spec.students_per_group, time or partial(_time, dataset))
     stages = {name: [part for part in parts if part.stage == name] for name in ("teachers", "students alone", "search")}
     trainings = {
         "teachers": sum(part.time is not None for part in stages["teachers"]),
@@ -99,7 +105,7 @@ def plan(spec: StudySpec) -> Dry:
         if any(part.time for part in found)
     }
     on_gpu = pick_device(configs[0]).type == "cuda"
-    return Dry(parts, trainings, hours, device_name(configs[0]), on_gpu, cells.notes(configs, dataset))
+    return Dry(parts, trainings, hours, device_name(configs[0]), on_gpu, cells.notes(configs, dataset), shares)
 
 
 def show(dry: Dry, spec: StudySpec, console: Console) -> None:
@@ -115,7 +121,10 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
     console.print(table)
     if (folds := dry.parts[0].folds) > 1:
         console.print(f"Each training is of {folds} networks, one a fold; hours are of all of them.", highlight=False)
-    for note in dry.notes:
+    if dry.shares:
+        where = "measured here, and at launch anew" if spec.budget == "seconds" else "as at launch"
+        console.print(f"Equal compute, in {spec.budget}, {where}:", highlight=False)
+    for note in (*dry.shares, *dry.notes):
         console.print(note, highlight=False, markup=False)
     for stage, count in dry.trainings.items():
         console.print(f"{stage}: {count} trainings, {dry.hours.get(stage, 0):.2f} hours", highlight=False)
@@ -147,23 +156,41 @@ def show(dry: Dry, spec: StudySpec, console: Console) -> None:
         )
 
 
-def _parts(configs: Iterable[TrialConfig], dataset: SegDataset, students: int) -> list[Part]:
-    parts: dict[tuple[str, str, str], Part] = {}
+def _shared_out(
+    spec: StudySpec, dataset: SegDataset
+) -> tuple[Callable[[TrialConfig], StepTime], list[TrialConfig], list[str]]:
+    """Under equal compute: step times, a config of each kind of trial with the steps that it can afford, and in words
+    what those cost.
+    """
+    names, found, _ = budgets.kinds(spec)
+    times = {name: _time(dataset, config) for name, config in found.items()}
+    costs = {name: taken.seconds for name, taken in times.items()}
+    if spec.budget == "gmac":
+        costs = {name: step_gmac(config, dataset=dataset) for name, config in found.items()}
+    compute = budgets.shared_out(spec, costs)
+    fitted = [compute.fitted(config) for config in found.values()]
+    return lambda config: times[kind(config, names)], fitted, [*compute.lines(found.values())]
+
+
+def _parts(
+    configs: Iterable[TrialConfig], dataset: SegDataset, students: int, time: Callable[[TrialConfig], StepTime]
+) -> list[Part]:
+    parts: dict[tuple[str, str, str, int], Part] = {}
     for config in configs:
         if config.trains_teacher:
-            key = ("teachers", config.teacher, "task")
+            key = ("teachers", config.teacher, "task", config.teacher_recipe.steps)
             if key not in parts:
                 cached = all(cached_path(config, dataset=one).exists() for one in parts_of(dataset, config))
-                time = None if cached else _time(config.teacher_config(), dataset)
-                parts[key] = Part(*key, config.teacher_recipe.steps, time, folds=config.folds or 1)
+                taken = None if cached else _time(dataset, config.teacher_config())
+                parts[key] = Part(*key, taken, folds=config.folds or 1)
         alone = config.method == "task"
         what = config.student if alone else pair_name(config.teacher, config.student)
-        key = ("students alone" if alone else "search", what, config.method)
+        key = ("students alone" if alone else "search", what, config.method, config.steps)
         if key not in parts:
-            parts[key] = Part(*key, config.steps, _time(config, dataset), students, config.folds or 1)
+            parts[key] = Part(*key, time(config), students, config.folds or 1)
     order = ("teachers", "students alone", "search")
     return sorted(parts.values(), key=lambda part: order.index(part.stage))
 
 
-def _time(config: TrialConfig, dataset: SegDataset) -> StepTime:
+def _time(dataset: SegDataset, config: TrialConfig) -> StepTime:
     return step_time(config, dataset=dataset)

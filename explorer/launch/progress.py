@@ -17,13 +17,15 @@ from explorer.launch.boards import Shown, board
 from explorer.search import belief, further
 from explorer.search.arms import Arm
 from explorer.search.compute import trained
+from explorer.search.pauses import paused
 from explorer.search.plan import Role
 from explorer.storage import storages
 
 _REFRESH_S = 0.5
-_HEADS = ("", "trials", "running", "complete", "pruned", "failed", "best mIoU (%)", "of trial", "luckiest")
+_COUNTED = ("running", "paused", "complete", "pruned", "failed")
+_WORDS = {TrialState.PRUNED: "pruned", TrialState.FAIL: "failed", TrialState.COMPLETE: "complete"}
+_HEADS = ("best mIoU (%)", "of trial", "luckiest")
 _NETWORKS = ("pair", "teacher", "student")
-_STATES = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class Progress(Callback):
@@ -31,6 +33,8 @@ class Progress(Callback):
 
     def __init__(self, arms: dict[Role, Arm], console: Console) -> None:
         self._arms = arms
+        waits = any(arm.pauses.first for arm in arms.values())
+        self._counted = tuple(word for word in _COUNTED if waits or word != "paused")
         self._console = console
         self._board = board(console)
         self._started = time.monotonic()
@@ -38,7 +42,7 @@ class Progress(Callback):
         self._further = 0, math.nan
         self._believed: tuple[int, belief.Believed | None] = (0, None)
         self._done_before = self._share_done()
-        self._said: set[tuple[Role, int]] = {(role, t.number) for role, t in self._trials() if t.state.is_finished()}
+        self._said = {(role, trial.number, _news(trial)) for role, trial in self._trials()}
 
     def __enter__(self) -> Progress:
         if self._board:
@@ -68,8 +72,9 @@ class Progress(Callback):
             self._board.show(self._shown())
             return
         for role, trial in self._trials():
-            if trial.state.is_finished() and (role, trial.number) not in self._said:
-                self._said.add((role, trial.number))
+            said = role, trial.number, _news(trial)
+            if said[-1] and said not in self._said:
+                self._said.add(said)
                 self._console.print(
                     f"{role} {trial.number}: {_outcome(trial, self._arms[role])}; {self._time_left()}",
                     highlight=False,
@@ -81,9 +86,10 @@ class Progress(Callback):
         rows = []
         for role, arm in self._arms.items():
             trials = arm.trials()
-            counts = [str(sum(trial.state == state for trial in trials)) for state in _STATES]
+            states = [_state(trial) for trial in trials]
+            counts = [str(states.count(word)) for word in self._counted]
             rows.append((role, str(arm.num_trials), *counts, *self._best(role, trials)))
-        return Shown(_HEADS, rows, self._time_left(), self._share_done())
+        return Shown(("", "trials", *self._counted, *_HEADS), rows, self._time_left(), self._share_done())
 
     def _best(self, role: Role, trials: list[optuna.trial.FrozenTrial]) -> tuple[str, str, str]:
         """What the best config of the search is believed to have over seeds and its trial, beside the luckiest one; of
@@ -131,6 +137,18 @@ class Progress(Callback):
         return [(role, trial) for role, arm in self._arms.items() for trial in arm.trials()]
 
 
+def _news(trial: optuna.trial.FrozenTrial) -> str:
+    """What is said of a trial once: that it has ended, or that it waits at a step."""
+    wait = f"paused at {trial.last_step}" if paused(trial) else ""
+    return "ended" if trial.state.is_finished() else wait
+
+
+def _state(trial: optuna.trial.FrozenTrial) -> str:
+    if trial.state == TrialState.RUNNING:
+        return "paused" if paused(trial) else "running"
+    return _WORDS.get(trial.state, "waiting")
+
+
 def _progress(trial: optuna.trial.FrozenTrial) -> float:
     if trial.state.is_finished():
         return 1.0
@@ -141,6 +159,8 @@ def _outcome(trial: optuna.trial.FrozenTrial, arm: Arm) -> str:
     what = " ".join(_told_apart(trial, arm))
     if trial.state == TrialState.FAIL:
         return f"{what} failed: {trial.user_attrs.get('reason', 'interrupted')}"
+    if wait := paused(trial):
+        return f"{what} paused at {100 * _miou(trial):.2f} % after {trained(trial)} steps ({wait.rstrip('.')})"
     if trial.state == TrialState.PRUNED:
         because = trial.user_attrs.get("reason")
         told = f" ({str(because).rstrip('.')})" if because else ""

@@ -12,13 +12,14 @@ import pandas as pd
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from dashboards.frames import COLUMNS, PARAM, StudyFrames, blank, ranked
+from dashboards.frames import COLUMNS, MEASURES, PARAM, StudyFrames, blank, ranked
 from explorer.results import believed, confirmed, taught
 from explorer.search import belief, further, limits, prior, warm
 from explorer.search.arms import study_name
 from explorer.search.compute import RELATIVE, STEPS
+from explorer.search.pauses import paused
 from explorer.search.plan import ROLES, Role
-from explorer.statistics import sensitivity
+from explorer.statistics import readings, sensitivity
 from explorer.storage import storages
 from explorer.study import Cost, StudySpec
 from search_spaces.pairs import family
@@ -59,10 +60,16 @@ def load_frames(directory: Path, *, analyse: bool = True) -> StudyFrames:
     return sensitivity.analyse(frames) if analyse else frames
 
 
-def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study]) -> StudyFrames:
-    """The frames of an opened study as it is now, without the statistics."""
+def frames_of(
+    directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study], *, gains: bool = True
+) -> StudyFrames:
+    """The frames of an opened study as it is now, without the statistics.
+
+    Args:
+        gains: also what configs are believed to gain, which takes a forest of its own; without, it is NaN.
+    """
     table = trials(studies)
-    noise, known = sensitivity.noise(table), believed.frame(studies["search"], table)
+    noise, known = sensitivity.noise(table), believed.frame(studies["search"], table, gains=gains)
     ahead = believed.further_frame(studies["search"])
     return StudyFrames(
         summary=_summary(spec, studies, table, noise, known)
@@ -75,7 +82,7 @@ def frames_of(directory: Path, spec: StudySpec, studies: dict[Role, optuna.Study
         stop_when=spec.stop_when or None,
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
-        curves=_curves(studies),
+        curves=curves(studies),
         taught=taught.frame(studies, spec.storage_path or directory),
         dimensions=_dimensions(spec),
         confirmed=confirmed.frame(spec, studies),
@@ -91,19 +98,20 @@ def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind != "str"})
-    return _with_costs(_with_gains(frame))
+    return _with_readings(_with_costs(_with_gains(frame)), curves(studies))
 
 
 def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:
     told = {name: _shown(value) for name, value in trial.user_attrs.items()}
     student, teacher = told.get("student"), told.get("teacher")
+    waits = paused(trial)
     values = _finite_values(trial)
     step = max(values, default=0)
     return {
         "number": trial.number,
         "role": role,
-        "state": trial.state.name,
-        "reason": told.get("reason"),
+        "state": "PAUSED" if waits else trial.state.name,
+        "reason": _shown(waits) or told.get("reason"),
         "pair": told.get("pair"),
         "teacher": teacher,
         "student": student,
@@ -166,6 +174,13 @@ def _with_costs(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def _with_readings(frame: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """The gains at equal steps and at equal compute, whichever the study was searched at."""
+    for measure in MEASURES:
+        frame[f"gain_at_{measure}"] = readings.reading(frame, drawn, measure)["gain"]
+    return frame
+
+
 def _alone(frame: pd.DataFrame, network: str) -> pd.Series:
     """By row, the best mIoU of the model in this column alone, with the row's seed and budget."""
     key = ["student", "seed", "budget"]
@@ -175,7 +190,8 @@ def _alone(frame: pd.DataFrame, network: str) -> pd.Series:
     return matched["miou"].set_axis(frame.index)
 
 
-def _curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
+def curves(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
+    """The frame `curves`: every finite value that a trial reported."""
     rows = [
         (role, trial.number, step, value)
         for role, study in studies.items()

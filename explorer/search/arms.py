@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from explorer.search import engines, prior, repeats, warm
 from explorer.search.compute import Compute
+from explorer.search.pauses import Pauses, Verdict, is_paused
 from explorer.search.plan import ROLES, Plan, Role, plans
 from explorer.search.views import dry, reborn
 from explorer.storage import storages
@@ -70,6 +71,25 @@ class Arm:
         """The trials of this sweep and of its warm start, by number."""
         return self.study.get_trials(deepcopy=False)
 
+    @property
+    def pauses(self) -> Pauses:
+        """Of its first trials; of none under most pruners, which do not ask for them."""
+        most, num_whole = getattr(self.study.pruner, "pauses", (0, 0))
+        first = min(most, self.num_trials // 3)
+        return Pauses(first if first > 1 else 0, self.num_warm, num_whole)  # one alone has nobody to wait for
+
+    def verdicts(self, limit: str | None) -> list[Verdict]:
+        """Of paused trials.
+
+        Args:
+            limit: why the arm is asked for no more trials, if it is not.
+        """
+        if not (pauses := self.pauses).first:
+            return []
+        trials = self.trials()
+        asked = sum(trial.state != TrialState.WAITING for trial in trials)
+        return pauses.verdicts(trials, all_asked=asked >= pauses.first, limit=limit)
+
     def remaining(self) -> int:
         """Trials not asked for yet; enqueued ones wait to be asked for."""
         return max(0, self.num_trials - sum(trial.state != TrialState.WAITING for trial in self.trials()))
@@ -87,16 +107,30 @@ class Arm:
             return self._describe(self.study.ask())
 
     def orphans(self) -> list[optuna.Trial]:
-        """Trials that were running when an earlier driver ended; they go on from their checkpoints."""
-        return [self._adopt(trial) for trial in self.trials() if trial.state == TrialState.RUNNING]
+        """Trials that were running when an earlier driver ended; they go on from their checkpoints.
+
+        Paused ones wait, unless the spec that the sweep is resumed with knows no pause of theirs.
+        """
+        pauses, running = self.pauses, (trial for trial in self.trials() if trial.state == TrialState.RUNNING)
+        return [self._adopt(one) for one in running if not (is_paused(one) and pauses.takes_part(one))]
 
     def report(self, trial: optuna.Trial, value: float, step: int) -> None:
         """Record mIoU at a step; a trial that goes back to an earlier checkpoint writes its steps again."""
         self.study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
 
     def should_prune(self, trial: optuna.Trial) -> bool:
-        """The pruner's word, whatever the objectives: it sees mIoU alone."""
-        return self.study.pruner.prune(self.study, self.study._storage.get_trial(trial._trial_id))
+        """The pruner's word, whatever the objectives: it sees mIoU alone. It has none over trials that pause."""
+        frozen, pauses = self.study._storage.get_trial(trial._trial_id), self.pauses
+        if pauses.first and pauses.govern(frozen, self.study.get_trials(deepcopy=False)):
+            return False
+        return self.study.pruner.prune(self.study, frozen)
+
+    def pause(self, trial: optuna.Trial, step: int) -> str | None:
+        """Why a trial that has just reported this step pauses; None: it goes on."""
+        if not (pauses := self.pauses).first:
+            return None
+        known = self.study.get_trials(deepcopy=False)
+        return pauses.due(self.study._storage.get_trial(trial._trial_id), step, known)
 
     def tell(
         self,

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -34,6 +34,7 @@ from explorer.search.arms import Arm, trial_directory
 from explorer.search.compute import shared_step
 from explorer.search.deaths import UNTOLD, Death, Fault
 from explorer.search.limits import OCCUPIED, reached
+from explorer.search.pauses import PAUSED_AT, Verdict, turn
 from explorer.search.ray_state import RayState, State
 from explorer.search.repeats import REPEATS
 from explorer.search.tune_errors import death_of
@@ -54,9 +55,14 @@ class Asked(NamedTuple):
     trial: optuna.Trial
 
     @property
+    def frozen(self) -> FrozenTrial:
+        """As the storage has it now."""
+        return self.arm.study._storage.get_trial(self.trial._trial_id)
+
+    @property
     def steps(self) -> set[int]:
         """Those that the storage has a value for."""
-        return set(self.arm.study._storage.get_trial(self.trial._trial_id).intermediate_values)
+        return set(self.frozen.intermediate_values)
 
 
 @dataclass
@@ -136,6 +142,8 @@ class Bridge(Searcher):
         self._waiting = [Asked(arm, trial) for arm in self._arms for trial in arm.orphans()]
         self.live: dict[str, Live] = {}
         self.interrupted: str | None = None
+        with self._interruptible():
+            self._settle()
 
     def num_open(self) -> int:
         """Trials still to be run: the adopted ones and, unless a limit is reached, those not yet asked for."""
@@ -165,11 +173,31 @@ class Bridge(Searcher):
         return None if coming_back and not self.interrupted else Searcher.FINISHED
 
     def _pick(self) -> Asked | None:
+        self._settle()
         return self._waiting.pop(0) if self._waiting else self._ask(self._arms)
 
     def _ask(self, arms: Iterable[Arm]) -> Asked | None:
         arm = next((arm for arm in arms if arm.remaining() and not self.limit(arm)), None)
         return None if arm is None else Asked(arm, arm.ask()[0])
+
+    def _settle(self) -> None:
+        """Paused trials that may go on stand in line, and those that never will end; again while that decides more."""
+        for arm in self._arms:
+            while verdicts := arm.verdicts(self.limit(arm)):
+                for verdict in verdicts:
+                    self._carry_out(arm, verdict)
+            self._waiting.sort(key=lambda asked: turn(asked.frozen))
+
+    def _carry_out(self, arm: Arm, verdict: Verdict) -> None:
+        trial = optuna.Trial(arm.study, verdict.trial._trial_id)
+        paused = verdict.trial.user_attrs[PAUSED_AT]
+        if verdict.goes_on:
+            trial.set_user_attr(PAUSED_AT, {**paused, "on": verdict.because})
+            self._waiting.append(Asked(arm, trial))
+            return
+        reason = f"Paused at step {paused['step']} and never went on: {verdict.because}."
+        arm.tell(trial, TrialState.PRUNED, facts={"reason": reason})
+        self._discard(trial_directory(arm.role, trial.number))
 
     def _begin(self, asked: Asked, trial_id: str) -> Live:
         arm, trial = asked
@@ -212,7 +240,16 @@ class Bridge(Searcher):
             self._tell(live, TrialState.PRUNED, reason=because(live.arm.study, live.trial), facts=result)
             self._discard(live.directory)  # it never goes on
             return TrialScheduler.STOP
+        if live.grace <= step and (wait := live.arm.pause(live.trial, step)) is not None:
+            return self._pause(live, {"step": step, "because": wait}, self._facts(live, result))
         return TrialScheduler.STOP if self.interrupted else TrialScheduler.CONTINUE
+
+    def _pause(self, live: Live, paused: dict[str, Any], facts: dict[str, Any]) -> str:
+        """It ends for Ray, untold, as one that is interrupted does; what may be its last facts are kept first."""
+        with storages.one_sync(live.arm.study._storage):
+            for name, fact in {**facts, PAUSED_AT: paused}.items():
+                live.trial.set_user_attr(name, fact)
+        return TrialScheduler.STOP
 
     def note_death(self, trial_id: str, death: Death) -> None:
         """Remember why a worker died; judged when Tune gives the trial up."""
@@ -289,15 +326,19 @@ class Bridge(Searcher):
         facts: dict[str, Any] | None = None,
     ) -> str:
         """End a trial in the storage."""
-        told: dict[str, Any] = {name: fact for name in _FACTS if (fact := (facts or {}).get(name)) is not None}
-        if live.skipped:
-            told["skipped"] = list(live.skipped)
-        told[OCCUPIED] = round(live.occupied, 3)
+        told = self._facts(live, facts or {})
         if reason:
             told["reason"] = reason
         live.arm.tell(live.trial, state, miou=miou, facts=told)
         live.told = state
         return TrialScheduler.STOP
+
+    def _facts(self, live: Live, result: dict[str, Any]) -> dict[str, Any]:
+        """What is kept of a trial beside its values."""
+        told: dict[str, Any] = {name: fact for name in _FACTS if (fact := result.get(name)) is not None}
+        if live.skipped:
+            told["skipped"] = list(live.skipped)
+        return {**told, OCCUPIED: round(live.occupied, 3)}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the storage is the truth."""

@@ -77,7 +77,7 @@ class Compute:
         steps = every * reports
         if steps == config.steps:
             return config
-        warmup = round(config.warmup_steps * steps / config.steps)
+        warmup = min(round(config.warmup_steps * steps / config.steps), steps - 1)
         return config.model_copy(update={"steps": steps, "eval_every": every, "warmup_steps": warmup})
 
     def attributes(self, config: TrialConfig) -> dict[str, Any]:

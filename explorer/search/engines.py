@@ -180,7 +180,7 @@ def _pruner_defaults(name: str, spec: StudySpec, budget: int) -> dict[str, Any]:
         "median": {"n_warmup_steps": grace},
         "percentile": {"percentile": 100 / spec.reduction_factor, "n_warmup_steps": grace},
         "threshold": {"n_warmup_steps": grace},
-        "evidence": {"n_warmup_steps": grace},
+        "evidence": {**rungs, "max_resource": budget},
         "patient": {"patience": 1},
     }
     return known.get(name, {})

@@ -80,6 +80,7 @@ class GroupBridge(Bridge):
         """One that waits, else a new one. Those of other keys that are asked for on the way wait, at most a group of
         them: a proposal is the better the more results it knows.
         """
+        self._settle()
         for place, asked in enumerate(self._waiting):
             if asked.arm is host.arm and _key(asked) == host.key:
                 return self._waiting.pop(place)
@@ -96,7 +97,7 @@ class GroupBridge(Bridge):
         with self._interruptible():
             live = self.live[name]
             answer["stop"] = self._record(live, result) == TrialScheduler.STOP
-            if live.told is None and len(host.members) == 1 and self._makes_way(live):
+            if not answer["stop"] and len(host.members) == 1 and self._makes_way(live):
                 answer["stop"] = True
                 self._again(live)
             if answer["stop"]:

@@ -21,6 +21,7 @@ from scipy.stats import qmc
 
 from explorer.search import belief, prior
 from explorer.search.belief import Believed
+from explorer.search.pauses import is_paused
 from explorer.search.repeats import REPEATS
 from explorer.search.views import TrialsView
 
@@ -125,11 +126,13 @@ def _shown(trial: FrozenTrial, found: Believed | None) -> FrozenTrial:
     shown = copy.copy(trial)
     shown._params = {name: _level(trial.distributions[name], value) for name, value in trial.params.items()}
     shown._distributions = {name: _as_levels(kind) for name, kind in trial.distributions.items()}
+    if is_paused(trial):
+        shown.state = TrialState.PRUNED  # it is no more under way than one that was stopped
     if found is None:
         return shown
     if trial.state == TrialState.COMPLETE:
         shown._values = [found.mean(trial)]
-    elif trial.state == TrialState.PRUNED and (outlook := found.outlook(trial)) is not None:
+    elif shown.state == TrialState.PRUNED and (outlook := found.outlook(trial)) is not None:
         shown.state, shown._values = TrialState.COMPLETE, [outlook.mean]
     return shown
 

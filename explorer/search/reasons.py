@@ -61,7 +61,9 @@ def _clause(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping
         return _idle(pruner, study, trial, notes)
     if isinstance(pruner, WilcoxonPruner):
         return _worse_than_best(pruner, study, trial)
-    if isinstance(pruner, EvidencePruner) and (judged := pruner.judged(study, trial)) is not None:
+    if isinstance(pruner, EvidencePruner):
+        if (judged := pruner.judged(study, trial)) is None:
+            return _cut(pruner.early, study, trial)
         chance, best = judged
         return (
             f"with its {_percent(_last(trial))} it has a chance of {_percent(chance)} to end above {_percent(best)}, "

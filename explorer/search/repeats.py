@@ -10,7 +10,7 @@ from explorer.search import belief
 
 REPEATS = "repeats"
 """Attribute of such a trial: the number of the trial whose config it has."""
-NUM, AFTER, LEAST = 4, 12, 8
+NUM, AFTER, LEAST = 4, 12, 4
 """So many repeats, once so many trials are whole; in a sweep that is about to end, once so many are."""
 
 

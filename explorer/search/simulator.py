@@ -55,6 +55,7 @@ class _Running:
     config: dict[str, Any] = field(compare=False)
     ahead: list[tuple[int, float]] = field(compare=False)
     step: int = field(compare=False, default=0)
+    directory: Any = field(compare=False, default=None)
 
 
 def simulate(
@@ -68,12 +69,14 @@ def simulate(
     """Run until the search has nothing left to propose, or `until` says enough.
 
     Args:
-        curve: what training would give.
+        curve: what training would give. A trial that was stopped before its end and is suggested again, by its
+            `directory`, goes on from there.
         workers: trials at a time.
         step_cost: virtual time of one step of a trial.
     """
     events: list[Event] = []
     running: list[_Running] = []
+    left: dict[Any, _Running] = {}
     names = itertools.count()
     spent, now, order = 0, 0.0, itertools.count()
     while True:
@@ -83,7 +86,11 @@ def simulate(
             if suggested is None or isinstance(suggested, str):
                 break
             config = suggested["config"]
-            heapq.heappush(running, _next(_Running(now, 0, trial_id, config, list(curve(config))), step_cost, order))
+            directory = suggested.get("directory", trial_id)
+            begun = _Running(now, 0, trial_id, config, list(curve(config)), directory=directory)
+            if known := left.pop(directory, None):
+                begun.ahead, begun.step = known.ahead, known.step
+            heapq.heappush(running, _next(begun, step_cost, order))
         if not running:
             return events
         trial = heapq.heappop(running)
@@ -94,6 +101,8 @@ def simulate(
         stopped = decision == STOP or not trial.ahead
         events.append(Event(now, spent, trial.trial_id, trial.config, trial.step, miou, stopped))
         if stopped:
+            if trial.ahead:
+                left[trial.directory] = trial
             search.on_trial_complete(trial.trial_id, {"step": trial.step, "miou": miou})
         else:
             heapq.heappush(running, _next(trial, step_cost, order))

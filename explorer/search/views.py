@@ -37,6 +37,11 @@ class PeerPruner(BasePruner):
     def __init__(self, wrapped: BasePruner) -> None:
         self._wrapped = wrapped
 
+    @property
+    def pauses(self) -> tuple[int, int]:
+        """How many of a search's first trials may pause, and how many whole ones end that (`pauses.py`)."""
+        return int(getattr(self._wrapped, "pauses", 0)), int(getattr(self._wrapped, "num_whole", 0))
+
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         sentenced = _step(trial.user_attrs.get(PRUNED_AT)) == trial.last_step
         seen = _PeerStorage(study._storage, trial.user_attrs.get(PEERS))

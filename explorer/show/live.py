@@ -191,7 +191,7 @@ class Followed:
         """
         stamp = _stamp(self._spec, self._directory)
         if stamp is None or stamp != self._seen:
-            frames = frames_of(self._directory, self._spec, self._studies)
+            frames = frames_of(self._directory, self._spec, self._studies, gains=False)
             self._told = _attributes(self._studies)
             self._seen = stamp
             if _differ(frames, self.snapshot.frames):
@@ -288,6 +288,7 @@ _NO_PICTURES = {
     "PRUNED": "A pruned trial keeps no checkpoint, so there is no student to ask.",
     "FAIL": "A failed trial has no finished student to ask.",
     "RUNNING": "The trial is running; its student can be asked when it is complete.",
+    "PAUSED": "The trial is paused; its student can be asked if it goes on and is complete.",
     "WAITING": "The trial has not begun.",
 }
 

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.frames import COLUMNS, PARAM
+from explorer.statistics import readings
 from explorer.statistics.effects import Effects
 
 _DRAWS = 2000  # the second half mirrors the first, so that a mean is exact
@@ -46,7 +47,9 @@ class Noise:
     freedom: int
 
 
-def gains(trials: pd.DataFrame, noise: pd.DataFrame, *, effects: Effects | None = None, seed: int = 0) -> pd.DataFrame:
+def gains(
+    trials: pd.DataFrame, noise: pd.DataFrame, *, effects: Effects | None = None, equal: str = "steps", seed: int = 0
+) -> pd.DataFrame:
     """The frame `gains`: by pair, and where a pair was tried with several methods, by pair and method too.
 
     "typical" is the mean over the space: of the probes, random and never pruned, where a pair has four; else of the
@@ -56,9 +59,10 @@ def gains(trials: pd.DataFrame, noise: pd.DataFrame, *, effects: Effects | None 
     alone on a seed is lucky too: where the floor is known, its luck is taken off.
 
     Args:
-        trials: the trials frame.
+        trials: the trials frame; with the columns of `readings.reading`, if gains are not those of whole runs.
         noise: the frame `noise`.
         effects: the model of the study, where there is one.
+        equal: what the gains in it are equal at: steps or compute.
         seed: of the draws.
     """
     done = _paired(trials, noise)
@@ -66,14 +70,23 @@ def gains(trials: pd.DataFrame, noise: pd.DataFrame, *, effects: Effects | None 
     shared = _noise(done, noise, effects, rng)
     pruned = trials[(trials["role"] == "search") & (trials["state"] == "PRUNED")].groupby(["pair", "method"]).size()
     rows = [
-        row
-        for (pair, method), part in _parts(done)
+        (*row, equal, bound(part))
+        for (pair, method), part in parts(done)
         for row in _rows(pair, method, part, shared, rng, num_pruned=_of(pruned, pair, method))
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["gains"])).astype(COLUMNS["gains"])
 
 
-def _parts(done: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+def bound(rows: pd.DataFrame) -> str:
+    """Whether gains read so are "at least", "at most" or "about" what whole runs would have; empty: they are whole."""
+    if "early" not in rows:
+        return ""
+    early, alone = bool(rows["early"].any()), bool(rows["alone_early"].any())
+    return "about" if early and alone else "at least" if early else "at most" if alone else ""
+
+
+def parts(done: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    """Trials by pair and method; the method is empty for all of a pair's."""
     for pair, part in done.groupby("pair"):
         yield (str(pair), ""), part
         if part["method"].nunique() > 1:
@@ -85,24 +98,19 @@ def _of(counts: pd.Series, pair: str, method: str) -> int:
 
 
 def _paired(trials: pd.DataFrame, noise: pd.DataFrame) -> pd.DataFrame:
-    """Complete search trials with a matched student alone; `config` numbers the configs, `alone` its trials."""
+    """Complete search trials with a matched student alone; `config` numbers the configs, `alone` its trials, `luck` is
+    how much of the best one's lead over their mean is luck.
+    """
     rows = (trials["role"] == "search") & (trials["state"] == "COMPLETE") & trials["gain"].notna()
     done = trials[rows & trials["pair"].notna()]
     same = ["pair", "method", *(name for name in map(str, trials) if name.startswith(PARAM) and name != f"{PARAM}seed")]
-    key = ["student", "seed", "budget"]
-    done = done.assign(config=done.groupby(same, dropna=False).ngroup()).merge(_luck(trials, noise), on=key, how="left")
-    return done.assign(gain=done["gain"] + done["luck"].fillna(0.0))
-
-
-def _luck(trials: pd.DataFrame, noise: pd.DataFrame) -> pd.DataFrame:
-    """Of each student, seed and budget: trials alone, and how much of the best one's lead over their mean is luck."""
-    alone = trials[(trials["role"] == "baseline") & (trials["state"] == "COMPLETE") & trials["miou"].notna()]
-    found = alone.groupby(["student", "seed", "budget"], as_index=False)["miou"].agg(
-        alone="size", mean="mean", most="max", spread="var"
-    )
+    done = done.assign(config=done.groupby(same, dropna=False).ngroup())
+    if "lead" not in done:
+        done = done.merge(readings.of_finals(trials), on=readings.KEY, how="left")
     variance = float(noise["sd"].iloc[0]) ** 2 if len(noise) else 0.0
-    share = (variance / found["spread"].clip(lower=_TINY)).clip(upper=1.0).where(found["alone"] > 1, 0.0)
-    return found.assign(luck=share * (found["most"] - found["mean"]))[["student", "seed", "budget", "alone", "luck"]]
+    share = (variance / done["spread"].clip(lower=_TINY)).clip(upper=1.0).where(done["alone"] > 1, 0.0)
+    luck = share * done["lead"]
+    return done.assign(luck=luck, gain=done["gain"] + luck.fillna(0.0))
 
 
 def _noise(done: pd.DataFrame, noise: pd.DataFrame, effects: Effects | None, rng: np.random.Generator) -> Noise | None:

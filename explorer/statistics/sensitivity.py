@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from dashboards.frames import StudyFrames, blank
 from explorer.statistics.effects import effects
+from explorer.statistics.equal import both
 from explorer.statistics.gains import gains
 from explorer.statistics.importance import importance
 from explorer.statistics.interactions import interactions
@@ -36,6 +38,13 @@ __all__ = [
 _WEIGHTS = {"lambda_kd", "lambda_hakd"}
 
 
+def gains_of(frames: StudyFrames) -> pd.DataFrame:
+    """The frame `gains` alone, as `analyse` has it."""
+    with threadpool_limits(1):
+        model = effects(frames.trials, frames.dimensions, frames.curves)
+        return both(frames.trials, frames.curves, noise(frames.trials), own=frames.measure, effects=model)
+
+
 def analyse(frames: StudyFrames) -> StudyFrames:
     """The frames with every statistic that their trials and curves allow; seconds, whatever their number."""
     trials, dimensions, curves = frames.trials, frames.dimensions, frames.curves
@@ -49,7 +58,7 @@ def analyse(frames: StudyFrames) -> StudyFrames:
             importance=importance(trials, dimensions, curves=curves, effects=model),
             interactions=interactions(model, trials, dimensions),
             local=local(model, trials),
-            gains=gains(trials, floor, effects=model),
+            gains=both(trials, curves, floor, own=frames.measure, effects=model),
             surface=surface(trials, noise=noise_floor(floor)) if weights else blank("surface"),
             ranks=ranks(trials, curves),
         )

@@ -36,6 +36,8 @@ TRIAL = {
     "miou_low": float("nan"),
     "miou_high": float("nan"),
     "baseline": float("nan"),
+    "gain_at_steps": float("nan"),
+    "gain_at_compute": float("nan"),
     "peer_miou": float("nan"),
     "peer_gain": float("nan"),
     "parameters_millions": 3.7,
@@ -56,6 +58,7 @@ def _frames(trials=(), curves=(), dimensions=(), importance=(), surface=(), summ
         "surface": [row if len(row) == 6 else (*row, False) for row in surface],
         "taught": taught,
         **more,
+        "gains": [row if len(row) == 14 else (*row, "steps", "") for row in more.get("gains", ())],
     }
     others = {
         name: pd.DataFrame(rows, columns=list(COLUMNS[name])) if len(rows) else blank(name)

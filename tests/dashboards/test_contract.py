@@ -65,7 +65,7 @@ class TestFigure:
         assert study.trials.equals(before)
 
     def test_trials_without_any_value_are_no_error(self, name, make):
-        states = ("WAITING", "RUNNING", "FAIL", "PRUNED")
+        states = ("WAITING", "RUNNING", "PAUSED", "FAIL", "PRUNED")
         drawing = draw(name, make([{"state": state, "step": 0} for state in states]))
         assert drawing.layout.title.text
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from dashboards.methods import ALONE, figure, prepare
@@ -71,3 +73,42 @@ def test_the_mean_of_a_row_has_its_interval_and_is_hollow_where_it_may_be_none(m
     (trace,) = [trace for trace in figure(data).data if trace.error_x.array is not None]
     assert sorted(trace.marker.symbol) == ["diamond", "diamond-open"]
     assert sorted(trace.error_x.array) == pytest.approx([1.0, 2.0])
+
+
+def test_the_mean_at_the_other_of_equal_steps_and_compute_stands_below_with_its_bound_or_as_unknown(make):
+    rows = [by("kd", 0.42), by("cwd", 0.39), by("dist", 0.40)]
+    one, nothing = ("r18:mit_b0", "t", "s"), float("nan")
+    gains = [
+        (*one, "kd", "typical", 1, 2, 0.02, 0.01, 0.03, True, ""),
+        (*one, "cwd", "typical", 1, 2, -0.01, -0.02, 0.0, False, ""),
+        (*one, "kd", "typical", 1, 2, 0.004, -0.001, 0.009, False, "Read <early>.", "compute", "at least"),
+        (*one, "kd", "best", 1, 2, 0.5, 0.4, 0.6, True, "", "compute", "at least"),
+        (*one, "cwd", "typical", 0, 0, nothing, nothing, nothing, False, "Unknown.", "compute", ""),
+    ]
+    drawing = figure(prepare(make(rows, gains=gains)))
+    assert list(drawing.layout.yaxis.ticktext) == [
+        "kd<br>+2.0, best +2.0 (n=1)<br>at equal compute at least +0.4",
+        "dist<br>+0.0, best +0.0 (n=1)",
+        "cwd<br>-1.0, best -1.0 (n=1)<br>at equal compute unknown",
+    ]
+    own, other = (trace for trace in drawing.data if trace.error_x.array is not None)
+    assert sorted(own.x) == pytest.approx([-1.0, 2.0])
+    assert list(other.x) == pytest.approx([0.4])
+    assert list(other.error_x.array) == pytest.approx([0.5])
+    assert other.marker.symbol == ("square-open",)
+    assert other.name == "the same at equal compute, in seconds of whole trials"
+    (text,) = other.hovertext
+    assert text == "mean at least +0.4 points (90 % interval -0.1 to +0.9, n=1, 2 seeds)<br>Read &lt;early&gt;."
+
+
+def test_of_a_study_at_equal_compute_the_other_is_equal_steps(make):
+    one = ("r18:mit_b0", "t", "s")
+    gains = [
+        (*one, "", "typical", 1, 2, 0.02, 0.01, 0.03, True, "", "compute", ""),
+        (*one, "", "typical", 1, 2, 0.05, 0.04, 0.06, True, "", "steps", "at most"),
+    ]
+    frames = make([by("kd", 0.42)], gains=gains)
+    data = prepare(dataclasses.replace(frames, equal="gmac"))
+    assert (data.at_equal, data.at_other) == ("at equal compute, in gmac", "at equal steps")
+    assert data.means["gain"].tolist() == pytest.approx([2.0])
+    assert figure(data).layout.yaxis.ticktext == ("kd<br>+2.0, best +2.0 (n=1)<br>at equal steps at most +5.0",)

@@ -21,6 +21,7 @@ def test_unknown_family_counts_as_other(make):
 def test_unfinished_states_are_open_and_failures_red():
     assert {state for state, look in theme.STATES.items() if str(look["symbol"]).endswith("-open")} == {
         "RUNNING",
+        "PAUSED",
         "WAITING",
         "PRUNED",
     }

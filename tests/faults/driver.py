@@ -53,7 +53,13 @@ CASES: dict[str, dict[str, Any]] = {
     # Two at a time: the order of results is the machine's, so proposals must not depend on it.
     "random": {"sampler": "random", "pruner": "threshold", "pruner_options": {"lower": 0.2}, "num_trials": 12},
 }
-# The same in groups: a worker that dies takes three trials with it.
+# Of eighteen trials the first six pause at a third, some once more at two thirds; ASHA stops later ones.
+CASES["pauses"] = CASES["tpe"] | {
+    "pruner": "evidence",
+    "pruner_options": {"pauses": 16, "num_whole": 100},
+    "num_trials": 18,
+}
+# As random, in groups: a worker that dies takes three trials with it.
 CASES["groups"] = CASES["random"] | {"group_size": 3}
 
 

@@ -18,8 +18,8 @@ def setting(found: Any) -> str:
         f"{count(runs)} worlds, {found['worlds']} of each of {len(found['families'])} families, are searched first. "
         "Then a second world is searched with and without the first search as its `warm_start`, by `belief` without a "
         f"pruner, {found['workers']} trials at a time. So much of the second truth is another world's: {shares}. "
-        "Regret in points of the true mean of the recommended config, after so many trials: mean ± standard error; less: what "
-        "`warm_start` takes off it, world by world."
+        "Regret in points of the true mean of the recommended config, after so many trials: mean ± standard error; "
+        "less: what `warm_start` takes off it, world by world."
     )
 
 

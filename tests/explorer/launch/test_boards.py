@@ -7,6 +7,7 @@ import re
 import sys
 from types import SimpleNamespace
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
@@ -72,6 +73,41 @@ def test_a_log_gets_lines_and_no_control_characters(arms):
     (line,) = out.getvalue().splitlines()  # what had ended before is not said again
     assert re.fullmatch(r"search 2: .* mIoU 50\.00 %; 0:00:0\d elapsed, about \d:\d\d:\d\d left", line)
     assert line.isprintable()
+
+
+@pytest.fixture
+def pausing(spec, tmp_path):
+    """Of nine trials, the first one has paused with 41.2 %."""
+    study = spec(num_trials=9, pruner="evidence", pruner_options={"pauses": 3})
+    arms = open_arms(study, tmp_path, data_digest="d")
+    trial, _ = arms["search"].ask()
+    for step in (1, 2, 3):
+        arms["search"].report(trial, 0.412, step)
+    trial.set_user_attr("paused_at", {"step": 3, "because": "Paused at step 3 of 9 with 41.20 %: it waits."})
+    return arms
+
+
+def test_a_log_says_once_that_a_trial_pauses_and_why(pausing):
+    trial = optuna.Trial(pausing["search"].study, pausing["search"].trials()[0]._trial_id)
+    paused = trial.user_attrs["paused_at"]
+    trial.set_user_attr("paused_at", {**paused, "step": 2})  # not where it stands: it runs
+    out = io.StringIO()
+    with Progress(pausing, Console(file=out, width=40)) as progress:
+        progress._draw()
+        assert out.getvalue() == ""
+        trial.set_user_attr("paused_at", paused)
+        progress._draw()
+        progress._draw()
+    (line,) = out.getvalue().splitlines()
+    assert "paused at 41.20 % after 3 steps (Paused at step 3 of 9 with 41.20 %: it waits); " in line
+
+
+def test_a_table_counts_paused_trials_apart_from_running_ones(pausing):
+    pausing["search"].ask()
+    shown = Progress(pausing, Console(file=io.StringIO()))._shown()
+    (row,) = (row for row in shown.rows if row[0] == "search")
+    assert shown.heads[:7] == ("", "trials", "running", "paused", "complete", "pruned", "failed")
+    assert row[:7] == ("search", "9", "1", "1", "0", "0", "0")
 
 
 def test_a_notebook_gets_one_table_that_is_replaced(arms, kernel):

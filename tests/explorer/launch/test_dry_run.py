@@ -108,3 +108,52 @@ def test_crops_too_small_for_their_network_are_named(asked, timed):
     assert "fpn:resnet18 has 1x1 cells at its deepest on a crop of 32x32" in text.getvalue()
     slide = small.model_copy(update={"base": {**small.base, "eval_mode": "slide"}})
     assert dry_run.plan(slide).notes == []
+
+
+def shown(found, spec):
+    text = io.StringIO()
+    dry_run.show(found, spec, Console(file=text, width=200))
+    return text.getvalue()
+
+
+def test_under_a_budget_each_kind_has_the_steps_that_it_can_afford(asked, timed):
+    """kd costs 2 and cwd 4 times the student alone: of 720 steps in 12 reports of 60, 30 and 15 a report."""
+    spec = asked.model_copy(update={"budget": "seconds", "base": {**asked.base, "eval_every": 60}})
+    found = dry_run.plan(spec)
+    assert {part.method: part.steps for part in found.parts if part.stage != "teachers"} == {
+        "task": 720,
+        "kd": 360,
+        "cwd": 180,
+    }
+    assert found.hours == pytest.approx({"teachers": 0.5, "students alone": 3 * 0.1, "search": 10 * 0.1})
+    assert len(timed) == 4  # each kind once
+    text = shown(found, spec)
+    assert "Equal compute, in seconds, measured here, and at launch anew:" in text
+    assert "method cwd, teacher fpn:resnet18, student fpn:tu-mobilenetv3_small_050: 2 s a step, 4.00 times" in text
+    assert "4.00 times the student alone's: 180 steps" in text
+    assert "Equal compute" not in shown(dry_run.plan(asked), asked)
+
+
+def test_gmac_is_told_as_it_will_be_at_launch(asked, timed, monkeypatch):
+    cost = {"task": 1.0, "kd": 1.5, "cwd": 900.0}
+    monkeypatch.setattr(dry_run, "step_gmac", lambda config, **_: cost[config.method])
+    found = dry_run.plan(asked.model_copy(update={"budget": "gmac"}))  # a report each step
+    assert {part.method: part.steps for part in found.parts if part.stage != "teachers"} == {
+        "task": 720,
+        "kd": 720,  # 1.5 steps between reports are 1, which is told, since steps are whole
+        "cwd": 720,
+    }
+    assert [line.rpartition(": ")[2] for line in found.shares if "method kd" in line] == [
+        "720 steps, 150 % of the compute, since steps are whole"
+    ]
+
+
+def test_the_command_takes_a_budget(monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr("explorer.dry_run", lambda spec, **options: given.update(options))
+    said = CliRunner().invoke(app, ["sweep", "--preset", "methods", "--budget", "gmac", "--dry-run"])
+    assert (said.exit_code, given["budget"]) == (0, "gmac")
+    monkeypatch.undo()
+    wrong = CliRunner().invoke(app, ["sweep", "--preset", "methods", "--budget", "watt", "--dry-run"])
+    assert "budget" in str(wrong.exception)
+    assert "gmac" in str(wrong.exception)

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from explorer.confirm import plan
 from explorer.results.left import num_open
-from explorer.results.trials import load_studies
+from explorer.results.trials import load_studies, trials
 from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge
 from explorer.search.simulator import simulate
@@ -44,6 +44,22 @@ def test_each_way_to_end_ends_a_trial_and_running_ends_none(begun, tmp_path):
             arms["search"].report(trial, 0.5, 1)
             arms["search"].tell(trial, state, miou=0.5 if state == TrialState.COMPLETE else None)
     assert seen(study, tmp_path) == (1 + 2, 0)
+
+
+def test_a_paused_trial_is_open_and_shown_as_paused_with_why(begun, tmp_path):
+    study, arms = begun(num_trials=6, pruner="evidence", pruner_options={"pauses": 2})
+    simulate(Bridge([arms["baseline"]], grace=1), lambda _: [(STEPS, 0.5)])
+    bridge = Bridge(arms.values(), grace=1)
+    bridge.suggest("a")
+    assert bridge.report("a", {"step": 3, "miou": 0.3, "miou_low": 0.2}) == "STOP"
+    bridge.on_trial_complete("a")
+    assert seen(study, tmp_path) == (6, 0)
+    (row,) = trials(load_studies(tmp_path)[1]).query("role == 'search'").to_dict("records")
+    assert (row["state"], row["step"], row["miou"], row["miou_low"]) == ("PAUSED", 3, 0.3, 0.2)
+    assert row["reason"] == (
+        "Paused at step 3 of 9 with 30.00 %: the first 2 trials wait for each other there, and the best half of them "
+        "go on."
+    )
 
 
 def test_a_limit_that_is_reached_leaves_nothing_to_ask_for(begun, tmp_path):

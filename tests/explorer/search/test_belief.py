@@ -57,12 +57,12 @@ def run(directory, study, *, workers=3, **options):
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("swept"), spec())
+    return run(tmp_path_factory.mktemp("swept"), spec(num_trials=60))
 
 
 def test_a_sweep_ends_with_so_many_trials_and_finds_the_good_region(swept):
     trials = swept.trials()
-    assert len(trials) == 40
+    assert len(trials) == 60
     last = [abs(math.log10(trial.params["lambda_kd"] / 0.3)) for trial in trials[-12:]]
     first = [abs(math.log10(trial.params["lambda_kd"] / 0.3)) for trial in trials[:8]]
     assert np.median(last) < 0.5 * np.median(first)
@@ -87,7 +87,7 @@ def test_four_configs_run_once_more_on_their_other_seed_within_the_quota(swept):
         assert trial.state == TrialState.COMPLETE  # never stopped: else luck stays unknown
         before = [one for one in trials.values() if one.number < trial.number]
         whole = sum(one.state == TrialState.COMPLETE for one in before)
-        assert whole >= 12 or (whole >= 8 and trial.number >= 36)  # or the sweep is about to end
+        assert whole >= 12 or (whole >= 4 and trial.number >= 56)  # or the sweep is about to end
     found = belief.believed(swept.trials())
     assert found.belief.freedom == 4
     pairs = [(trial.values[0] - trials[trial.user_attrs[repeats.REPEATS]].values[0]) ** 2 / 2 for trial in again]
@@ -106,13 +106,30 @@ def test_other_samplers_repeat_nothing(tmp_path):
     assert not any(repeats.REPEATS in trial.user_attrs for trial in arm.trials())
 
 
-def test_nothing_is_stopped_while_fewer_than_eight_are_whole_nor_the_best_of_its_rung(swept):
+def test_until_eight_are_whole_a_trial_goes_on_where_it_is_among_the_best_third_of_its_rung(tmp_path):
+    trials = run(tmp_path / "s", spec(num_trials=24, seeds=[0]), workers=1).trials()
+    judged = 0
+    for trial in trials[:20]:  # the others are repeats
+        before = trials[: trial.number]
+        if sum(one.state == TrialState.COMPLETE for one in before) >= 8:
+            break
+        for rung in (1, 3):  # of six steps, from the first on, each three times as far
+            others = [one.intermediate_values[rung] for one in before if rung in one.intermediate_values]
+            if rung not in trial.intermediate_values or not others:
+                continue
+            goes_on = trial.intermediate_values[rung] >= np.percentile(others, 100 * 2 / 3)
+            assert goes_on == (trial.last_step > rung)
+            judged += 1
+    assert judged > 10
+    assert any(trial.state == TrialState.PRUNED for trial in trials)
+
+
+def test_later_none_is_stopped_that_is_the_best_of_its_rung(swept):
     trials = swept.trials()
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    assert len(pruned) > 5
     ends = sorted(trial.datetime_complete for trial in trials if trial.state == TrialState.COMPLETE)
-    for trial in pruned:
-        assert trial.datetime_complete > ends[7]
+    late = [one for one in trials if one.state == TrialState.PRUNED and one.datetime_complete > ends[7]]
+    assert len(late) > 5
+    for trial in late:
         rung = [
             other.intermediate_values[trial.last_step]
             for other in trials

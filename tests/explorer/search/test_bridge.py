@@ -65,6 +65,20 @@ def test_every_state_and_every_value_is_true_after_a_pruned_sweep(ray_local, tmp
     assert [trial.state for trial in arms["baseline"].study.get_trials()] == [TrialState.COMPLETE]
 
 
+def test_under_ray_a_paused_trial_goes_on_or_ends_and_none_is_left(ray_local, tmp_path, spec):
+    """Two of six pause at a third; the better one goes on, and pauses once more alone."""
+    options = {"pauses": 2, "min_resource": STEPS}  # nobody is stopped for another reason
+    run(tmp_path, spec(num_trials=6, pruner="evidence", pruner_options=options), synthetic)
+    trials = open_arms(spec(), tmp_path, data_digest="d")["search"].study.get_trials()
+    better, worse = sorted(trials[:2], key=lambda trial: -curve(trial.params["lambda_kd"], STEPS))
+    assert better.user_attrs["paused_at"]["step"] == 6
+    assert (worse.state, worse.last_step) == (TrialState.PRUNED, 3)
+    assert {trial.state for trial in trials if trial is not worse} == {TrialState.COMPLETE}
+    for trial in trials:
+        expected = {step: curve(trial.params["lambda_kd"], step) for step in trial.intermediate_values}
+        assert trial.intermediate_values == pytest.approx(expected)
+
+
 NAN, REFUSED, CRASHED, KILLED = 1, 2, 3, 4  # trials of the search, and what befalls them; 0 and 5 run undisturbed
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from explorer.launch import budgets
@@ -17,7 +18,9 @@ from explorer.search.bridge import Bridge
 from explorer.search.compute import STEP_COSTS, Compute
 from explorer.search.simulator import simulate
 from explorer.study import StudySpec
+from trainables.config import TrialConfig
 from trainables.errors import StudyError
+from trainables.loop import set_lr
 
 STEPS, EVERY = 60, 10  # of the student alone: six reports
 COSTS = {"task": 1.0, "kd": 1.5, "cwd": 2.0, "heteroakd": 25.0}
@@ -58,7 +61,7 @@ def curve(config):
     """A tenth of mIoU more with each share of the trial's own budget, from what lambda_kd gives."""
     start = 0.3 * math.exp(-(math.log10(config.get("lambda_kd", 0.3) / 0.3) ** 2))
     every = config["eval_every"]
-    return [(step, start + 0.1 * step / config["steps"]) for step in range(every, config["steps"] + 1, every)]
+    return [(step, start + 0.1 * (step / config["steps"])) for step in range(every, config["steps"] + 1, every)]
 
 
 def run(tmp_path, study, *, workers=1, said=lambda _: None):
@@ -104,6 +107,54 @@ def test_a_pruner_compares_trials_that_have_cost_the_same(tmp_path, measured):
     assert len(methods) == 3
     costs = [event.time for event in events if event.step == OWN[event.config["method"]]]
     assert costs == sorted(costs)
+
+
+PRUNERS = {
+    "hyperband": {},
+    "successivehalving": {},
+    "asha": {},
+    "percentile": {},
+    "evidence": {"probability": 0.3},
+}
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_rungs_grace_and_verdicts_are_those_of_a_study_whose_steps_cost_the_same(tmp_path, measured, pruner):
+    """Curves depend on the share of the budget alone: so must rungs, verdicts, and what is proposed after them."""
+    more = {"pruner": pruner, "pruner_options": PRUNERS[pruner], "num_trials": 18, "seeds": [0, 1]}
+    more |= {"sampler": "belief", "num_trials": 24} if pruner == "evidence" else {}
+    found = {}
+    for budget in ("steps", "seconds"):
+        (tmp_path / budget).mkdir()
+        arms, _ = run(tmp_path / budget, spec(**more, budget=budget))
+        found[budget] = arms["search"].trials()
+    for one, other in zip(*found.values(), strict=True):
+        assert (one.state, one.params, one.values) == (other.state, other.params, other.values)
+        assert one.intermediate_values == other.intermediate_values
+        assert one.system_attrs == other.system_attrs  # successive halving notes its rungs there
+    pruned = [trial for trial in found["seconds"] if trial.state == TrialState.PRUNED]
+    assert len(pruned) > 1
+    assert min(trial.last_step for trial in pruned) >= 20  # the grace, which is 2, 10 or 14 steps of their own
+
+
+def test_the_learning_rate_comes_down_over_the_trials_own_steps():
+    study, made = spec(), Compute("gmac", (), {"method kd, teacher t, student s": 2.0}, {"s": 1.0})
+    values = {"method": "kd", "teacher": "t", "student": "s", "lambda_kd": 1.0}
+    config = made.fitted(TrialConfig.model_construct(**{**study.trial_base, **values, "poly_power": 0.5}))
+    assert (config.steps, config.warmup_steps) == (30, 10)
+    optimizer = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.4, "initial_lr": 0.4}])
+    for step, lr in ((4, 0.4 * 5 / 10 * math.sqrt(26 / 30)), (24, 0.4 * math.sqrt(6 / 30))):
+        set_lr(optimizer, config, step)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(lr)
+
+
+def test_warming_up_ends_before_a_trial_of_few_steps_does():
+    """57 of 60 steps are 5.7 of 6, and a trial may not warm up for all its steps."""
+    made = Compute("gmac", (), {"method task, student fpn:tu-pvt_v2_b0": 25.0}, {"fpn:tu-pvt_v2_b0": 1.0})
+    study = spec(base={"steps": STEPS, "eval_every": EVERY, "warmup_steps": 57})
+    fitted = made.fitted(study.search_space.config({"method": "task"}, study.trial_base))
+    assert (fitted.steps, fitted.warmup_steps) == (6, 5)
+    assert TrialConfig.parse(fitted.model_dump(mode="json")) == fitted
 
 
 def test_what_was_measured_is_never_measured_again(tmp_path, measured):

@@ -95,6 +95,26 @@ def test_every_member_has_its_own_end(asked):
     assert bridge.suggest("i") == Searcher.FINISHED
 
 
+def test_a_member_that_pauses_frees_its_place_and_goes_on_in_a_group_of_its_kind(asked):
+    bridge, arm, posted = asked(size=2, pruner="evidence", pruner_options={"pauses": 2})
+    first, second = bridge.suggest("h")["members"]
+    bridge.report("h", said(first, 2, miou=0.6))
+    bridge.report("h", said(first, 3, miou=0.6))
+    assert posted[-1][2]["stop"]
+    (third,) = posted[-1][2]["join"]
+    assert names([third]) == ["trials/search-00002"]
+    bridge.report("h", said(second, 3, miou=0.5))  # now both have come: the first goes on, the second never
+    assert posted[-1][2] == {"stop": True, "join": [first]}
+    assert states(arm) == ["RUNNING", "PRUNED", "RUNNING"]
+    for step in (2, 3):
+        bridge.report("h", said(first, step, miou=0.6))  # what it had, told again
+        assert posted[-1][2] == {"stop": False, "join": []}
+    bridge.report("h", said(first, 6, miou=0.7))  # of one that came there, one goes on
+    assert posted[-1][2] == {"stop": True, "join": [first]}
+    bridge.report("h", said(first, STEPS, miou=0.8))
+    assert states(arm)[:3] == ["COMPLETE", "PRUNED", "RUNNING"]
+
+
 def test_only_trials_that_share_crops_and_teacher_meet(asked):
     """Of two teachers in turn: those of the other wait, at most a group of them, and are the next host's."""
     points = [{"pair": pair} for pair in ("r18:mit_b0", "fpn_r18:mit_b0") * 4]
@@ -257,23 +277,25 @@ def test_a_pruned_sweep_of_groups_is_true_although_a_group_is_killed(ray_local, 
 def test_a_real_sweep_in_groups_gives_every_trial_what_it_gets_alone(
     without_ray, tiny_spec, tmp_path_factory, monkeypatch
 ):
-    """Both arms, two teachers, pruned; then each trial again by itself from its config, bit for bit."""
+    """Both arms, two teachers; of two trials that pause, one goes on. Then each again by itself, bit for bit."""
     monkeypatch.setenv("HETEROAKD_CACHE", str(tmp_path_factory.mktemp("cache")))
     directory = tmp_path_factory.mktemp("study") / "grouped"
-    spec = StudySpec.parse({**tiny_spec, "group_size": 3, "num_trials": 8})
+    pausing = {"pruner": "evidence", "pruner_options": {"pauses": 2, "min_resource": 4}}
+    spec = StudySpec.parse({**tiny_spec, "group_size": 3, "num_trials": 8, **pausing})
     with without_ray():
         assert sweep(spec, directory, console=Console(file=io.StringIO())) == 0
 
     _, studies = load_studies(directory)
     trials = studies["search"].get_trials()
     assert len(trials) == 8
-    assert any(trial.state == TrialState.PRUNED for trial in trials)
+    (pruned,) = (trial for trial in trials if trial.state == TrialState.PRUNED)
+    (went_on,) = (trial for trial in trials if "on" in trial.user_attrs.get("paused_at", ()))
+    assert pruned.last_step == 2  # the first past a third of four
     hosts = [trial.user_attrs["ray_trial_id"] for trial in trials]
     assert max(hosts.count(host) for host in hosts) >= 2
     again = tmp_path_factory.mktemp("alone")
-    pruned = next(trial for trial in trials if trial.state == TrialState.PRUNED)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    for trial in [pruned, *complete[-2:], *studies["baseline"].get_trials()]:
+    for trial in [pruned, went_on, *complete[-2:], *studies["baseline"].get_trials()]:
         config = TrialConfig.parse(trial.user_attrs["config"])
         dataset = open_dataset(config.data)
         seen = {}

@@ -149,3 +149,9 @@ def test_evidence_says_what_the_trial_has_its_chance_and_what_it_would_have_to_p
         "Stopped by evidence at step 3: with its 25.00 % it has a chance of 4.00 % to end above 62.00 %, the highest "
         "mean that a config is believed to have."
     )
+
+
+def test_evidence_says_before_enough_trials_are_whole_which_rung_it_was():
+    study, trial, verdict = judged("evidence", {}, {3: 0.25})
+    assert verdict
+    assert because(study, trial).startswith("Stopped by evidence at step 3: its 25.00 % at the rung of 3 steps is")

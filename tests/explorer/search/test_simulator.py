@@ -62,6 +62,7 @@ def recorded(arm):
             trial.system_attrs,
             trial.user_attrs["config"],
             trial.user_attrs.get("reason"),
+            trial.user_attrs.get("paused_at"),
         )
         for trial in arm.trials()
     ]
@@ -195,12 +196,14 @@ def kill_at(patch, storage, last, side):
     patch.setattr(type(storage), "_write_log", counted)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_driver_killed_ten_times_leaves_what_an_undisturbed_one_leaves(tmp_path, seed):
     rng = np.random.default_rng(seed)
     engines = [("tpe", "hyperband"), ("tpe", "median"), ("qmc", "successivehalving"), ("nsgaii", "asha")]
-    engine = [*engines, ("belief", "evidence")][seed]
-    study = spec(num_trials=20 if seed == 4 else 16, sampler=engine[0], pruner=engine[1], probes=4)
+    engine = [*engines, ("belief", "evidence"), ("belief", "evidence")][seed]
+    options = {"pauses": 16} if seed == 5 else {}
+    trials = 20 if seed >= 4 else 16
+    study = spec(num_trials=trials, sampler=engine[0], pruner=engine[1], pruner_options=options, probes=4)
     (tmp_path / "undisturbed").mkdir()
     (tmp_path / "killed").mkdir()
     expected, _ = run(tmp_path / "undisturbed", study, workers=1)
@@ -218,6 +221,7 @@ def test_a_driver_killed_ten_times_leaves_what_an_undisturbed_one_leaves(tmp_pat
     assert kills >= 8
     assert recorded(actual) == recorded(expected)
     assert any(trial.user_attrs.get("reason") for trial in actual.trials())  # and it says why, in the same words
+    assert sum("paused_at" in trial.user_attrs for trial in actual.trials()) == (5 if options else 0)
     if engine[0] == "belief":
         assert any("repeats" in trial.user_attrs for trial in actual.trials())
 

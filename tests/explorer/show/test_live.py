@@ -125,7 +125,7 @@ def test_a_storage_that_fails_is_one_sentence_beside_what_was_read_before(sweep,
     studio = follow(sweep.directory)
     until(lambda: studio.snapshot("swept").as_of == 1)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError("postgresql://me:secret@host is out of reach")
 
     real = live.frames_of

@@ -91,9 +91,8 @@ def test_a_driver_does_not_open_a_journal_that_is_served(address, folder):
 
 def test_a_second_server_of_a_journal_or_of_a_port_is_refused_in_one_sentence(address, folder, free_ports):
     port = address.rpartition(":")[2]
-    again = subprocess.run(
-        [*HETEROAKD, "storage", str(folder), "--port", *map(str, free_ports())], capture_output=True, text=True, check=False
-    )
+    verb = [*HETEROAKD, "storage", str(folder), "--port", *map(str, free_ports())]
+    again = subprocess.run(verb, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert again.stderr.startswith(f"Error: Another process has {folder / 'study.journal'}.")
     with pytest.raises(StudyError, match=f"Cannot listen on 127.0.0.1:{port}: .*Choose another --port"):
