@@ -109,7 +109,7 @@ def _two(value: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worlds", type=int, default=3, help="of a family")
+    parser.add_argument("--worlds", type=int, default=2, help="of a family")
     parser.add_argument("--first", type=int, default=101, help="number of the first; odd ones are kept apart")
     parser.add_argument("--out", default=str(OUT))
     options = parser.parse_args()

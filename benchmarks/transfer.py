@@ -80,7 +80,7 @@ def heed(study: Study) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worlds", type=int, default=12, help="of a family")
+    parser.add_argument("--worlds", type=int, default=4, help="of a family")
     parser.add_argument("--first", type=int, default=101, help="number of the first; odd ones are kept apart")
     parser.add_argument("--out", default=str(OUT))
     options = parser.parse_args()

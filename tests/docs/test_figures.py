@@ -93,7 +93,10 @@ def test_an_earlier_study_that_harms_is_said_so_and_what_it_saves_is_counted():
     }
     found = {"marks": [4, 8, 20], "relations": {"same": own}}
     told = transfer.reading(found)
-    assert "same 2.5 times sooner" in told
+    assert "after 20 trials, after same 8." in told
+    assert transfer.trials({**found, "relations": {"same": {**own, "cold": {"regret": [1.0] * 3}}}}, "same", 4) == (
+        "more than 20"
+    )
     assert "same after 20 (-0.50 ± 0.20)" in told
     assert "after 4" not in told
 

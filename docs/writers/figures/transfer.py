@@ -38,26 +38,26 @@ def table_of_regrets(found: Any) -> str:
 
 def reading(found: Any) -> str:
     """Trials saved, where it harms, and how far the earlier study is heeded."""
-    last = found["marks"][-1]
-    saved = [
-        f"{name} {sooner:.1f} times sooner" if (sooner := last / trials(found, name)) > 1 else f"{name} no sooner"
-        for name in found["relations"]
-    ]
+    early, last = found["marks"][len(found["marks"]) // 2 - 1], found["marks"][-1]
+    parts = []
+    for mark in (early, last):
+        needed = listed(f"{name} {trials(found, name, mark)}" for name in found["relations"])
+        parts.append(f"what the search without it has after {mark} trials, after {needed}")
     heeds = listed(f"{name} {own['heed']:.2f}" for name, own in found["relations"].items())
     return (
-        f"What the search without it has after {last} trials, it has: {listed(saved)}. {_harm(found)} The weight of "
-        f"the earlier study in the end, on average: {heeds}."
+        f"With it a search has {listed(parts)}. {_harm(found)} The weight of the earlier study in the end, on average: "
+        f"{heeds}."
     )
 
 
-def trials(found: Any, relation: str) -> float:
-    """Trials with `warm_start` until its mean regret is that of the search without it in the end; at most all."""
+def trials(found: Any, relation: str, after: int) -> str:
+    """Trials with `warm_start` until its mean regret is that of the search without it after so many."""
     marks, own = found["marks"], found["relations"][relation]
-    target = own[COLD]["regret"][-1]
+    target = own[COLD]["regret"][marks.index(after)]
     for mark, regret in zip(marks, own[WARM]["regret"], strict=True):
         if regret <= target:
-            return float(mark)
-    return float(marks[-1])
+            return str(mark)
+    return f"more than {marks[-1]}"
 
 
 def _harm(found: Any) -> str:
