@@ -1,128 +1,198 @@
-"""Record the table that `benchmarks/search.py` replays: real learning curves of HeteroAKD on `earth`, a whole grid.
+"""Record real learning curves for `worlds.py`: random configs of a mixed space, each trained whole with every seed.
 
-Every config is trained to its full budget with every seed; nothing is pruned, tuned or left out. A recording can be
-stopped and started again: finished trials are kept in `record.jsonl` until the table is written. All trials of a seed
-see the same crops, so the frozen teacher's outputs are computed once a seed.
-Run: `python benchmarks/record.py --processes 2`; writes benchmarks/curves.npz.
+`earth` at half its resolution, so that a crop of 64 pixels is a whole image; 10 tiles keep their labels, the others of
+train are unlabelled images. The teachers have seen all labels of train. Configs are the points of a scrambled Sobol
+sequence; nothing is pruned, tuned or left out. Finished trials are kept in a log, config by config, so a recording can
+be stopped, started again and made longer. What a teacher says of an image is computed once.
+
+Run: `python benchmarks/record.py`; writes benchmarks/record.json, with `surface.py`'s figures.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import hashlib
 import json
-import multiprocessing
-import os
+import shutil
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import surface
+from scipy.stats import qmc
 
-GRID: dict[str, list[Any]] = {
-    "lr": [3e-4, 1e-3, 3e-3, 1e-2],
-    "lambda_kd": [0.01, 0.1, 1.0, 10.0],
-    "lambda_hakd": [0.1, 1.0, 10.0, 30.0],
-    "temperature": [1.0, 2.0, 4.0],
+SPACE: dict[str, dict[str, Any]] = {
+    "method": {"choices": ["task", "kd", "heteroakd"]},
+    "pair": {"choices": ["cnn:transformer", "transformer:cnn"]},
+    "lr": {"low": 1e-3, "high": 2e-2, "log": True},
+    "lambda_kd": {"low": 0.3, "high": 100.0, "log": True, "methods": ["kd", "heteroakd"]},
+    "temperature": {"low": 1.0, "high": 4.0, "log": True, "methods": ["kd", "heteroakd"]},
+    "unlabelled_ratio": {"low": 0.0, "high": 0.8, "log": False, "methods": ["kd", "heteroakd"]},
+    "lambda_hakd": {"low": 0.1, "high": 30.0, "log": True, "methods": ["heteroakd"]},
 }
-SEEDS = [0, 1]
-STEPS, EVERY = 54, 9
+SEEDS = [0, 1, 2, 3]
+STEPS, REPORTS, LABELLED, SIDE = 360, 6, 10, 64
+VIEW = {"crop_height": SIDE, "crop_width": SIDE, "scale_min": 1.0, "scale_max": 1.5, "flip_vertical": 0.5}
 BASE: dict[str, Any] = {
-    "teacher": "segformer:resnet18", "student": "segformer:mit_b0", "steps": STEPS, "eval_every": EVERY,
-    "batch_size": 4, "crop_height": 64, "crop_width": 64, "scale_min": 0.75, "scale_max": 1.25,
-    "teacher_recipe": {"steps": 400, "lr": 0.002, "batch_size": 8}, "fold_teacher": False,
+    "steps": STEPS, "eval_every": STEPS // REPORTS, "batch_size": 8, "ema_decay": 0.98, "projector_tap": "stage3",
+    "device": "cpu", "num_threads": 1, "fold_teacher": False, **VIEW,
+    "teacher_recipe": {"steps": 500, "batch_size": 8, "lr": 1e-3, "ema_decay": 0.98, "num_threads": 1, **VIEW},
 }  # fmt: skip
-OUT = Path(__file__).with_name("curves.npz")
+OUT = Path(__file__).with_suffix(".json")
 
 
-def configs() -> list[tuple[int, int, dict[str, Any]]]:
-    """(point, seed, config) of every trial, one seed after another."""
-    points = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
-    return [(index, seed, {**BASE, **point, "seed": seed}) for seed in SEEDS for index, point in enumerate(points)]
+def configs(number: int) -> list[dict[str, Any]]:
+    """The first points of the sequence; a dimension that a config's method does not read is left out."""
+    found = []
+    for place in qmc.Sobol(len(SPACE), seed=16).random(1 << (number - 1).bit_length())[:number]:
+        point: dict[str, Any] = {}
+        for (name, kind), share in zip(SPACE.items(), place.tolist(), strict=True):
+            if point.get("method") not in kind.get("methods", [point.get("method")]):
+                continue
+            if "choices" in kind:
+                point[name] = kind["choices"][int(share * len(kind["choices"]))]
+                continue
+            low, high = kind["low"], kind["high"]
+            point[name] = float(f"{low * (high / low) ** share if kind['log'] else low + (high - low) * share:.3g}")
+        found.append(point)
+    return found
 
 
-def record(jobs: list[tuple[int, int, dict[str, Any]]], log: str) -> None:
-    """Train these trials one after another and append their curves to the log."""
-    from trainables import loop
-    from trainables.config import TrialConfig, with_teacher_recipe
+def trial_values(point: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The fields of a TrialConfig."""
+    teacher, student = point["pair"].split(":")
+    own = {name: value for name, value in point.items() if name != "pair"}
+    networks = {"teacher": f"small_students:wide_{teacher}", "student": f"small_students:{student}"}
+    return {**BASE, **own, **networks, "seed": seed}
+
+
+def halved(folder: Path) -> Any:
+    """`earth` at half its resolution: images by averages over 2x2 pixels, labels by the upper left one of them."""
+    from PIL import Image
+
     from trainables.data.catalogue import open_dataset
+    from trainables.data.folder import DESCRIPTION
+
+    root = open_dataset("earth").root
+    shutil.copy(root / DESCRIPTION, folder / DESCRIPTION)
+    for path in sorted([*root.glob("images/*/*"), *root.glob("labels/*/*")]):
+        is_image = path.suffix != ".png"
+        target = (folder / path.relative_to(root)).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as whole:
+            whole.resize((SIDE, SIDE), Image.Resampling.BOX if is_image else Image.Resampling.NEAREST).save(target)
+    return open_dataset(str(folder))
+
+
+def with_few_labels(dataset: Any) -> Any:
+    """Of whose training tiles every seventeenth or so keeps its label; the others are unlabelled images."""
+    tiles = dataset.samples("train")
+    kept = {place * len(tiles) // LABELLED for place in range(LABELLED)}
+    labelled = tuple(tile for place, tile in enumerate(tiles) if place in kept)
+    rest = tuple(tile.image for place, tile in enumerate(tiles) if place not in kept)
+    return replace(dataset, splits={**dataset.splits, "train": labelled}, unlabelled=(*rest, *dataset.unlabelled))
+
+
+def record(jobs: list[tuple[dict[str, Any], int]], log: Path, folder: Path) -> None:
+    """Train these (config, seed) one after another and append their curves to the log."""
+    from trainables import loop
+    from trainables.config import TrialConfig
     from trainables.errors import NonFiniteLoss
+    from trainables.scoring.evaluate import evaluate
     from trainables.teachers import load_teacher
 
-    loop.gradient_shares = lambda *_: {}  # reported only; three backward passes an evaluation
-    dataset = open_dataset("earth")
-    teachers: dict[int, Any] = {}
-    for index, seed, values in jobs:
-        config = TrialConfig.parse(with_teacher_recipe(values))
-        if seed not in teachers:
-            teachers[seed] = remembering(load_teacher(config, dataset=dataset))
-        teachers[seed].forward.calls = 0
-        started, curve = time.perf_counter(), []
-        with tempfile.TemporaryDirectory() as folder, suppress(NonFiniteLoss):
+    vars(loop)["gradient_shares"] = lambda *_: {}  # reported only; three backward passes an evaluation
+    dataset = halved(folder)
+    few = with_few_labels(dataset)
+    teachers: dict[str, Any] = {}
+    for point, seed in jobs:
+        config = TrialConfig.parse(trial_values(point, seed))
+        if config.is_taught and config.teacher not in teachers:
+            teacher = load_teacher(config, dataset=dataset)
+            score = {split: evaluate(teacher, dataset, split, config).miou for split in ("val", "test")}
+            append(log, {"teacher": config.teacher, **score})
+            teachers[config.teacher] = remembering(teacher, config.projector_tap)
+        began, curve = (time.perf_counter(), time.process_time()), []
+        with tempfile.TemporaryDirectory() as own, suppress(NonFiniteLoss):
             loop.train(
                 config,
-                dataset=dataset,
-                teacher=teachers[seed],
-                directory=Path(folder),
-                report=lambda found, curve=curve: curve.append(found.miou),
+                dataset=few,
+                teacher=teachers[config.teacher] if config.is_taught else None,
+                directory=Path(own),
+                report=lambda found, curve=curve: curve.append(round(found.miou, 5)),
             )
-        line = {"point": index, "seed": seed, "miou": curve, "seconds": round(time.perf_counter() - started, 2)}
-        with Path(log).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        spent = {"seconds": time.perf_counter() - began[0], "cpu_seconds": time.process_time() - began[1]}
+        append(log, {"params": point, "seed": seed, "miou": curve, **{k: round(v, 1) for k, v in spent.items()}})
 
 
-def remembering(teacher: Any) -> Any:
-    """The teacher, its outputs kept by step; refuses crops that differ from the first trial's."""
-    forward, kept = teacher.forward, []
+def append(log: Path, line: dict[str, Any]) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def remembering(teacher: Any, tap: str) -> Any:
+    """The teacher, what it says of each image kept: its logits and a tap."""
+    import torch
+
+    from trainables.models.segmodel import Features
+
+    forward, kept = teacher.forward, {}
 
     def lookup(pixels: Any) -> Any:
-        step = lookup.calls
-        lookup.calls += 1
-        if step == len(kept):
-            kept.append((float(pixels.sum()), forward(pixels)))
-        seen, features = kept[step]
-        assert seen == float(pixels.sum())
-        return features
+        keys = [hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=16).digest() for image in pixels]
+        if new := [place for place, key in enumerate(keys) if key not in kept]:
+            said = forward(pixels[new])
+            for row, place in enumerate(new):
+                kept[keys[place]] = said.logits[row].clone(), said.taps[tap][row].clone()
+        logits, taps = zip(*(kept[key] for key in keys), strict=True)
+        return Features(torch.stack(logits), {tap: torch.stack(taps)})
 
     teacher.forward = lookup
     return teacher
 
 
+def known(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--log", default="record.jsonl")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--configs", type=int, default=32)
+    parser.add_argument("--log", type=Path, default=Path("record.jsonl"))
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    log = Path(options.log)
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    done = {(line["point"], line["seed"]) for line in lines}
-    jobs = [job for job in configs() if job[:2] not in done]
-    spawn = multiprocessing.get_context("spawn")
-    workers = [
-        spawn.Process(target=record, args=(jobs[n :: options.processes], str(log))) for n in range(options.processes)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    write([json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()])
+    done = [(line["params"], line["seed"]) for line in known(options.log) if "params" in line]
+    jobs = [(point, seed) for point in configs(options.configs) for seed in SEEDS if (point, seed) not in done]
+    if jobs:
+        with tempfile.TemporaryDirectory() as folder:
+            record(jobs, options.log, Path(folder))
+    write(known(options.log))
 
 
 def write(lines: list[dict[str, Any]]) -> None:
-    """`miou`: float32 of (seed, *GRID, evaluation), NaN where a trial diverged; and the grid as JSON."""
-    points = int(np.prod([len(values) for values in GRID.values()]))
-    table = np.full((len(SEEDS), points, STEPS // EVERY), np.nan, dtype=np.float32)
-    for line in lines:
-        table[SEEDS.index(line["seed"]), line["point"], : len(line["miou"])] = line["miou"]
-    if len(lines) < len(SEEDS) * points:
-        raise SystemExit(f"{len(SEEDS) * points - len(lines)} trials are missing; run it again.")
-    shape = (len(SEEDS), *(len(values) for values in GRID.values()), STEPS // EVERY)
-    about = json.dumps({"grid": GRID, "seeds": SEEDS, "steps": STEPS, "every": EVERY, "base": BASE})
-    np.savez_compressed(OUT, miou=table.reshape(shape), about=np.array(about))
-    print(f"{OUT}: {table.shape[0] * table.shape[1]} curves")
+    """The table: each config's curves by seed, where it has been trained with all; and what they say."""
+    from trainables.kept import atomic
+
+    trials = [line for line in lines if "params" in line]
+    points = {json.dumps(trial["params"]): trial["params"] for trial in trials}
+    rows = []
+    for key, params in points.items():
+        own = {trial["seed"]: trial for trial in trials if json.dumps(trial["params"]) == key}
+        if len(own) == len(SEEDS):
+            miou, seconds = ([own[seed][name] for seed in SEEDS] for name in ("miou", "cpu_seconds"))
+            rows.append({"params": params, "miou": miou, "cpu_seconds": seconds})
+    found: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"), "data": {"name": "earth", "side": SIDE, "labelled": LABELLED},
+        "space": SPACE, "seeds": SEEDS, "steps": STEPS, "reports": REPORTS, "base": BASE,
+        "teachers": {line["teacher"]: line for line in lines if "teacher" in line},
+    }  # fmt: skip
+    found["figures"] = surface.figures({**found, "configs": rows})
+    head = json.dumps(found, indent=1).removesuffix("\n}")
+    body = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    atomic.write_text(OUT, f'{head},\n "configs": [\n{body}\n ]\n}}\n')
+    print(f"{OUT}: {len(rows)} configs, {len(SEEDS)} seeds each")
 
 
 if __name__ == "__main__":

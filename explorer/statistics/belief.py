@@ -123,18 +123,20 @@ def _forest(features: np.ndarray, own: np.ndarray, seed: int, told: np.ndarray |
     if told is None:
         return plain, 0.0
     wiser = _unseen(beside(features, told), own, seed)
-    heed = _heed(pulled(own) - plain, wiser - plain)
+    heed = _heed(pulled(own) - plain, pulled(own) - wiser)
     return plain + heed * (wiser - plain), heed
 
 
-def _heed(left: np.ndarray, change: np.ndarray) -> float:
-    """The weight of a change that leaves the smallest squares, shrunk while there are few.
+def _heed(plain: np.ndarray, wiser: np.ndarray) -> float:
+    """The weight of the forest that was told: the share of the other's squares that it does away with, shrunk while
+    there are few.
 
-    Both are out of bag, so that what is told and misleads gets little. Not none: two forests err less than one.
+    Args:
+        plain, wiser: [configs] what each forest leaves, out of bag, so that what is told and misleads gets none.
     """
-    size = float(change @ change)
-    best = float(np.clip(left @ change / size, 0, 1)) if size else 0.0
-    return best * max(0.0, 1 - FEW / len(left))
+    left = float(plain @ plain)
+    better = max(0.0, 1 - float(wiser @ wiser) / left) if left else 0.0
+    return better * max(0.0, 1 - FEW / len(plain))
 
 
 def beside(features: np.ndarray, told: np.ndarray) -> np.ndarray:

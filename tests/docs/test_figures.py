@@ -9,7 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from writers import pages
-from writers.figures import front, intervals, kernel, losses, methods, search, soak, thousand, transfer, unlabelled
+from writers.figures import (
+    front,
+    intervals,
+    kernel,
+    losses,
+    methods,
+    record,
+    search,
+    soak,
+    thousand,
+    transfer,
+    unlabelled,
+)
 from writers.table import BLOCKS
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +111,20 @@ def test_an_earlier_study_that_harms_is_said_so_and_what_it_saves_is_counted():
     )
     assert "same after 20 (-0.50 ± 0.20)" in told
     assert "same after 4 (" not in told
+
+
+def test_recorded_luck_is_that_of_the_table_and_is_said_to_be_too_large_where_it_is():
+    found = load("record")
+    finals = np.array([[miou[-1] for miou in config["miou"]] for config in found["configs"]])
+    own = found["figures"]
+    assert own["luck"] == pytest.approx(100 * np.sqrt(finals.var(axis=1, ddof=1).mean()), abs=1e-3)
+    assert own["level"][2] == pytest.approx(100 * finals.mean(axis=1).max(), abs=0.01)
+    assert sum(share for share, _ in own["shares"].values()) == pytest.approx(1, abs=0.01)
+    assert f"between seeds, is {own['luck']:.1f} points" in record.reading(found)
+    for configs_sd, said in ((2.5, "at most half of what configs differ by there"), (1.9, "more than half of what")):
+        good = {**own["good_lr"], "luck": 1.0, "configs_sd": configs_sd}
+        assert f"luck is {said}" in record.reading({**found, "figures": {**own, "good_lr": good}})
+    assert len(rows(record.shares(found))) == len(own["shares"])
 
 
 def test_the_kernels_ratios_are_over_the_plain_form_of_the_same_shape():
