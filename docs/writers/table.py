@@ -98,6 +98,7 @@ BLOCKS: dict[str, Block] = {
     "transfer_regrets": Block(transfer.table_of_regrets, ("transfer.json",)),
     "transfer_setting": Block(transfer.setting, ("transfer.json",)),
     "search_reading": Block(search.reading, ("search.json",)),
+    "search_rivals": Block(search.rivals, ("search_rivals.json",)),
     "search_setting": Block(search.setting, ("search.json",)),
     "search_table": Block(search.table_of_regrets, ("search.json",)),
     "sensitivity_claims": Block(sensitivity.claims, ("sensitivity.json",)),
