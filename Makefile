@@ -66,6 +66,8 @@ bench-search: .venv/installed
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/thousand.py
 	$(BIN)/python benchmarks/search.py --held-out --worlds 100
+	$(BIN)/python benchmarks/stop_when.py
+	$(BIN)/python benchmarks/transfer.py
 
 # Each in one call, so that pip solves once; constraints.txt leaves it nothing to try. Python's own pip may be years old,
 # and takes twice as long to solve. It would compile on one core, and what is never imported.

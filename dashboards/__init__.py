@@ -7,6 +7,7 @@ table holds CAPTION (one sentence: how to read it), `prepare(frames)`, a frozen 
 
 FIGURES: dict[str, str] = {
     "history": "History",
+    "further": "Is more worth it",
     "curves": "Learning curves",
     "surface": "λ₁ and λ₂",
     "pairs": "Pairs",

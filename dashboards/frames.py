@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -56,6 +56,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "believed_high": "float64",
         "believed_gain": "float64",
     },
+    "further": {"trials": "int64", "expected": "float64"},
     "curves": {"role": "str", "number": "int64", "step": "int64", "miou": "float64"},
     "taught": {
         "role": "str",
@@ -170,6 +171,9 @@ class StudyFrames:
             numbers are NaN. One column `param.<dimension>` per dimension.
         believed: one row per complete search trial: what its config is believed to have on average over seeds, with the
             90 % interval (NaN while no config was repeated, since luck is unknown then), and to gain; runs: its seeds.
+        further: after so many trials had ended, those of a warm start included, by how much another ten were expected
+            to raise the best config's true mIoU, in [0, 1]; by what is believed of each config now.
+        stop_when: points of mIoU below which the sweep asks for no more; None: it has no such rule.
         curves: every reported value, one row per (role, number, step).
         taught: of collaborative trials, who taught whom between two reports: the share in [0, 1] of the regions and of
             the pixels in which the other student (the pair's first) taught the student. NaN: not distilled.
@@ -201,8 +205,10 @@ class StudyFrames:
     summary: Mapping[str, str] = field(default_factory=dict)
     cost: str = "parameters_millions"
     equal: str = "steps"
+    stop_when: float | None = None
     trials: pd.DataFrame = field(default_factory=lambda: blank("trials"))
     believed: pd.DataFrame = field(default_factory=lambda: blank("believed"))
+    further: pd.DataFrame = field(default_factory=lambda: blank("further"))
     curves: pd.DataFrame = field(default_factory=lambda: blank("curves"))
     taught: pd.DataFrame = field(default_factory=lambda: blank("taught"))
     dimensions: pd.DataFrame = field(default_factory=lambda: blank("dimensions"))
@@ -216,9 +222,9 @@ class StudyFrames:
     confirmed: pd.DataFrame = field(default_factory=lambda: blank("confirmed"))
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            missing = COLUMNS.get(item.name, {}).keys() - set(getattr(self, item.name))
-            assert not missing, f"{item.name} lacks {sorted(missing)}"
+        for name, columns in COLUMNS.items():
+            missing = columns.keys() - set(getattr(self, name))
+            assert not missing, f"{name} lacks {sorted(missing)}"
 
     @property
     def measure(self) -> str:

@@ -61,7 +61,10 @@ class StudySpec(BaseModel):
         ["miou"], description="mIoU first; each other is a cost of the student to be low, for a Pareto front."
     )
     constraints: dict[Cost, float] = Field({}, description="Most that a student may cost: {parameters_millions: 5}.")
-    warm_start: str | None = Field(None, description="Folder of an earlier study with the same space.")
+    warm_start: str | None = Field(
+        None, description="Folder of an earlier study. Equal data, base and space: its trials are known; else: what it "
+        "believes is a prior.",
+    )  # fmt: skip
     probes: int | None = Field(
         None, description="Random, never pruned trials among num_trials, which keep importances identifiable; none: "
         "16 of 60 or more.", ge=0
@@ -93,6 +96,11 @@ class StudySpec(BaseModel):
         None, description="Ask for no more after this many full trials without plateau_gain.", ge=1
     )
     plateau_gain: float = Field(0.001, description="What counts as a gain in mIoU, in [0, 1].", ge=0, lt=1)
+    stop_when: float | None = Field(
+        None,
+        description="Ask for no more once, by ten trials in a row, another 10 are expected to bring fewer points.",
+        ge=0,
+    )
 
     grace_period: int | None = Field(
         None, description="Steps before a trial may be pruned; none: a quarter, for `evidence` an eighth.", ge=1

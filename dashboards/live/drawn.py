@@ -21,9 +21,10 @@ _KEPT = 64  # figures and filtered studies that are remembered
 _WHOLE = {
     "importance": "This figure is of the whole study: filters do not change it.",
     "interactions": "This figure is of the whole study: filters do not change it.",
+    "further": "This figure is of the whole study: filters do not change it.",
     "ranks": "The correlation is of the whole study: filters change the bars alone.",
 }
-"""Figures whose statistics no filter reaches."""
+"""Figures that no filter reaches, or only in part."""
 
 _STATISTICS = ("surface", "pairs", "importance", "interactions", "local", "ranks", "gains")
 """Figures that show what is computed in the background."""
@@ -126,7 +127,7 @@ def _note(view: str, found: Snapshot, filters: Filters) -> str:
     if view == "confirmed" and finer:
         return "Of the filters, only the one by pair changes this figure."
     if view not in _STATISTICS:
-        return ""
+        return _WHOLE.get(view, "") if filters.any else ""
     if found.as_of is None:
         return "The statistics are being computed."
     behind = "" if found.as_of == found.num_finished else f"Statistics as of {found.as_of} finished search trials. "

@@ -14,7 +14,7 @@ SECTIONS = {
         *("sampler", "sampler_options", "sampler_seed"),
         *("pruner", "pruner_options", "grace_period", "reduction_factor"),
     ),
-    "stop": ("time_budget_s", "total_steps", "gpu_hours", "plateau_trials", "plateau_gain"),
+    "stop": ("time_budget_s", "total_steps", "gpu_hours", "plateau_trials", "plateau_gain", "stop_when"),
     "resources": ("group_size", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures"),
     "kept": ("storage", "owner", "storage_path", "mlflow", "tensorboard"),
 }
@@ -22,7 +22,8 @@ UNITS = {
     "constraints": "of each cost: millions, GMAC or ms", "num_trials": "trials", "probes": "trials",
     "baseline_trials": "trials", "seeds": "1", "sampler_seed": "1", "grace_period": "steps", "reduction_factor": "1",
     "time_budget_s": "seconds", "total_steps": "steps", "gpu_hours": "GPU-hours", "plateau_trials": "trials",
-    "plateau_gain": "mIoU, of 1", "group_size": "trials", "cpus_per_trial": "cores", "gpus_per_trial": "GPUs",
+    "plateau_gain": "mIoU, of 1", "stop_when": "points of mIoU",
+    "group_size": "trials", "cpus_per_trial": "cores", "gpus_per_trial": "GPUs",
     "max_concurrent": "trials or groups", "max_failures": "restarts",
 }  # fmt: skip
 """Of every field that is a number; "1": it has none."""

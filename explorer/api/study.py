@@ -101,8 +101,8 @@ class Study:
         return self._analysed[1]
 
     def frame(self, name: str) -> pd.DataFrame:
-        """One table by name: trials, curves, taught, dimensions, noise, importance, interactions, gains, surface,
-        local, ranks or confirmed. It is the caller's own, and empty where nothing is known yet.
+        """One table by name: trials, curves, further, taught, dimensions, noise, importance, interactions, gains,
+        surface, local, ranks or confirmed. It is the caller's own, and empty where nothing is known yet.
 
         Raises:
             StudyError: no such table, or no study.
@@ -111,7 +111,7 @@ class Study:
 
         if name not in COLUMNS:
             raise StudyError(unknown("frame", name, COLUMNS))
-        analyse = name not in ("trials", "curves", "taught", "dimensions", "noise", "confirmed")
+        analyse = name not in ("trials", "curves", "further", "taught", "dimensions", "noise", "confirmed")
         return getattr(self.frames(analyse=analyse), name).copy()
 
     def trials(self) -> pd.DataFrame:
@@ -242,6 +242,7 @@ class Study:
         self,
         *,
         time_budget_s: float | None = None,
+        stop_when: float | None = None,
         address: str | None = None,
         trust_storage: bool = False,
         mlflow: str | None = None,
@@ -251,8 +252,8 @@ class Study:
         """Go on with what is open: see `explorer.resume`."""
         console = console or driving.console()
         options = {"console": console, "address": address, "time_budget_s": time_budget_s}
-        logs = {"mlflow": mlflow, "tensorboard": tensorboard}
-        given = {name: value for name, value in logs.items() if value is not None}
+        instead = {"mlflow": mlflow, "tensorboard": tensorboard, "stop_when": stop_when}
+        given = {name: value for name, value in instead.items() if value is not None}
 
         def run() -> Open:
             place = self._place(address)

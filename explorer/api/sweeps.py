@@ -78,6 +78,7 @@ def resume(
     directory: str | os.PathLike[str],
     *,
     time_budget_s: float | None = None,
+    stop_when: float | None = None,
     address: str | None = None,
     trust_storage: bool = False,
     mlflow: str | None = None,
@@ -90,6 +91,7 @@ def resume(
 
     Args:
         time_budget_s, mlflow, tensorboard: instead of the spec's, this time.
+        stop_when: instead of the spec's, from now on; 0: the sweep goes on, whatever is expected.
         address, trust_storage, console: as for `sweep`.
 
     Raises:
@@ -97,6 +99,7 @@ def resume(
     """
     return Study(directory).resume(
         time_budget_s=time_budget_s,
+        stop_when=stop_when,
         address=address,
         trust_storage=trust_storage,
         mlflow=mlflow,

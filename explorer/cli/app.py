@@ -31,6 +31,9 @@ Address = Annotated[str | None, typer.Option(help="auto, HOST:PORT or ray://HOST
 TrustStorage = Annotated[
     bool, typer.Option("--trust-storage", help="The storage is yours alone: CMA-ES may unpickle from it.")
 ]
+StopWhen = Annotated[
+    float | None, typer.Option(help="Stop once another 10 trials are expected to bring fewer points; 0: never.")
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Go on with own teacher weights that score below always saying one class.")
 ]
@@ -63,6 +66,7 @@ def sweep(
     concurrent: Annotated[int | None, typer.Option(help="Trials, or groups, at a time.")] = None,
     group: Annotated[str | None, typer.Option(help="Trials that share a teacher's forward: a number, or auto.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds; resumable.")] = None,
+    stop_when: StopWhen = None,
     storage: Annotated[
         str | None, typer.Option(help="journal, sqlite, a database URL, grpc://HOST:PORT or env:NAME.")
     ] = None,
@@ -88,6 +92,7 @@ def sweep(
         "max_concurrent": concurrent,
         "group_size": int(group) if group and group.isdecimal() else group,
         "time_budget_s": time_budget,
+        "stop_when": stop_when,
         "storage": storage,
         "mlflow": mlflow,
         "tensorboard": tensorboard,
@@ -107,6 +112,7 @@ def sweep(
 def resume(
     directory: StudyDir,
     time_budget: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
+    stop_when: StopWhen = None,
     address: Address = None,
     trust_storage: TrustStorage = False,
     mlflow: Mlflow = None,
@@ -117,6 +123,7 @@ def resume(
         explorer.resume(
             directory,
             time_budget_s=time_budget,
+            stop_when=stop_when,
             address=address,
             trust_storage=trust_storage,
             mlflow=mlflow,

@@ -37,7 +37,7 @@ from trainables.errors import StudyError
 from trainables.preflight.check import preflight
 
 USUAL = 5  # finalists, and seeds of each
-_NO_LIMITS: dict[str, Any] = {"total_steps": None, "gpu_hours": None, "plateau_trials": None}  # of a search
+_NO_LIMITS: dict[str, Any] = dict.fromkeys(("total_steps", "gpu_hours", "plateau_trials", "stop_when"))  # of a search
 
 
 def confirm(

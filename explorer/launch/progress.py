@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ from ray.tune import Callback
 from rich.console import Console
 
 from explorer.launch.boards import Shown, board
-from explorer.search import belief
+from explorer.search import belief, further
 from explorer.search.arms import Arm
 from explorer.search.compute import trained
 from explorer.search.pauses import paused
@@ -38,6 +39,7 @@ class Progress(Callback):
         self._board = board(console)
         self._started = time.monotonic()
         self._drawn = 0.0
+        self._further = 0, math.nan
         self._believed: tuple[int, belief.Believed | None] = (0, None)
         self._done_before = self._share_done()
         self._said = {(role, trial.number, _news(trial)) for role, trial in self._trials()}
@@ -111,8 +113,19 @@ class Progress(Callback):
         elapsed = time.monotonic() - self._started
         done = self._share_done() - self._done_before
         left = elapsed * (1 - self._done_before - done) / done if done > 0 else None
-        return f"{_clock(elapsed)} elapsed, " + (
-            f"about {_clock(left)} left" if left is not None else "time left unknown"
+        told = f"about {_clock(left)} left" if left is not None else "time left unknown"
+        return f"{_clock(elapsed)} elapsed, {told}{self._ahead()}"
+
+    def _ahead(self) -> str:
+        """What more trials of the search would bring; looked for when one has ended."""
+        if "search" not in self._arms:
+            return ""
+        known = self._arms["search"].known()
+        if self._further[0] != (ended := sum(trial.state.is_finished() for trial in known)):
+            self._further = ended, further.expected(known)
+        points = 100 * self._further[1]
+        return (
+            "" if math.isnan(points) else f"; another {further.AHEAD} trials are expected to bring {points:.2f} points"
         )
 
     def _share_done(self) -> float:

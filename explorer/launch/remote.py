@@ -58,10 +58,10 @@ def resume(
     address: str,
     time_budget_s: float | None = None,
     trust_storage: bool = False,
-    **logs: Any,
+    **instead: Any,
 ) -> int:
     """`sweep.resume` on the cluster. The user's own code goes along if the study's folder is seen from here."""
-    return with_study(address, directory, console, _resume_there, time_budget_s, trust_storage, logs)
+    return with_study(address, directory, console, _resume_there, time_budget_s, trust_storage, instead)
 
 
 def with_study(address: str, directory: Path, console: Console, verb: Callable[..., int], *arguments: Any) -> int:
@@ -82,9 +82,11 @@ def _sweep_there(console: Console, spec: dict[str, Any], directory: str, trust: 
     return sweeping.sweep(parsed, Path(directory), console=console, address="auto", **options)
 
 
-def _resume_there(console: Console, directory: str, budget_s: float | None, trust: bool, logs: dict[str, Any]) -> int:
+def _resume_there(
+    console: Console, directory: str, budget_s: float | None, trust: bool, instead: dict[str, Any]
+) -> int:
     return sweeping.resume(
-        Path(directory), console=console, address="auto", time_budget_s=budget_s, trust_storage=trust, **logs
+        Path(directory), console=console, address="auto", time_budget_s=budget_s, trust_storage=trust, **instead
     )
 
 

@@ -23,7 +23,7 @@ from explorer.launch.cluster import check_sockets, connected
 from explorer.launch.means import Means, means, with_group_size
 from explorer.launch.paths import with_absolute_paths
 from explorer.launch.progress import Progress
-from explorer.search import engines, warm
+from explorer.search import engines, limits, warm
 from explorer.search.arms import Arm, open_arms
 from explorer.search.barren import barren
 from explorer.search.bridge import METRIC, MODE, Bridge, PruningFace
@@ -111,6 +111,7 @@ def resume(
     console: Console,
     address: str | None = None,
     time_budget_s: float | None = None,
+    stop_when: float | None = None,
     trust_storage: bool = False,
     mlflow: str | None = None,
     tensorboard: bool | None = None,
@@ -119,6 +120,7 @@ def resume(
 
     Args:
         time_budget_s, mlflow, tensorboard: instead of the spec's, this time. The logs get what they missed, too.
+        stop_when: instead of the spec's, from now on.
 
     Returns:
         Trials left open again.
@@ -131,12 +133,17 @@ def resume(
     check(spec)
     engines.refuse_untrusted(spec, trusted=trust_storage)
     storages.reach(spec)
+    if stop_when is not None:
+        spec = StudySpec.parse({**spec.model_dump(), "stop_when": stop_when})
+    lasting = spec
     given = {"time_budget_s": time_budget_s, "mlflow": mlflow and loggers.absolute(mlflow), "tensorboard": tensorboard}
     spec = spec.model_copy(update={name: value for name, value in given.items() if value is not None})
     loggers.reach(spec)
     found = preflight(kinds(spec), timed=_wants_latency(spec))
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory):
         arms = open_arms(spec, directory, data_digest=found.data_digest)
+        if stop_when is not None:
+            lasting.save(directory)
         _refuse_other_teachers(arms["search"].study.user_attrs.get(FILES, {}), found.files)
         if not any(arm.num_open() for arm in arms.values()):
             with loggers.logs(spec, arms, directory, say=partial(_say, console)):
@@ -219,7 +226,10 @@ def _drive(
     bridge = run_arms(
         arms, directory, kinds(spec), there, console=console, known=known, note=partial(study.set_user_attr, TEACHERS)
     )
-    if limit := bridge.limit(arms["search"]):
+    limit = bridge.limit(arms["search"])
+    if limit != study.user_attrs.get(limits.STOPPED):
+        study.set_user_attr(limits.STOPPED, limit)
+    if limit:
         _say(console, f"stopped: {limit}")
     if not bridge.num_open():
         _refuse_barren(arms["search"], directory)

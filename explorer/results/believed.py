@@ -1,4 +1,4 @@
-"""The frame `believed`: what each config of a search has on average over seeds, as far as its trials tell."""
+"""The frames `believed`, what each config has on average over seeds as far as trials tell, and `further`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 
 from dashboards.frames import COLUMNS, blank
-from explorer.search import belief, warm
+from explorer.search import belief, further, warm
 
 _HALF = float(ndtri(0.95))  # of a 90 % interval, in standard deviations
+
+
+def further_frame(search: optuna.Study) -> pd.DataFrame:
+    """What another ten trials were expected to bring, one row per number of ended trials."""
+    told = further.history(search.get_trials(deepcopy=False))
+    return pd.DataFrame(told, columns=list(COLUMNS["further"])).astype(COLUMNS["further"])
 
 
 def frame(search: optuna.Study, trials: pd.DataFrame, *, gains: bool = True) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def num_open(spec: StudySpec, studies: dict[Role, optuna.Study]) -> tuple[int, i
     trials = sum(arm.num_open() for arm in arms.values())
     search, every = arms["search"].trials(), [trial for arm in arms.values() for trial in arm.trials()]
     gpus = 1.0 if spec.gpus_per_trial is None else spec.gpus_per_trial  # of a trial, where GPU-hours are limited
-    if limits.reached(spec, search=search, every=every, gpus=gpus):
+    if limits.reached(spec, search=search, every=every, known=arms["search"].known(), gpus=gpus):
         trials -= arms["search"].remaining()
     confirmed = confirmed_runs.open_confirmed(spec, studies["search"]._storage)
     return trials, 0 if confirmed is None else confirmed_runs.num_open(confirmed)

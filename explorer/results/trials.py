@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from dashboards.frames import COLUMNS, MEASURES, PARAM, StudyFrames, blank, ranked
 from explorer.results import believed, confirmed, taught
-from explorer.search import warm
+from explorer.search import belief, further, limits, prior, warm
 from explorer.search.arms import study_name
 from explorer.search.compute import RELATIVE, STEPS
 from explorer.search.pauses import paused
@@ -70,11 +70,16 @@ def frames_of(
     """
     table = trials(studies)
     noise, known = sensitivity.noise(table), believed.frame(studies["search"], table, gains=gains)
+    ahead = believed.further_frame(studies["search"])
     return StudyFrames(
-        summary=_summary(spec, studies, table, noise, known),
+        summary=_summary(spec, studies, table, noise, known)
+        | _ahead(studies["search"], ahead)
+        | _earlier(studies["search"]),
         noise=noise,
         equal=spec.budget,
         believed=known,
+        further=ahead,
+        stop_when=spec.stop_when or None,
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
         curves=curves(studies),
@@ -244,6 +249,27 @@ def _summary(
         first = _shown(min(skipped))
         summary["damaged files passed over"] = first if len(skipped) == 1 else f"{len(skipped)}, such as {first}"
     return {**summary, **_best(ranked(search[search["state"] == "COMPLETE"], known))}
+
+
+def _ahead(search: optuna.Study, ahead: pd.DataFrame) -> dict[str, str]:
+    """What more trials would bring, and at which limit the last driver ended."""
+    told = {}
+    if len(ahead):
+        told[f"another {further.AHEAD} trials"] = (
+            f"expected to bring {100 * ahead['expected'].iloc[-1]:.2f} points of mIoU"
+        )
+    if stopped := search.user_attrs.get(limits.STOPPED):
+        told["stopped"] = _shown(stopped)
+    return told
+
+
+def _earlier(search: optuna.Study) -> dict[str, str]:
+    """How far a study of another pair or data set is heeded."""
+    if prior.recalled(search) is None:
+        return {}
+    found = belief.believed(search.get_trials(deepcopy=False))
+    heed = 0.0 if found is None else found.belief.heed
+    return {"earlier study": f"heeded by {100 * heed:.0f} % where configs are judged"}
 
 
 def _best(done: pd.DataFrame) -> dict[str, str]:

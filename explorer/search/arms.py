@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from explorer.search import engines, repeats, warm
+from explorer.search import engines, prior, repeats, warm
 from explorer.search.compute import Compute
 from explorer.search.pauses import Pauses, Verdict, is_paused
 from explorer.search.plan import ROLES, Plan, Role, plans
@@ -66,6 +66,10 @@ class Arm:
     def trials(self) -> list[FrozenTrial]:
         """The trials of this sweep, by number; those of a warm start are not."""
         return self.study.get_trials(deepcopy=False)[self.num_warm :]
+
+    def known(self) -> list[FrozenTrial]:
+        """The trials of this sweep and of its warm start, by number."""
+        return self.study.get_trials(deepcopy=False)
 
     @property
     def pauses(self) -> Pauses:
@@ -191,6 +195,9 @@ class Arm:
             attributes |= compute.attributes(config)
         if index in self.probes:
             attributes["probe"] = True
+        if self.role == "search" and (known := prior.recalled(self.study)):
+            expected = known.expects({**self.plan.base, **params})
+            attributes |= {} if expected is None else {prior.EXPECTED: expected}
         if config.reads("teacher"):
             attributes |= {"teacher": config.teacher, "pair": pair_name(config.teacher, config.student)}
         attributes["config"] = config.model_dump(mode="json")  # last: a trial that has it is described whole

@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from explorer.statistics import belief
 from explorer.statistics.belief import Belief, Line, Outlook
 
+EXPECTED = "expected"
+"""Trial attribute: what an earlier study of another pair or data set expects of its config (`prior.py`)."""
 _ABSENT = -1.0  # numbers lie in [0, 1]
 
 
@@ -32,6 +34,7 @@ class Believed:
         whole: trials that were trained whole.
         rows: config's key -> its features, those of other trials too.
         seed: of the forest.
+        told: config's key -> what an earlier study expects of it; empty: there is none.
     """
 
     belief: Belief
@@ -39,6 +42,7 @@ class Believed:
     whole: Sequence[FrozenTrial]
     rows: Mapping[str, np.ndarray]
     seed: int
+    told: Mapping[str, float] = field(default_factory=dict)
     _lines: dict[int, Line | None] = field(default_factory=dict)
 
     def mean(self, trial: FrozenTrial) -> float:
@@ -60,10 +64,22 @@ class Believed:
         known = {name: float(self.belief.forest[place]) for name, place in self.places.items()}
         if not rest or len(own) < belief.FEW:
             return {**known, **dict.fromkeys(rest, float(own.mean()))}
-        rows, first = np.stack([self.rows[name] for name in self.places]), belief.fitted_on(len(own))
-        forest = belief.grown(rows[:first].tobytes(), rows.shape[1], own[:first].tobytes(), self.seed)
-        told = forest.predict(np.stack([self.rows[name] for name in rest]))
-        return {**known, **dict(zip(rest, told.tolist(), strict=True))}
+        said = self._said(rest, self.rows)
+        if heed := self.belief.heed:
+            wiser = {name: belief.beside(row[None], np.array([self.told[name]]))[0] for name, row in self.rows.items()}
+            said = said + heed * (self._said(rest, wiser) - said)
+        return {**known, **dict(zip(rest, said.tolist(), strict=True))}
+
+    def _said(self, names: Sequence[str], rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        """By a forest over these rows, of configs that are not whole."""
+        known, own = np.stack([rows[name] for name in self.places]), self.belief.own
+        first = belief.fitted_on(len(own))
+        forest = belief.grown(known[:first].tobytes(), known.shape[1], own[:first].tobytes(), self.seed)
+        return forest.predict(np.stack([rows[name] for name in names]))
+
+    def expects(self, trial: FrozenTrial) -> float:
+        """What the forest says of a trial's config, whole or not."""
+        return self._expected[key(trial.params)]
 
     def outlook(self, trial: FrozenTrial) -> Outlook | None:
         """What the final of a trial may be, by its last report; None while fewer than eight whole trials tell."""
@@ -99,12 +115,14 @@ def believed(
     *,
     seed: int = 0,
     score: Callable[[FrozenTrial], float] = lambda trial: float(trial.values[0]),
+    assumed: float = belief.ASSUMED,
 ) -> Believed | None:
     """The belief after these trials; None while none is whole.
 
     Args:
         trials: of a study, in any state.
         score: of a whole trial.
+        assumed: see `explorer.statistics.belief.believe`.
     """
     whole = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not whole:
@@ -120,9 +138,11 @@ def believed(
     own = np.array([np.mean(values) for values in scores.values()])
     runs = np.array([len(values) for values in scores.values()])
     within = sum(float(((np.array(values) - np.mean(values)) ** 2).sum()) for values in scores.values())
-    features = np.stack([rows[name] for name in scores])
-    found = belief.believe(features, own, runs, within=within, seed=seed)
-    return Believed(found, {name: place for place, name in enumerate(scores)}, whole, rows, seed)
+    features, told = np.stack([rows[name] for name in scores]), _told(every)
+    heard = None if told is None else told[: len(scores)]
+    found = belief.believe(features, own, runs, within=within, seed=seed, assumed=assumed, told=heard)
+    hearsay = {} if told is None else dict(zip(rows, told.tolist(), strict=True))
+    return Believed(found, {name: place for place, name in enumerate(scores)}, whole, rows, seed, hearsay)
 
 
 def ordered(kind: BaseDistribution) -> list[Any] | None:
@@ -134,16 +154,23 @@ def ordered(kind: BaseDistribution) -> list[Any] | None:
 
 
 def _encoded(trials: Sequence[FrozenTrial]) -> np.ndarray:
-    """[trials, features] of float32: numbers and levels in [0, 1] of their range, below it where a dimension is not
+    """See `encoded`."""
+    kinds = {name: kind for trial in trials for name, kind in trial.distributions.items()}
+    return encoded(kinds, [trial.params for trial in trials])
+
+
+def _told(trials: Sequence[FrozenTrial]) -> np.ndarray | None:
+    """[trials] what an earlier study expects of each config; the median where it was not asked. None: there is none."""
+    told = np.array([trial.user_attrs.get(EXPECTED, np.nan) for trial in trials], float)
+    return None if np.isnan(told).all() else np.where(np.isnan(told), np.nanmedian(told), told)
+
+
+def encoded(kinds: Mapping[str, BaseDistribution], rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """[rows, features] of float32: numbers and levels in [0, 1] of their range, below it where a dimension is not
     read; other choices one column each.
     """
-    kinds = {name: kind for trial in trials for name, kind in trial.distributions.items()}
-    parts = [
-        part
-        for name, kind in sorted(kinds.items())
-        for part in _features(kind, [trial.params.get(name) for trial in trials])
-    ]
-    return np.stack(parts, axis=1).astype(np.float32) if parts else np.zeros((len(trials), 1), np.float32)
+    parts = [part for name, kind in sorted(kinds.items()) for part in _features(kind, [row.get(name) for row in rows])]
+    return np.stack(parts, axis=1).astype(np.float32) if parts else np.zeros((len(rows), 1), np.float32)
 
 
 def _features(kind: BaseDistribution, values: Sequence[Any]) -> list[np.ndarray]:

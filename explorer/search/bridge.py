@@ -155,7 +155,7 @@ class Bridge(Searcher):
             return None
         trials = arm.trials()
         every = [trial for other in self._arms for trial in other.trials()]
-        return reached(arm.spec, search=trials, every=every, gpus=self._gpus)
+        return reached(arm.spec, search=trials, every=every, known=arm.known(), gpus=self._gpus)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The next trial's config for the trainable: one that waits to go on first, then a new one of the first arm

@@ -1,4 +1,4 @@
-"""When a sweep asks for no more trials, before it has asked for all: steps, GPU-hours, a plateau."""
+"""When a sweep asks for no more trials, before it has asked for all: steps, GPU-hours, a plateau, little to expect."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.search import further
 from explorer.study import StudySpec
 
 OCCUPIED = "occupied_s"
 """Trial attribute: seconds it has held its resources, evaluation and restarts included."""
+STOPPED = "stopped"
+"""Attribute of the search's study: the limit at which its last driver ended, as a sentence; None: at none."""
 
 
 def reached(
-    spec: StudySpec, *, search: Sequence[FrozenTrial], every: Sequence[FrozenTrial], gpus: float = 0.0
+    spec: StudySpec,
+    *,
+    search: Sequence[FrozenTrial],
+    every: Sequence[FrozenTrial],
+    known: Sequence[FrozenTrial],
+    gpus: float = 0.0,
 ) -> str | None:
     """The limit that was reached, as a sentence; trials that are running then run to their end.
 
     Args:
         search: trials of the search, in the order of their numbers.
         every: those of the students alone too.
+        known: those of the search and of its warm start.
         gpus: GPUs that a trial holds.
     """
     if spec.total_steps is not None:
@@ -35,7 +44,20 @@ def reached(
         spec.plateau_trials
     ):
         return f"{idle} full trials brought no gain of {100 * spec.plateau_gain:g} points; plateau_trials is reached."
-    return None
+    return _little_left(spec, search, known) if spec.stop_when else None
+
+
+def _little_left(spec: StudySpec, search: Sequence[FrozenTrial], known: Sequence[FrozenTrial]) -> str | None:
+    """By ten trials in a row; however much a warm start knew, so many of this sweep have ended."""
+    assert spec.stop_when is not None
+    ended = sum(trial.state.is_finished() for trial in search)
+    if ended < further.AHEAD or not 100 * further.lately(known) < spec.stop_when:
+        return None
+    points = 100 * further.expected(known)
+    return (
+        f"after {ended} trials, another {further.AHEAD} are expected to bring {points:.2f} points, and have been below "
+        f"{spec.stop_when:g} for {further.AHEAD} trials; stop_when is {spec.stop_when:g}."
+    )
 
 
 def full_trials_since_gain(search: Sequence[FrozenTrial], gain: float) -> int:

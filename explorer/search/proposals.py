@@ -2,7 +2,8 @@
 
 The first trials are points of a scrambled Sobol sequence. Later ones come from Optuna's TPE, which is shown of each
 config the posterior mean instead of the score that it had, of a stopped trial the final that is predicted for it, and
-lists of numbers as ordered levels. It sees no repeat: a config stands for itself once.
+lists of numbers as ordered levels. It sees no repeat: a config stands for itself once. Configs of an earlier study of
+another pair or data set are shown with what this study's belief expects of them, once it is heeded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from explorer.search import belief
+from explorer.search import belief, prior
 from explorer.search.belief import Believed
 from explorer.search.pauses import is_paused
 from explorer.search.repeats import REPEATS
@@ -84,12 +85,28 @@ class BeliefSampler(BaseSampler):
             trials = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
             kinds = {name: kind for one in trials for name, kind in one.distributions.items()}
             found = belief.believed(trials)
-            shown = [_shown(one, found) for one in _once(trials)]
+            shown = [*_earlier(study, trials, kinds), *(_shown(one, found) for one in _once(trials))]
             view = optuna.load_study(
                 study_name=study.study_name, storage=TrialsView(study._storage, shown), sampler=self._tpe
             )
             self._seen = trial.number, view, kinds
         return self._seen[1], self._seen[2]
+
+
+def _earlier(
+    study: optuna.Study, trials: list[FrozenTrial], kinds: dict[str, BaseDistribution]
+) -> Iterator[FrozenTrial]:
+    """Configs of an earlier study with what is expected of them here, if that study is heeded; as TPE sees them."""
+    known = prior.recalled(study)
+    others = [] if known is None else known.trials(kinds)
+    found = belief.believed([*trials, *others]) if others else None
+    if found is None or not found.belief.heed:
+        return
+    for one in others[: round(found.belief.heed * len(others))]:  # the best first
+        if not found.knows(one):
+            told = _shown(one, None)
+            told.state, told._values = TrialState.COMPLETE, [found.expects(one)]
+            yield told
 
 
 def _once(trials: Iterable[FrozenTrial]) -> Iterator[FrozenTrial]:

@@ -1,4 +1,4 @@
-"""What a study knows before its first trial: enqueued points, and an earlier study's trials."""
+"""What a study knows before its first trial: enqueued points, and an earlier study's trials or belief."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.search import prior
 from explorer.search.plan import Plan
+from explorer.search.prior import Prior
 from explorer.storage import storages
 from explorer.study import SPEC_FILE, StudySpec
 from trainables.errors import StudyError
 
 WARM, PROBES = "warm", "probes"  # attributes of the study
-_BEST = 5  # points taken over from a study whose mIoU cannot be compared
+MOST_POINTS = 4  # points taken over from a study whose mIoU cannot be compared; half of the first ones of `belief`
 _KEPT = ("student", "teacher", "pair", "method", "seed", "budget", "steps", "relative_cost", "seconds", "iou")
 
 
@@ -23,7 +25,7 @@ def check(spec: StudySpec) -> None:
     """Refuse a warm start that cannot be made.
 
     Raises:
-        StudyError: no study there, or with another space.
+        StudyError: no study there, or none of its dimensions is one of this study's.
     """
     if spec.warm_start is not None:
         _earlier(spec)
@@ -32,22 +34,25 @@ def check(spec: StudySpec) -> None:
 def begin(study: optuna.Study, spec: StudySpec, plan: Plan, identity: Mapping[str, Any]) -> None:
     """Fill a new search study: first what an earlier study knows, then the enqueued points, then the probes' places.
 
-    Trials of an earlier study on the same data, base and objectives are copied, whole and pruned ones, with every
-    reported value; they do not count as trials of this one. Of any other study only the best points are taken, to be
-    tried first: its mIoU cannot be compared with ours. What is to be taken is decided once, since a driver may die in
-    here and the earlier study may still run.
+    Trials of an earlier study on the same data, base, space and objectives are copied, whole and pruned ones, with
+    every reported value; they do not count as trials of this one. What any other study believes becomes a prior, and a
+    few of its good points are tried first: its mIoU cannot be compared with ours. What is to be taken is decided once,
+    since a driver may die in here and the earlier study may still run.
     """
     if WARM not in study.user_attrs:
-        copies, best = _carried(spec, identity)
-        points = [point for point in best if point not in plan.points]
+        copies, known = _carried(spec, identity)
+        points = [] if known is None else known.points(plan.space.dimensions, min(MOST_POINTS, spec.num_trials // 2))
+        if known is not None:
+            known.remember(study)
+        points = [point for point in points if point not in plan.points]
         study.set_user_attr(WARM, {"from": spec.warm_start, "count": len(copies), "points": points})
-    known = study.user_attrs[WARM]
-    if len(study.get_trials(deepcopy=False)) < known["count"]:
+    taken = study.user_attrs[WARM]
+    if len(study.get_trials(deepcopy=False)) < taken["count"]:
         copies, _ = _carried(spec, identity)
-        for trial in copies[len(study.get_trials(deepcopy=False)) : known["count"]]:
+        for trial in copies[len(study.get_trials(deepcopy=False)) : taken["count"]]:
             study.add_trial(trial)
-    points = [*plan.points, *known["points"]]
-    enqueue(study, points, after=known["count"])
+    points = [*plan.points, *taken["points"]]
+    enqueue(study, points, after=taken["count"])
     study.set_user_attr(PROBES, plan.probes(len(points)))
 
 
@@ -72,17 +77,16 @@ def probes(study: optuna.Study) -> frozenset[int]:
     return frozenset(study.user_attrs.get(PROBES, ()))
 
 
-def _carried(spec: StudySpec, identity: Mapping[str, Any]) -> tuple[list[FrozenTrial], list[dict[str, Any]]]:
+def _carried(spec: StudySpec, identity: Mapping[str, Any]) -> tuple[list[FrozenTrial], Prior | None]:
+    """Trials to copy, or else what to expect."""
     if spec.warm_start is None:
-        return [], []
+        return [], None
     earlier = _earlier(spec)
     done = earlier.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     done.sort(key=lambda trial: (trial.datetime_complete, trial.number))  # an earlier study that still runs only adds
     if _comparable(earlier.user_attrs.get("identity", {}), identity):
-        return [_copy(trial, spec) for trial in done], []
-    whole = [trial for trial in done if trial.state == TrialState.COMPLETE]
-    best = sorted(whole, key=lambda trial: -trial.values[0])[:_BEST]
-    return [], [dict(trial.params) for trial in best]
+        return [_copy(trial, spec) for trial in done], None
+    return [], prior.learnt(done)
 
 
 def _comparable(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
@@ -109,8 +113,11 @@ def _earlier(spec: StudySpec) -> optuna.Study:
     if not (directory / SPEC_FILE).exists():
         raise StudyError(f"warm_start {directory} holds no study ({SPEC_FILE} is missing).")
     earlier = StudySpec.load(directory / SPEC_FILE)
-    if earlier.search_space.digest() != spec.search_space.digest():
-        raise StudyError(f"warm_start {directory} searched another space. Make the spaces equal, or leave it out.")
+    theirs = earlier.search_space.dimensions
+    if not prior.shared(theirs, spec.search_space.dimensions):
+        raise StudyError(
+            f"warm_start {directory} searched nothing that this study searches: {', '.join(theirs)}. Leave it out."
+        )
     try:
         return optuna.load_study(study_name=earlier.name, storage=storages.open_storage(earlier, directory))
     except KeyError:

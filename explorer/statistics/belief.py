@@ -26,7 +26,7 @@ from sklearn.tree import ExtraTreeRegressor
 NUM_TREES = 50
 FEW = 8
 """Configs below which there is no forest, and whole trials below which nothing is predicted from a rung."""
-_ASSUMED, _ASSUMED_FREEDOM = 0.05, 1.0  # of the variance that the forest leaves; as good as one repeat
+ASSUMED, _ASSUMED_FREEDOM = 0.05, 1.0  # of the variance that the forest leaves; as good as one repeat
 _LEAST = 0.1  # of that variance is the forest's own error, however lucky the runs
 _MOST_LUCK = 2.0  # standard deviations that may be taken off: what lies beyond a cliff was not unlucky
 _TAIL = 2.5  # times the way from the median to the best tenth: worse scores count as this far below
@@ -40,6 +40,7 @@ class Belief:
     own, runs: [configs] mean and number of its runs.
     forest: [configs] what the trees say that have not seen it.
     luck: standard deviation between runs of a config; freedom: degrees of freedom that it was measured with.
+    heed: weight in [0, 1] of a forest that was told what an earlier study expects, over one that was not.
     """
 
     mean: np.ndarray
@@ -49,6 +50,7 @@ class Belief:
     forest: np.ndarray
     luck: float
     freedom: int
+    heed: float = 0.0
 
 
 class Forest:
@@ -74,7 +76,16 @@ class Forest:
         return np.mean([tree.predict(features)[:, 0] for tree in self._trees], axis=0)
 
 
-def believe(features: np.ndarray, own: np.ndarray, runs: np.ndarray, *, within: float, seed: int = 0) -> Belief:
+def believe(
+    features: np.ndarray,
+    own: np.ndarray,
+    runs: np.ndarray,
+    *,
+    within: float,
+    seed: int = 0,
+    assumed: float = ASSUMED,
+    told: np.ndarray | None = None,
+) -> Belief:
     """The belief about each config; a function of its arguments alone.
 
     Args:
@@ -82,18 +93,20 @@ def believe(features: np.ndarray, own: np.ndarray, runs: np.ndarray, *, within: 
         own: [configs] mean score of its runs, whatever the unit.
         runs: [configs] their number, each on another seed.
         within: sum of squares of the runs about the mean of their config.
+        assumed: share of the variance that the forest leaves which is taken for luck until it is measured.
+        told: [configs] what an earlier study expects of each, in whatever unit.
     """
     own, runs = np.asarray(own, float), np.asarray(runs, float)
-    forest = _forest(features, own, seed)
+    forest, heed = _forest(features, own, seed, told)
     left = float(((pulled(own) - forest) ** 2).sum() / max(len(own) - 1, 1))
     freedom = int(runs.sum() - len(runs))
-    luck = (within + _ASSUMED_FREEDOM * _ASSUMED * left) / (freedom + _ASSUMED_FREEDOM)
+    luck = (within + _ASSUMED_FREEDOM * assumed * left) / (freedom + _ASSUMED_FREEDOM)
     error = max(left - luck * float(np.mean(1 / runs)), _LEAST * left, _TINY)
     luck = max(luck, _TINY * _TINY)
     precision = 1 / error + runs / luck
     most = _MOST_LUCK * np.sqrt(luck / runs)
     mean = np.clip((forest / error + runs * own / luck) / precision, own - most, own + most)
-    return Belief(mean, precision**-0.5, own, runs, forest, float(np.sqrt(luck)), freedom)
+    return Belief(mean, precision**-0.5, own, runs, forest, float(np.sqrt(luck)), freedom, heed)
 
 
 def pulled(scores: np.ndarray) -> np.ndarray:
@@ -102,9 +115,36 @@ def pulled(scores: np.ndarray) -> np.ndarray:
     return np.maximum(scores, middle - _TAIL * (high - middle)) if high > middle else scores
 
 
-def _forest(features: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:
+def _forest(features: np.ndarray, own: np.ndarray, seed: int, told: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """What the forest says of each config that has not seen it, and the weight of what it was told."""
     if len(own) < FEW:
-        return np.full(len(own), own.mean())
+        return np.full(len(own), own.mean()), 0.0
+    plain = _unseen(features, own, seed)
+    if told is None:
+        return plain, 0.0
+    wiser = _unseen(beside(features, told), own, seed)
+    heed = _heed(pulled(own) - plain, pulled(own) - wiser)
+    return plain + heed * (wiser - plain), heed
+
+
+def _heed(plain: np.ndarray, wiser: np.ndarray) -> float:
+    """The weight of the forest that was told: the share of the other's squares that it does away with, shrunk while
+    there are few.
+
+    Args:
+        plain, wiser: [configs] what each forest leaves, out of bag, so that what is told and misleads gets none.
+    """
+    left = float(plain @ plain)
+    better = max(0.0, 1 - float(wiser @ wiser) / left) if left else 0.0
+    return better * max(0.0, 1 - FEW / len(plain))
+
+
+def beside(features: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Features with one more column."""
+    return np.ascontiguousarray(np.column_stack([features, told]), np.float32)
+
+
+def _unseen(features: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:
     known = fitted_on(len(own))
     forest = grown(features[:known].tobytes(), features.shape[1], own[:known].tobytes(), seed)
     rest = forest.predict(features[known:]) if known < len(own) else np.empty(0)

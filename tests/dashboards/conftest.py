@@ -294,6 +294,7 @@ def _analysed():
         ],
         "gains": gains,
         "local": slices,
+        "further": [(20, 0.012), (21, 0.009), (22, 0.001)],
         "ranks": [(100, 16, 0.5, 0.2, 0.7), (200, 16, 0.8, 0.6, 0.9)],
         "confirmed": confirmed,
     }

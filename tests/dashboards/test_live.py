@@ -129,7 +129,7 @@ def test_a_figure_that_a_filter_does_not_change_says_so(study, view, filters):
     drawer = Drawer(Fixed(one=study))
     whole, kept = (figure(drawer, view, chosen)["data"] for chosen in (Filters(), filters))
     note = drawer.figure("one", view, filters, dark=False)["note"]
-    assert ("of the whole study: filters" in note) == (view in ("importance", "interactions", "ranks"))
+    assert ("of the whole study: filters" in note) == (view in ("importance", "interactions", "ranks", "further"))
     assert kept != whole or "change" in note
 
 

@@ -9,7 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from writers import pages
-from writers.figures import front, intervals, kernel, losses, methods, record, search, soak, thousand, unlabelled
+from writers.figures import (
+    front,
+    intervals,
+    kernel,
+    losses,
+    methods,
+    record,
+    search,
+    soak,
+    thousand,
+    transfer,
+    unlabelled,
+)
 from writers.table import BLOCKS
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +95,22 @@ def test_a_search_that_is_worse_than_random_is_said_so():
     assert "b after" not in told
     assert "ahead of the default in 1 of 2 families." in told
     assert search.budgets({**marks, "families": {"a": both}}, "a", search.OURS) == 4 + 4 * (5 - 3.5) / (5 - 3)
+
+
+def test_an_earlier_study_that_harms_is_said_so_and_what_it_saves_is_counted():
+    own = {
+        "cold": {"regret": [5.0, 4.0, 3.0]},
+        "warm_start": {"regret": [4.0, 2.9, 3.5], "less": [1.0, 1.1, -0.5], "less_error": [0.4, 0.3, 0.2]},
+        "heed": 0.4,
+    }
+    found = {"marks": [4, 8, 20], "relations": {"same": own}}
+    told = transfer.reading(found)
+    assert "after 20 trials, after same 8." in told
+    assert transfer.trials({**found, "relations": {"same": {**own, "cold": {"regret": [1.0] * 3}}}}, "same", 4) == (
+        "more than 20"
+    )
+    assert "same after 20 (-0.50 ± 0.20)" in told
+    assert "same after 4 (" not in told
 
 
 def test_recorded_luck_is_that_of_the_table_and_is_said_to_be_too_large_where_it_is():

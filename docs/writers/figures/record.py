@@ -26,9 +26,9 @@ def setting(found: Any) -> str:
         f"{own['configs']} random configs of {len(space)} dimensions ({listed(f'`{name}`' for name in space)}), each "
         f"trained with {len(found['seeds'])} seeds for {count(found['steps'])} steps and scored {found['reports']} "
         f"times: {count(minutes)} minutes of one core. `earth` at {data['side']} pixels a side, {data['labelled']} "
-        "labelled tiles, all others without a label. A small CNN and a small Transformer learn, each from a wide "
-        f"network of the other family ({teachers} on val). Finals are {own['level'][0]:.1f} to "
-        f"{own['level'][2]:.1f} % by config."
+        f"labelled tiles, all others without a label. A small CNN and a small Transformer learn, each from a wide "
+        f"network of the other family ({teachers} on val). Finals are {own['level'][0]:.1f} to {own['level'][2]:.1f} % "
+        "by config."
     )
 
 

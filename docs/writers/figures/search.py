@@ -37,6 +37,12 @@ def table_of_regrets(found: Any) -> str:
     return table(("worlds", "method, recommendation", *map(str, TOLD)), rows, right=range(2, 2 + len(TOLD)))
 
 
+def rivals(found: Any) -> str:
+    """The same table of engines too slow for so many worlds, and of how many."""
+    worlds = f"Of {count(found['worlds'] * len(found['families']))} of these worlds, {found['worlds']} of each family:"
+    return f"{worlds}\n\n{table_of_regrets(found)}"
+
+
 def reading(found: Any) -> str:
     """How many budgets are needed for what random search has at its end, and where it is no better."""
     last = found["marks"][-1]

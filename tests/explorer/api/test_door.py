@@ -94,7 +94,7 @@ class Left:
 
 def test_the_options_of_a_sweep_are_its_fields_by_name(heteroakd):
     options = "--preset lambdas --data earth --trials 3 --seeds 0,1 --cpus 2 --group 4 --time-budget 9 --set lr=0.1"
-    given, found = heteroakd("sweep", *options.split(), function="sweep", answer=Left())
+    given, found = heteroakd("sweep", *options.split(), "--stop-when", "0.2", function="sweep", answer=Left())
     assert given == ({}, None)
     assert found == {
         "address": None,
@@ -107,6 +107,7 @@ def test_the_options_of_a_sweep_are_its_fields_by_name(heteroakd):
         "cpus_per_trial": 2.0,
         "group_size": 4,
         "time_budget_s": 9.0,
+        "stop_when": 0.2,
         "set": {"lr": 0.1},
     }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 from optuna.trial import TrialState
 
+from explorer.search import further
 from explorer.search.arms import open_arms
 from explorer.search.bridge import Bridge
+from explorer.search.limits import reached
 from explorer.search.simulator import simulate
 from explorer.study import StudySpec
 
@@ -90,3 +93,48 @@ def test_num_trials_holds_with_failures_among_them(tmp_path):
     states = [trial.state for trial in arms["search"].trials()]
     assert len(states) == 20
     assert 3 < states.count(TrialState.FAIL) < 17
+
+
+def peak(config):
+    return [(step, 0.5 - abs(math.log10(config["lambda_kd"])) / 20) for step in range(1, STEPS + 1)]
+
+
+def test_a_search_that_has_little_to_expect_ends_and_another_rule_goes_on(tmp_path):
+    study = spec(sampler="random", num_trials=60, stop_when=0.2)
+    arms, bridge = run(tmp_path, study, peak)
+    ended = len(arms["search"].trials())
+    assert 30 <= ended < 60
+    told = further.history(arms["search"].trials())
+    assert all(gain < 0.002 for _, gain in told[-11:])  # by ten trials in a row, not by one
+    told = re.fullmatch(
+        r"after (\d+) trials, another 10 are expected to bring (\d\.\d\d) points, .* for 10 trials; stop_when is 0.2\.",
+        bridge.limit(arms["search"]),
+    )
+    assert (int(told[1]), float(told[2]) < 0.2) == (ended, True)
+    assert bridge.num_open() == 0
+    again, _ = run(tmp_path, study, peak)  # resumed as it was
+    assert len(again["search"].trials()) == ended
+    lower, _ = run(tmp_path, study.model_copy(update={"stop_when": 0.05}), peak)
+    more = len(lower["search"].trials())
+    assert ended < more
+    never, bridge = run(tmp_path, study.model_copy(update={"stop_when": 0.0}), peak)
+    assert len(never["search"].trials()) == 60
+    assert bridge.limit(never["search"]) is None
+
+
+def test_trials_of_a_warm_start_count_in_what_is_expected_but_ten_of_its_own_are_run(tmp_path):
+    run(tmp_path, spec(sampler="random", num_trials=60), peak)
+    trials = open_arms(spec(num_trials=60), tmp_path, data_digest="d")["search"].trials()
+    study = spec(stop_when=0.2)
+    assert reached(study, search=trials[:9], every=[], known=trials) is None
+    assert reached(study, search=trials[:10], every=[], known=trials).startswith("after 10 trials, another 10")
+    assert reached(study, search=trials[:10], every=[], known=trials[:29]) is None  # too few say anything
+
+
+def test_the_history_ends_with_the_figure_and_begins_with_twenty_trials(tmp_path):
+    arms, _ = run(tmp_path, spec(sampler="random", num_trials=30), peak)
+    trials = arms["search"].trials()
+    told = further.history(trials)
+    assert [num for num, _ in told] == list(range(20, 31))
+    assert told[-1][1] == further.expected(trials)
+    assert told[0][1] > told[-1][1]
