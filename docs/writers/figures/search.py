@@ -51,7 +51,7 @@ def reading(found: Any) -> str:
     for method in (OURS, DEFAULT, STOCK, RANDOM):
         every = [last / budgets(found, family, method) for family in found["families"]]
         parts.append(f"`{_named(method)}` {fewer(found, method):.1f} ({min(every):.1f} to {max(every):.1f})")
-    noise = "That random search is not at 1 is the noise of so few worlds: its mean regret does not fall at every step. "
+    noise = "That random search is not at 1 is noise: its mean regret does not fall at every step. "
     return (
         f"What random search without pruning has after {last} budgets, others have earlier: by so many times "
         f"(geometric mean over the families, least and most; who does not get there counts as 1): {listed(parts)}. "
