@@ -127,8 +127,8 @@ def test_a_plan_counts_every_fold(spec, home):
 def test_steps_of_all_folds_count_towards_the_limit(spec):
     trial = optuna.trial.create_trial(value=0.5, intermediate_values={4: 0.5})
     limited = spec.model_copy(update={"total_steps": 12})
-    assert reached(limited, search=[trial], every=[trial]) == "12 steps are done; total_steps is 12."
-    assert reached(limited.model_copy(update={"total_steps": 13}), search=[trial], every=[trial]) is None
+    assert reached(limited, search=[trial], every=[trial], known=[trial]) == "12 steps are done; total_steps is 12."
+    assert reached(limited.model_copy(update={"total_steps": 13}), search=[trial], every=[trial], known=[trial]) is None
 
 
 @pytest.mark.parametrize("size", [4, "auto"])
