@@ -8,7 +8,7 @@ import pandas as pd
 
 from dashboards.frames import MEASURES, StudyFrames
 from explorer.bundle.chosen import Chosen
-from explorer.bundle.markdown import escape, table
+from explorer.bundle.markdown import escape, points, table
 from explorer.statistics import sensitivity
 from explorer.statistics.gains import bound
 from explorer.statistics.readings import reading
@@ -96,17 +96,13 @@ def _side(told: Record, trial: int) -> list[str]:
 
 
 def _one(found: Record | None) -> str:
-    return "unknown" if found is None else f"{found['bound']} {_points(found['gain'])}".strip()
+    return "unknown" if found is None else f"{found['bound']} {points(found['gain'])}".strip()
 
 
 def _mean(found: Record | None) -> str:
     if found is None:
         return "unknown"
     low, high = found["low"], found["high"]
-    interval = "no interval" if low is None else f"90 %: {_points(low)} to {_points(high)}"
+    interval = "no interval" if low is None else f"90 %: {points(low)} to {points(high)}"
     seeds = f"{found['num_seeds']} seed{'s' if found['num_seeds'] > 1 else ''}"
     return f"{_one(found)} ({interval}; n={found['num_trials']}, {seeds})"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"

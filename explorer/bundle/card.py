@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from explorer.bundle import bought
-from explorer.bundle.markdown import escape, table
+from explorer.bundle.markdown import escape, percent, points, table
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.models.licences import UNKNOWN, licences
@@ -40,14 +40,6 @@ def card(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance:
         _licence(config, dataset, provenance),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %"
-
-
-def points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.2f}"
 
 
 def _what(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:

@@ -10,8 +10,9 @@ import optuna
 import yaml
 
 from explorer.bundle import bought, contents
-from explorer.bundle.card import card, percent, points
+from explorer.bundle.card import card
 from explorer.bundle.chosen import By, Chosen, choose
+from explorer.bundle.markdown import percent, points
 from explorer.bundle.provenance import provenance
 from explorer.bundle.reproduce import EXACT, NEAR
 from explorer.results import trial_table

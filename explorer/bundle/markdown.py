@@ -1,4 +1,6 @@
-"""Foreign text in markdown: it stays text, in any reader, and never becomes a link, markup or a line of its own."""
+"""Markdown: tables, numbers in them, and foreign text, which stays text in any reader and never becomes a link, markup
+or a line of its own.
+"""
 
 from __future__ import annotations
 
@@ -27,3 +29,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, align: Literal[
     rule = "---:" if align == "right" else "---"
     lines = [head, ["---", *(rule for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def percent(value: float | None) -> str:
+    """A share in [0, 1] as a cell has it; a dash where it is not known."""
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def points(value: float | None) -> str:
+    """A difference in [-1, 1] as signed percentage points; a dash where it is not known."""
+    return "–" if value is None else f"{100 * value:+.2f}"

@@ -68,7 +68,7 @@ def frames_of(
     Args:
         gains: also what configs are believed to gain, which takes a forest of its own; without, it is NaN.
     """
-    table = trials(studies)
+    table = trials(studies, drawn := curves(studies))
     noise, known = sensitivity.noise(table), believed.frame(studies["search"], table, gains=gains)
     ahead = believed.further_frame(studies["search"])
     return StudyFrames(
@@ -82,15 +82,19 @@ def frames_of(
         stop_when=spec.stop_when or None,
         cost=next((name for name in spec.objectives if name != "miou"), "parameters_millions"),
         trials=table,
-        curves=curves(studies),
+        curves=drawn,
         taught=taught.frame(studies, spec.storage_path or directory),
         dimensions=_dimensions(spec),
         confirmed=confirmed.frame(spec, studies),
     )
 
 
-def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
-    """One row a trial, columns as `dashboards.frames` lists them; gains against the matched student alone."""
+def trials(studies: dict[Role, optuna.Study], drawn: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a trial, columns as `dashboards.frames` lists them; gains against the matched student alone.
+
+    Args:
+        drawn: the frame `curves`, where it is at hand.
+    """
     costs = studies["search"].user_attrs.get("costs", {})
     rows = [_row(role, trial, costs) for role, study in studies.items() for trial in warm.own(study)]
     if not rows:
@@ -98,7 +102,7 @@ def trials(studies: dict[Role, optuna.Study]) -> pd.DataFrame:
     columns = [*COLUMNS["trials"], *sorted({name for row in rows for name in row if name.startswith(PARAM)})]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     frame = frame.astype({name: kind for name, kind in COLUMNS["trials"].items() if kind != "str"})
-    return _with_readings(_with_costs(_with_gains(frame)), curves(studies))
+    return _with_readings(_with_costs(_with_gains(frame)), curves(studies) if drawn is None else drawn)
 
 
 def _row(role: Role, trial: FrozenTrial, costs: dict[str, dict[str, float]]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Arm:
 
     def trials(self) -> list[FrozenTrial]:
         """The trials of this sweep, by number; those of a warm start are not."""
-        return self.study.get_trials(deepcopy=False)[self.num_warm :]
+        return self.known()[self.num_warm :]
 
     def known(self) -> list[FrozenTrial]:
         """The trials of this sweep and of its warm start, by number."""
@@ -84,9 +84,7 @@ class Arm:
         Args:
             limit: why the arm is asked for no more trials, if it is not.
         """
-        if not (pauses := self.pauses).first:
-            return []
-        trials = self.trials()
+        pauses, trials = self.pauses, self.trials()
         asked = sum(trial.state != TrialState.WAITING for trial in trials)
         return pauses.verdicts(trials, all_asked=asked >= pauses.first, limit=limit)
 
@@ -121,7 +119,7 @@ class Arm:
     def should_prune(self, trial: optuna.Trial) -> bool:
         """The pruner's word, whatever the objectives: it sees mIoU alone. It has none over trials that pause."""
         frozen, pauses = self.study._storage.get_trial(trial._trial_id), self.pauses
-        if pauses.first and pauses.govern(frozen, self.study.get_trials(deepcopy=False)):
+        if pauses.first and pauses.govern(frozen, self.known()):
             return False
         return self.study.pruner.prune(self.study, frozen)
 
@@ -129,8 +127,7 @@ class Arm:
         """Why a trial that has just reported this step pauses; None: it goes on."""
         if not (pauses := self.pauses).first:
             return None
-        known = self.study.get_trials(deepcopy=False)
-        return pauses.due(self.study._storage.get_trial(trial._trial_id), step, known)
+        return pauses.due(self.study._storage.get_trial(trial._trial_id), step, self.known())
 
     def tell(
         self,

@@ -183,10 +183,10 @@ class Bridge(Searcher):
     def _settle(self) -> None:
         """Paused trials that may go on stand in line, and those that never will end; again while that decides more."""
         for arm in self._arms:
-            while verdicts := arm.verdicts(self.limit(arm)):
+            while arm.pauses.first and (verdicts := arm.verdicts(self.limit(arm))):
                 for verdict in verdicts:
                     self._carry_out(arm, verdict)
-            self._waiting.sort(key=lambda asked: turn(asked.frozen))
+        self._waiting.sort(key=lambda asked: turn(asked.frozen))
 
     def _carry_out(self, arm: Arm, verdict: Verdict) -> None:
         trial = optuna.Trial(arm.study, verdict.trial._trial_id)

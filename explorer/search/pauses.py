@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
+from explorer.search.reasons import last, percent
 from explorer.search.repeats import REPEATS
 
 PAUSED_AT = "paused_at"
@@ -60,7 +61,7 @@ class Pauses:
         rung = next((rung for rung in reversed(range(1, RUNGS)) if before * RUNGS < rung * budget <= step * RUNGS), 0)
         if not rung:
             return None
-        have = f"Paused at step {step} of {budget} with {_percent(trial.intermediate_values[step])}"
+        have = f"Paused at step {step} of {budget} with {percent(trial.intermediate_values[step])}"
         return f"{have}: the first {self.first} trials wait for each other there, and the best half of them go on."
 
     def govern(self, trial: FrozenTrial, known: Sequence[FrozenTrial]) -> bool:
@@ -129,7 +130,7 @@ def _at(peers: Sequence[FrozenTrial], rung: int, *, all_asked: bool) -> Iterator
         waits = is_paused(trial) and trial.last_step == came[trial.number]
         if waits and (place < half or closed):
             goes_on = place < half
-            yield Verdict(trial, goes_on, f"its {_percent(_last(trial))} is {'' if goes_on else 'not '}among {words}")
+            yield Verdict(trial, goes_on, f"its {percent(last(trial))} is {'' if goes_on else 'not '}among {words}")
 
 
 def _at_the_end(waiting: Sequence[FrozenTrial], peers: Sequence[FrozenTrial], limit: str) -> Iterator[Verdict]:
@@ -137,7 +138,7 @@ def _at_the_end(waiting: Sequence[FrozenTrial], peers: Sequence[FrozenTrial], li
     if any(trial.state == TrialState.COMPLETE for trial in peers):
         yield from (Verdict(trial, False, f"the sweep asks for no more: {limit.rstrip('.')}") for trial in waiting)
     elif waiting and sum(trial.state == TrialState.RUNNING for trial in peers) == len(waiting):
-        best = max(waiting, key=lambda trial: (trial.last_step, _last(trial), -trial.number))
+        best = max(waiting, key=lambda trial: (trial.last_step, last(trial), -trial.number))
         yield Verdict(best, True, "the sweep asks for no more, nothing is whole, and it has come furthest")
 
 
@@ -145,15 +146,6 @@ def _came(trial: FrozenTrial, rung: int) -> int | None:
     """The step with which it came to a rung."""
     budget = trial.user_attrs.get("budget", 0)
     return min((step for step in trial.intermediate_values if step * RUNGS >= rung * budget), default=None)
-
-
-def _last(trial: FrozenTrial) -> float:
-    assert trial.last_step is not None
-    return trial.intermediate_values[trial.last_step]
-
-
-def _percent(miou: float) -> str:
-    return f"{100 * miou:.2f} %"
 
 
 def paused(trial: FrozenTrial) -> str:

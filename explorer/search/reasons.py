@@ -56,7 +56,7 @@ def _clause(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping
     if isinstance(pruner, PercentilePruner):  # MedianPruner is one
         return _below_others(pruner, study, trial)
     if isinstance(pruner, ThresholdPruner):
-        return _out_of_bounds(pruner, _last(trial))
+        return _out_of_bounds(pruner, last(trial))
     if isinstance(pruner, PatientPruner):
         return _idle(pruner, study, trial, notes)
     if isinstance(pruner, WilcoxonPruner):
@@ -66,33 +66,33 @@ def _clause(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping
             return _cut(pruner.early, study, trial)
         chance, best = judged
         return (
-            f"with its {_percent(_last(trial))} it has a chance of {_percent(chance)} to end above {_percent(best)}, "
+            f"with its {percent(last(trial))} it has a chance of {percent(chance)} to end above {percent(best)}, "
             "the highest mean that a config is believed to have"
         )
-    return f"it had {_percent(_last(trial))}"
+    return f"it had {percent(last(trial))}"
 
 
 def _halved(pruner: Any, peers: Iterable[FrozenTrial], trial: FrozenTrial, notes: Mapping[str, Any], where: str) -> str:
     """Of successive halving: a trial goes on from a rung where it is among the best 1 / factor of all there."""
     rung = max(int(name.removeprefix(_RUNG)) for name in notes if name.startswith(_RUNG))
-    key, value, factor = f"{_RUNG}{rung}", _last(trial), pruner._reduction_factor
+    key, value, factor = f"{_RUNG}{rung}", last(trial), pruner._reduction_factor
     others = [peer.system_attrs[key] for peer in peers if key in peer.system_attrs and peer.number != trial.number]
     values = sorted([*others, value], reverse=True)
     if len(values) <= pruner._bootstrap_count:
-        return f"it had {_percent(value)}, and the first {pruner._bootstrap_count} trials at a rung all end there"
+        return f"it had {percent(value)}, and the first {pruner._bootstrap_count} trials at a rung all end there"
     go_on = max(1, len(values) // factor)
     better = sum(other > value for other in others)
     return (
-        f"its {_percent(value)} at rung {rung}{where} is below the {_percent(values[go_on - 1])} of the best {go_on} "
+        f"its {percent(value)} at rung {rung}{where} is below the {percent(values[go_on - 1])} of the best {go_on} "
         f"of {len(values)} trials of this student there; {better} had more"
     )
 
 
 def _cut(pruner: AshaPruner, study: optuna.Study, trial: FrozenTrial) -> str:
     milestone, others, cutoff = pruner.rung(study, trial)
-    value = _last(trial)
+    value = last(trial)
     return (
-        f"its {_percent(value)} at the rung of {milestone:g} steps is below {_percent(cutoff)}, which parts the best "
+        f"its {percent(value)} at the rung of {milestone:g} steps is below {percent(cutoff)}, which parts the best "
         f"1/{pruner.reduction_factor:g} from the rest of {len(others)} trials of this student that got there before; "
         f"{sum(other > value for other in others)} had more"
     )
@@ -105,7 +105,7 @@ def _below_others(pruner: Any, study: optuna.Study, trial: FrozenTrial) -> str:
     cutoff = float(np.nanpercentile(others, 100 - pruner._percentile))
     what = "the median" if pruner._percentile == 50 else f"what the best {pruner._percentile:.3g} % had at least,"
     return (
-        f"its best until then, {_percent(best)}, is below {_percent(cutoff)}, {what} of {len(others)} complete trials "
+        f"its best until then, {percent(best)}, is below {percent(cutoff)}, {what} of {len(others)} complete trials "
         f"of this student at that step; {sum(other > best for other in others)} had more"
     )
 
@@ -113,7 +113,7 @@ def _below_others(pruner: Any, study: optuna.Study, trial: FrozenTrial) -> str:
 def _out_of_bounds(pruner: Any, value: float) -> str:
     low = value < pruner._lower
     bound = pruner._lower if low else pruner._upper
-    return f"its {_percent(value)} is {'below the lower' if low else 'above the upper'} threshold of {_percent(bound)}"
+    return f"its {percent(value)} is {'below the lower' if low else 'above the upper'} threshold of {percent(bound)}"
 
 
 def _idle(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping[str, Any]) -> str:
@@ -122,8 +122,8 @@ def _idle(pruner: Any, study: optuna.Study, trial: FrozenTrial, notes: Mapping[s
     margin = f" by more than {100 * pruner._min_delta:g} points" if pruner._min_delta else ""
     reports = "report" if recent == 1 else f"{recent} reports"
     told = (
-        f"the best of its last {reports}, {_percent(max(values[-recent:]))}, is below the "
-        f"{_percent(max(values[:-recent]))} it had before{margin}"
+        f"the best of its last {reports}, {percent(max(values[-recent:]))}, is below the "
+        f"{percent(max(values[:-recent]))} it had before{margin}"
     )
     wrapped = pruner._wrapped_pruner
     return told if wrapped is None else f"{told}; and by {_name(wrapped)}, {_clause(wrapped, study, trial, notes)}"
@@ -135,7 +135,7 @@ def _worse_than_best(pruner: Any, study: optuna.Study, trial: FrozenTrial) -> st
     lead = [trial.intermediate_values[step] - best.intermediate_values[step] for step in steps]
     p = float(stats.wilcoxon(lead, alternative="less", zero_method="zsplit").pvalue)
     return (
-        f"its {_percent(_last(trial))}, and its values at {len(steps)} steps, are below those of trial {best.number}, "
+        f"its {percent(last(trial))}, and its values at {len(steps)} steps, are below those of trial {best.number}, "
         f"the best of this student, with p = {p:.2g}, under the threshold of {pruner._p_threshold:g}"
     )
 
@@ -144,10 +144,12 @@ def _name(pruner: BasePruner) -> str:
     return type(pruner).__name__.removesuffix("Pruner").lower()
 
 
-def _last(trial: FrozenTrial) -> float:
+def last(trial: FrozenTrial) -> float:
+    """What a trial has reported last, in [0, 1]."""
     assert trial.last_step is not None
     return trial.intermediate_values[trial.last_step]
 
 
-def _percent(miou: float) -> str:
+def percent(miou: float) -> str:
+    """As sentences have it."""
     return f"{100 * miou:.2f} %"

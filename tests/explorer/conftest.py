@@ -159,14 +159,26 @@ def tiny_spec(tiny_data):
     }
 
 
+@pytest.fixture(scope="session")
+def own_code(tmp_path_factory):
+    """In this context a folder with the user's own code, a module of this text, and a cache of teachers are in use."""
+
+    @contextmanager
+    def using(module, text):
+        place = tmp_path_factory.mktemp("home")
+        (place / f"{module}.py").write_text(text)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HETEROAKD_PATH", str(place))
+            patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
+            yield place
+
+    return using
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder with the user's own code, mine_tiny.py, and a cache of teachers, both in use."""
-    place = tmp_path_factory.mktemp("home")
-    (place / "mine_tiny.py").write_text(TINY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HETEROAKD_PATH", str(place))
-        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
+def home(own_code):
+    """The folder, with mine_tiny.py."""
+    with own_code("mine_tiny", TINY) as place:
         yield place
 
 

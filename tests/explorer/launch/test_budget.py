@@ -31,13 +31,9 @@ OWN = {"small": 9, "wide": 6}  # of 12 in three reports: 4 / (4 / 3) = 3 a repor
 
 
 @pytest.fixture(scope="module")
-def code(tmp_path_factory):
-    """A folder with the networks and a cache of teachers, both in use."""
-    place = tmp_path_factory.mktemp("code")
-    (place / "mine_budget.py").write_text(MINE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HETEROAKD_PATH", str(place))
-        patch.setenv("HETEROAKD_CACHE", str(place / "cache"))
+def code(own_code):
+    """A folder with the networks."""
+    with own_code("mine_budget", MINE) as place:
         yield place
 
 
