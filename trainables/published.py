@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,16 +28,21 @@ _DATA: Mapping[tuple[str, str], Mapping[str, Any]] = {
 }
 
 
+def layout(data: str) -> str:
+    """A set's name without its path and the number of labels that are used of it."""
+    return re.split("[:@]", data, maxsplit=1)[0]
+
+
 def published(method: str, data: str) -> dict[str, Any]:
     """Fields of a trial and their values, as far as they differ from the fields' own defaults.
 
     Args:
-        data: a set's name, or NAME:PATH; of others nothing is published.
+        data: a set's name, or NAME:PATH, also with @LABELS; of others nothing is published.
 
     Source: the scripts of CIRKD (its own and those of cwd, skd, ifvd, at and fitnet) and of Af-DCD.
     Deviation: Af-DCD's weights are of sums there; here of means, at its 2048 channels and 64 x 128 cells.
     """
-    return {**_METHODS.get(method, {}), **_DATA.get((method, data.partition(":")[0]), {})}
+    return {**_METHODS.get(method, {}), **_DATA.get((method, layout(data)), {})}
 
 
 def with_data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,5 +50,5 @@ def with_data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Goes before `with_teacher_recipe`: the teacher is trained on the same crops.
     """
-    crop = CROPS.get(str(values.get("data")).partition(":")[0])
+    crop = CROPS.get(layout(str(values.get("data"))))
     return dict(values) if crop is None else {"crop_height": crop[0], "crop_width": crop[1], **values}

@@ -13,6 +13,7 @@ from explorer.storage import urls
 from explorer.study import StudySpec
 from trainables import own, sources
 from trainables.data import DATASETS
+from trainables.data.few import Few
 from trainables.data.own import Own
 from trainables.errors import StudyError
 from trainables.kept import store
@@ -61,7 +62,7 @@ def check(spec: StudySpec, directory: PurePosixPath) -> None:
         StudyError: one sentence.
     """
     check_folder(directory)
-    data = str(spec.trial_base.get("data") or "earth")
+    data = Few.parse(str(spec.trial_base.get("data") or "earth")).data
     name, _, path = data.partition(":")
     theirs = Own.parse(data)
     here = theirs.path if theirs else path if name in DATASETS else data
