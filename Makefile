@@ -1,4 +1,5 @@
-# demo: set-up, a real sweep on the embedded data, its dashboard and its best config.   test: set-up and every check.
+# demo: set-up, a real sweep on the embedded data, its best again on fresh seeds, dashboard, bundle.
+# test: set-up and every check.
 PYTHON ?= python3
 BIN := .venv/bin
 MINUTES ?= 60
@@ -8,8 +9,9 @@ MINUTES ?= 60
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
 	else $(BIN)/heteroakd sweep demo.yaml --out sweeps/demo; fi
+	$(BIN)/heteroakd confirm sweeps/demo --top 2 --seeds 4
 	$(BIN)/heteroakd dashboard sweeps/demo
-	$(BIN)/heteroakd export sweeps/demo --by gain --out sweeps/demo/best
+	$(BIN)/heteroakd export sweeps/demo --out sweeps/demo/best
 
 test:
 	@$(MAKE) --no-print-directory --jobs 2 .venv/installed-test postgresql

@@ -17,7 +17,6 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +86,18 @@ def halved(folder: Path) -> Any:
     return open_dataset(str(folder))
 
 
-def with_few_labels(dataset: Any) -> Any:
-    """Of whose training tiles every seventeenth or so keeps its label; the others are unlabelled images."""
-    tiles = dataset.samples("train")
-    kept = {place * len(tiles) // LABELLED for place in range(LABELLED)}
-    labelled = tuple(tile for place, tile in enumerate(tiles) if place in kept)
-    rest = tuple(tile.image for place, tile in enumerate(tiles) if place not in kept)
-    return replace(dataset, splits={**dataset.splits, "train": labelled}, unlabelled=(*rest, *dataset.unlabelled))
-
-
 def record(jobs: list[tuple[dict[str, Any], int]], log: Path, folder: Path) -> None:
     """Train these (config, seed) one after another and append their curves to the log."""
     from trainables import loop
     from trainables.config import TrialConfig
+    from trainables.data.few import Few
     from trainables.errors import NonFiniteLoss
     from trainables.scoring.evaluate import evaluate
     from trainables.teachers import load_teacher
 
     vars(loop)["gradient_shares"] = lambda *_: {}  # reported only; three backward passes an evaluation
     dataset = halved(folder)
-    few = with_few_labels(dataset)
+    few = Few(str(folder), LABELLED).of(dataset)
     teachers: dict[str, Any] = {}
     for point, seed in jobs:
         config = TrialConfig.parse(trial_values(point, seed))

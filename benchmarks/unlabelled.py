@@ -18,7 +18,6 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +65,6 @@ ROWS: dict[str, dict[str, Any]] = {
     },
 }
 OUT = Path(__file__).with_suffix(".json")
-
-
-def few_labels() -> SegDataset:
-    """`earth`, of whose training tiles every sixth or so keeps its label."""
-    earth = open_dataset("earth")
-    tiles = earth.samples("train")
-    kept = {tiles[place * len(tiles) // LABELLED] for place in range(LABELLED)}
-    rest = tuple(tile.image for tile in tiles if tile not in kept)
-    labelled = tuple(tile for tile in tiles if tile in kept)
-    return replace(earth, splits={**earth.splits, "train": labelled}, unlabelled=(*rest, *earth.unlabelled))
 
 
 def points(row: str) -> list[dict[str, Any]]:
@@ -174,7 +163,7 @@ class Study:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS), help="only these")
-    study = Study(few_labels())
+    study = Study(open_dataset(f"earth@{LABELLED}"))
     print(f"teacher: {study.teacher_scores()}", flush=True)
     for row in parser.parse_args().rows:
         setting = study.best(row)

@@ -14,6 +14,7 @@ SOURCES = {
     "torchvision": "NAME, one of torchvision's segmentation networks with its published weights",
     "timm": "NAME or a folder, a backbone of timm, which gives features and no logits",
     "file": "PATH[@NETWORK], weights of a network of ours, of torchvision:NAME or of cirkd:NAME",
+    "earth": "cnn or transformer, the teachers that come with the embedded data",
     "ready": "package.module:name, your own function or class, which loads its weights itself",
 }
 """Prefix -> what follows it."""

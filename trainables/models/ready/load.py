@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from trainables import own
 from trainables.bands import RGB, Bands
-from trainables.errors import TeacherError
+from trainables.errors import TeacherError, unknown
 from trainables.models.licences import licences
 from trainables.models.own import build_own
 from trainables.models.ready import files, hf, hub, libraries
@@ -102,9 +102,23 @@ def origin(name: str) -> Origin:
     return Origin(hub.hashes(path), hub.commit(path), hub.licence(path if path.is_dir() else path.parent))
 
 
+def shipped(kind: str) -> Path:
+    """The weights of a teacher that comes with the embedded data.
+
+    Raises:
+        TeacherError: there is no such one.
+    """
+    known = {path.stem: path for path in sorted((Path(__file__).parent / "earth").glob("*.safetensors"))}
+    if kind not in known:
+        raise TeacherError(unknown("teacher of earth", kind, known))
+    return known[kind]
+
+
 def _path(source: Source, name: str) -> Path | None:
     if source.kind in ("hf", "smp"):
         return hub.folder_of(source.place, source.detail, name)
+    if source.kind == "earth":
+        return shipped(source.place)
     path = Path(source.place).expanduser()
     return path if source.kind == "file" or path.is_dir() else None
 
@@ -116,6 +130,6 @@ def _foreign(source: Source, name: str) -> Foreign:
         return libraries.load_timm(source.place)
     path = _path(source, name)
     assert path is not None
-    if source.kind == "file":
+    if source.kind in ("file", "earth"):
         return files.load(path, source.detail, name)
     return hf.load(path, name) if source.kind == "hf" else libraries.load_smp(path, name)

@@ -1,0 +1,98 @@
+"""Trainings that a benchmark asks for, each done once: what its JSON holds is not trained again."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t
+
+from trainables.config import TrialConfig
+from trainables.data.catalogue import open_dataset
+from trainables.data.dataset import SegDataset
+from trainables.kept import atomic
+from trainables.loop import train
+from trainables.models.build import build
+from trainables.models.segmodel import SegModel
+from trainables.scoring.evaluate import evaluate
+from trainables.teachers import load_teacher
+
+SPLITS = ("val", "test")
+
+
+class Runs:
+    """Trainings and their scores, in the order in which they were made.
+
+    Attributes:
+        head: what the JSON says beside them.
+        done: each run's values, its mIoU on val and test, and the CPU seconds of its training.
+    """
+
+    def __init__(self, path: Path, **head: Any) -> None:
+        self.path = path
+        self.head = head
+        self.done: list[dict[str, Any]] = []
+        if path.exists():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            self.done = found.pop("runs")
+            self.head = {**found, **head}
+
+    def __call__(self, values: Mapping[str, Any], *, where: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Train a config, or look it up.
+
+        Args:
+            values: fields of a TrialConfig.
+            where: further fields that name paths of this machine; the JSON does not hold them.
+        """
+        known = {"values": dict(values)}
+        for run in self.done:
+            if run["values"] == known["values"]:
+                return run
+        config = TrialConfig.parse({"device": "cpu", "eval_every": values["steps"], **values, **(where or {})})
+        dataset = opened(config.data)
+        teacher = taught_by(config) if config.is_taught else None
+        student = build(config.student, num_classes=dataset.num_classes)
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            state = train(config, dataset=dataset, teacher=teacher, directory=Path(folder))
+            seconds = time.process_time() - began
+            student.load_state_dict(state.weights())
+        scores = {split: round(evaluate(student, dataset, split, config).miou, 5) for split in SPLITS}
+        run = {**known, **scores, "cpu_seconds": round(seconds, 1)}
+        self.done.append(run)
+        self.save()
+        print(json.dumps(run), flush=True)
+        return run
+
+    def save(self) -> None:
+        head = json.dumps({**self.head, "date": time.strftime("%Y-%m-%d")}, indent=1).removesuffix("\n}")
+        body = ",\n".join(f"  {json.dumps(run)}" for run in self.done)
+        atomic.write_text(self.path, f'{head},\n "runs": [\n{body}\n ]\n}}\n')
+
+
+@cache
+def opened(data: str) -> SegDataset:
+    return open_dataset(data)
+
+
+_teachers: dict[str, SegModel] = {}
+
+
+def taught_by(config: TrialConfig) -> SegModel:
+    if config.teacher not in _teachers:
+        _teachers[config.teacher] = load_teacher(config, dataset=opened(config.data))
+    return _teachers[config.teacher]
+
+
+def paired(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], split: str = "test") -> list[float]:
+    """Mean and 90 % interval (Student's t) of the differences seed by seed, in points of mIoU."""
+    gains = [100 * (one[split] - other[split]) for one, other in zip(runs, others, strict=True)]
+    mean = sum(gains) / len(gains)
+    variance = sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
+    half = float(t.ppf(0.95, len(gains) - 1)) * (variance / len(gains)) ** 0.5
+    return [round(mean, 2), round(mean - half, 2), round(mean + half, 2)]
