@@ -139,12 +139,14 @@ def _use(dataset: SegDataset, found: Agreement) -> str:
     bands = dataset.bands
     code = f"""```python
 import json
+from pathlib import Path
+
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 
 model = smp.from_pretrained(".").eval()  # this folder, or the repository that it was pushed to
-prepared = json.load(open("preprocessor_config.json"))
+prepared = json.loads(Path("preprocessor_config.json").read_text())
 values = image * prepared["rescale_factor"]  # NumPy, height x width x {bands.channels}, {_values(dataset)}
 values = (values - np.array(prepared["image_mean"])) / np.array(prepared["image_std"])
 pixels = torch.from_numpy(values).float().permute(2, 0, 1)[None]
