@@ -207,7 +207,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, fit to be shown."""
     lines = redact(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
