@@ -137,6 +137,11 @@ class StudySpec(BaseModel):
     )
     tensorboard: bool = Field(False, description="Write TensorBoard's events too, to tensorboard/ in the folder.")
 
+    wandb: str | None = Field(None, description="Log to Weights & Biases too: PROJECT or ENTITY/PROJECT.")
+    hook: str | None = Field(
+        None, description="A class of yours that the driver tells of reports and ends: package.module:Hook."
+    )
+
     @field_validator("group_size", mode="before")
     @classmethod
     def _is_a_size(cls, value: Any) -> Any:

@@ -14,7 +14,7 @@ from trainables.extras import EXTRAS, has, need
 
 BLOCKED = ("tifffile", "imagecodecs", "aiohttp", "dash", "flask", "grpc", "kaleido", "mlflow", "onnx", "onnx_ir")
 BLOCKED += ("onnxruntime", "onnxscript", "optuna_dashboard", "plotly", "psycopg", "psycopg2", "nbclient", "ipykernel")
-BLOCKED += ("pycocotools",)
+BLOCKED += ("pycocotools", "wandb", "av")
 BASE = (
     "trainables.tune",
     "trainables.run",
@@ -126,6 +126,9 @@ def test_no_module_but_these_imports_an_optional_package():
                 found.add((path.name, words[1].partition(".")[0]))
     assert found == {
         ("cocomask.py", "pycocotools"),
+        ("video.py", "av"),
+        ("loggers_wandb.py", "wandb"),
+        ("wandb_summary.py", "wandb"),
         ("deep.py", "imagecodecs"),
         ("deep.py", "tifffile"),
         ("exported.py", "onnxruntime"),

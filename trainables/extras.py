@@ -16,6 +16,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "import": ("pycocotools",),
     "mlflow": ("mlflow",),
     "postgres": ("psycopg",),
+    "video": ("av",),
+    "wandb": ("wandb",),
 }
 """Extra -> the modules that its verbs ask for, as they are imported. A sweep and its trials import none of them."""
 

@@ -16,7 +16,7 @@ SECTIONS = {
     ),
     "stop": ("time_budget_s", "total_steps", "gpu_hours", "plateau_trials", "plateau_gain", "stop_when"),
     "resources": ("group_size", "cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures"),
-    "kept": ("storage", "owner", "storage_path", "mlflow", "tensorboard"),
+    "kept": ("storage", "owner", "storage_path", "mlflow", "tensorboard", "wandb", "hook"),
 }
 UNITS = {
     "constraints": "of each cost: millions, GMAC or ms", "num_trials": "trials", "probes": "trials",

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from explorer.api import shown
 from explorer.api.given import path
-from trainables.errors import CheckpointError, ConfigError
+from explorer.api.redacted import redacted
+from trainables.errors import CheckpointError, ConfigError, DataError, ModelError
+from trainables.extras import need
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+    from explorer.bundle.video import Rate, Stream
     from trainables.config import TrialConfig
     from trainables.drawing.palette import Colour
     from trainables.serving.predict import Ids, Predictor
@@ -30,13 +33,15 @@ class Predicted(NamedTuple):
     """Attributes:
     masks, overlays: the folders; overlays: None if there are none.
     num: images that have a mask now.
-    failed: images that could not be read.
+    failed: images and videos that could not be read.
+    videos: those that have masks now, with how fast: frames, seconds, and seconds in the network (busy).
     """
 
     masks: Path
     overlays: Path | None
     num: int
     failed: int
+    videos: dict[Path, Rate] = {}  # noqa: RUF012, never changed
 
 
 class Bundle:
@@ -118,6 +123,20 @@ class Bundle:
         """
         return self.predictor.predict(self.predictor.read(image))
 
+    def stream(self, frames: Iterable[Picture]) -> Stream:
+        """Class ids of frames as they come, such as a camera's; endless ones too.
+
+        Args:
+            frames: each as an image for `predict`.
+
+        Returns:
+            What gives (pixels, ids) for each frame. Its `rate` says how many there were (`frames`), in how many
+            `seconds`, and how many of these the network was `busy`; `rate.per_second` is frames a second.
+        """
+        from explorer.bundle.video import Stream
+
+        return Stream(self.predictor, frames)
+
     def overlay(self, image: Picture, ids: Ids | None = None) -> Image.Image:
         """The classes' colours over an image.
 
@@ -144,29 +163,65 @@ def predict(
     out: str | os.PathLike[str] = "predicted",
     *,
     overlay: bool = True,
+    masks: str = "frames",
     weights: str = "student",
     say: Callable[[str], None] = print,
 ) -> Predicted:
-    """Write a mask, and an overlay, for each image file.
+    """Write a mask, and an overlay, for each image file, and for each frame of a video.
 
     Args:
         bundle: the folder.
-        images: files, folders of them, or patterns such as 'a/*.jpg'.
+        images: files, folders of images, or patterns such as 'a/*.jpg'; a file and a pattern may be videos.
         out: folder of masks/ and overlays/.
+        masks: of a video: `frames`, a PNG each, or `video`, which loses nothing either.
         weights: student, or peer.
-        say: told in one sentence of each image that cannot be read; the others are done.
+        say: told in one sentence of each image or video that cannot be read; the others are done.
 
     Raises:
         HeteroakdError: no bundle, no image, or masks that would replace images or each other.
     """
     from explorer.bundle import predict as predicting
+    from explorer.bundle import video
 
+    if masks not in ("frames", "video"):
+        raise ConfigError(f"masks must be frames or video, got {masks!r}.")
     loaded = Bundle(bundle, weights=weights)
     several = [images] if isinstance(images, (str, os.PathLike)) else images
     found = predicting.files([os.fspath(one) for one in several])
-    failed = predicting.run(loaded.predictor, found, path(out), overlay=overlay, say=say)
+    videos = [one for one in found if one.suffix.lower() in predicting.VIDEOS]
+    if videos:
+        need("av")
+    pictures = [one for one in found if one not in videos]
+    failed = predicting.run(loaded.predictor, pictures, path(out), overlay=overlay, say=say)
+    rates = {}
+    for one in videos:
+        try:
+            rates[one] = video.run(loaded.predictor, one, path(out), overlay=overlay, masks=masks)  # type: ignore[arg-type]
+        except (DataError, ModelError) as error:
+            say(str(error))
     overlays = path(out) / predicting.OVERLAYS if overlay else None
-    return Predicted(path(out) / predicting.MASKS, overlays, len(found) - failed, failed)
+    num = len(pictures) - failed
+    return Predicted(path(out) / predicting.MASKS, overlays, num, failed + len(videos) - len(rates), rates)
+
+
+@redacted()
+def push(folder: str | os.PathLike[str], repository: str, *, private: bool = True) -> str:
+    """Send a folder that `Study.export(hub=...)` wrote to the Hugging Face hub, with the token in HF_TOKEN.
+
+    Args:
+        repository: OWNER/NAME; made where there is none.
+        private: whether one that is made is seen by its owner alone.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ConfigError: no such folder, or HF_TOKEN is not set.
+        StudyError: the hub does not take it, or cannot be reached.
+    """
+    from explorer.bundle import hub
+
+    return hub.push(path(folder), repository, private=private)
 
 
 def _facts(bundle: Bundle) -> dict[str, str]:

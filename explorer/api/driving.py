@@ -97,6 +97,22 @@ def count(directory: Path) -> Open | None:
     return Open(*num_open(*load_studies(directory))) if (directory / SPEC_FILE).exists() else None
 
 
+def summarise(directory: Path, left: Open, console: Console, *, project: str | None = None) -> None:
+    """Send W&B the summary of a sweep that is over, where the study can be seen from here and asks for it.
+
+    Args:
+        project: of W&B, instead of the spec's.
+    """
+    from explorer.study import SPEC_FILE, StudySpec
+
+    if left.trials or not (directory / SPEC_FILE).exists():
+        return
+    if project := project or StudySpec.of(directory).wandb:
+        from explorer.show import wandb_summary
+
+        wandb_summary.send(directory, project, say=lambda sentence: say(console, sentence))
+
+
 def console() -> Console:
     """This process's output. A notebook gets plain lines there, and the table of a running sweep as HTML."""
     from rich.console import Console

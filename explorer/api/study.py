@@ -247,12 +247,14 @@ class Study:
         trust_storage: bool = False,
         mlflow: str | None = None,
         tensorboard: bool | None = None,
+        wandb: str | None = None,
+        hook: str | None = None,
         console: Console | None = None,
     ) -> Study:
         """Go on with what is open: see `explorer.resume`."""
         console = console or driving.console()
         options = {"console": console, "address": address, "time_budget_s": time_budget_s}
-        instead = {"mlflow": mlflow, "tensorboard": tensorboard, "stop_when": stop_when}
+        instead = {"mlflow": mlflow, "tensorboard": tensorboard, "wandb": wandb, "hook": hook, "stop_when": stop_when}
         given = {name: value for name, value in instead.items() if value is not None}
 
         def run() -> Open:
@@ -261,6 +263,7 @@ class Study:
             return Open(left, 0 if left else driving.confirmer(address).go_on(place, **options))
 
         self._left = driving.drive(run, self.given, console, again="resume")
+        driving.summarise(self.directory, self._left, console, project=wandb)
         return self
 
     @redacted()
@@ -312,6 +315,8 @@ class Study:
         by: str | None = None,
         trial: int | None = None,
         onnx: bool = True,
+        hub: str | os.PathLike[str] | None = None,
+        licence: str | None = None,
     ) -> Bundle:
         """Write a bundle: config, weights, graphs, model card, metrics, all trials, scripts to use and to repeat it.
 
@@ -320,6 +325,8 @@ class Study:
             by: the search's best by miou or gain; none: what was confirmed, else by miou.
             trial: a search trial's number instead.
             onnx: also the network as ONNX and torch.export files; a minute for a small network.
+            hub: also this folder, which segmentation-models-pytorch opens and `explorer.push` sends to the hub.
+            licence: of the weights, in its card; as the hub names it, such as cc-by-4.0.
 
         Raises:
             ConfigError: `out` holds other files, or both `by` and `trial` are given.
@@ -330,7 +337,8 @@ class Study:
 
         if by not in (*_RANKED, None):
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
-        exporting.export(self.given, path(out), by=by, trial=trial, graphs=onnx)  # type: ignore[arg-type]
+        for_hub = {"for_hub": None if hub is None else path(hub), "licence": licence}
+        exporting.export(self.given, path(out), by=by, trial=trial, graphs=onnx, **for_hub)  # type: ignore[arg-type]
         return Bundle(path(out))
 
     def _open(self) -> Open:

@@ -71,7 +71,9 @@ def sweep(
     def run() -> Open:
         return Open(driving.launcher(address).sweep(parsed, directory, **options))
 
-    return Study(directory, left=driving.drive(run, directory, console, again="resume"))
+    left = driving.drive(run, directory, console, again="resume")
+    driving.summarise(directory, left, console)
+    return Study(directory, left=left)
 
 
 def resume(
@@ -83,6 +85,8 @@ def resume(
     trust_storage: bool = False,
     mlflow: str | None = None,
     tensorboard: bool | None = None,
+    wandb: str | None = None,
+    hook: str | None = None,
     console: Console | None = None,
 ) -> Study:
     """Go on with an interrupted sweep, every running trial from its last checkpoint; then with its confirmation.
@@ -90,7 +94,7 @@ def resume(
     Where all has ended, it says so and returns. Ctrl-C leaves it resumable again.
 
     Args:
-        time_budget_s, mlflow, tensorboard: instead of the spec's, this time.
+        time_budget_s, mlflow, tensorboard, wandb, hook: instead of the spec's, this time.
         stop_when: instead of the spec's, from now on; 0: the sweep goes on, whatever is expected.
         address, trust_storage, console: as for `sweep`.
 
@@ -104,6 +108,8 @@ def resume(
         trust_storage=trust_storage,
         mlflow=mlflow,
         tensorboard=tensorboard,
+        wandb=wandb,
+        hook=hook,
         console=console,
     )
 

@@ -14,40 +14,42 @@ from trainables.sources import is_ready
 Metrics = dict[str, Any]
 
 
-def card(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
+def card(
+    metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any], *, use: str = ""
+) -> str:
     """Markdown. Every figure in it is out of `metrics` or `provenance`; foreign text is escaped.
 
     Args:
         metrics: what `metrics.json` holds.
         provenance: what `provenance.json` holds.
+        use: how the network is used where it stands in no bundle; the bundle's other files are then not named.
     """
     parts = [
         f"# {escape(config.student)} for {escape(dataset.name)}",
-        _what(metrics, config, dataset),
+        _what(metrics, config, dataset, bundled=not use),
         "## How good it is",
         _scores(metrics, config, dataset),
         "## How it was chosen, and how sure that is",
         *_choice(metrics, config),
         "## How it was trained",
-        _training(metrics, config, dataset, provenance),
+        _training(metrics, config, dataset, provenance, bundled=not use),
         "## Limits",
-        _limits(metrics, config, dataset),
+        _limits(metrics if not use else {**metrics, "files": {}}, config, dataset),
         "## How to use it",
-        _use(metrics),
-        "## Files",
-        _files(metrics),
+        *([use] if use else [_use(metrics), "## Files", _files(metrics)]),
         "## Licence",
         _licence(config, dataset, provenance),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _what(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
+def _what(metrics: Metrics, config: TrialConfig, dataset: SegDataset, *, bundled: bool) -> str:
     size = f"{metrics['parameters_millions']:.2f} million parameters"
     taught = f", taught by {escape(config.teacher)} with the method {escape(config.method)}"
     taught = taught if config.reads("teacher") else ", trained without a teacher"
     if "peer" in metrics:
-        taught = f", trained together with {escape(config.teacher)} (in peer&#46;safetensors)"
+        taught = f", trained together with {escape(config.teacher)}"
+        taught += " (in peer&#46;safetensors)" if bundled else ""
     return (
         f"A network for semantic segmentation, {size}{taught}. It gives each pixel of {_image(dataset)} one of "
         f"{dataset.num_classes} classes. Found by HeteroAKD Explorer in the study “{escape(metrics['study'])}”."
@@ -159,7 +161,9 @@ def _over_images(found: dict[str, Any]) -> list[str]:
     return [f"Over images instead, that mean has the 90 % interval {100 * low:.2f} to {percent(high)}."]
 
 
-def _training(metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any]) -> str:
+def _training(
+    metrics: Metrics, config: TrialConfig, dataset: SegDataset, provenance: dict[str, Any], *, bundled: bool
+) -> str:
     start = "ImageNet weights of the encoder" if config.pretrained or config.encoder_weights else "random weights"
     facts = [
         f"data: {escape(dataset.name)}, {len(dataset.samples('train'))} training images (content hash "
@@ -168,8 +172,11 @@ def _training(metrics: Metrics, config: TrialConfig, dataset: SegDataset, proven
         f"{start}, seed {config.seed}",
         *_teacher(metrics),
         "versions: " + ", ".join(f"{name} {escape(found)}" for name, found in provenance["versions"].items() if found),
-        "everything else: `best.yaml`, `provenance.json`; all trials of the study: `trials.csv`, `trials.parquet`",
     ]
+    if bundled:
+        facts.append(
+            "everything else: `best.yaml`, `provenance.json`; all trials of the study: `trials.csv`, `trials.parquet`"
+        )
     return "\n".join(f"- {fact}" for fact in facts)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import yaml
 
-from explorer.bundle import bought, contents
+from explorer.bundle import bought, contents, hub
 from explorer.bundle.card import card
 from explorer.bundle.chosen import By, Chosen, choose
 from explorer.bundle.markdown import percent, points
@@ -30,7 +30,14 @@ from trainables.serving import exported
 
 @atomic.outside_a_sweep()
 def export(
-    directory: Path, out: Path, *, by: By | None = None, trial: int | None = None, graphs: bool = True
+    directory: Path,
+    out: Path,
+    *,
+    by: By | None = None,
+    trial: int | None = None,
+    graphs: bool = True,
+    for_hub: Path | None = None,
+    licence: str | None = None,
 ) -> dict[str, Any]:
     """Write a bundle: `README.md` lists what it holds.
 
@@ -42,6 +49,7 @@ def export(
             `heteroakd confirm` has confirmed, else miou.
         trial: a search trial's number instead of the best.
         graphs: also ONNX and torch.export files; a minute for a small network.
+        for_hub, licence: also a folder for the hub, see `hub.write`.
 
     Returns:
         What `metrics.json` holds.
@@ -49,6 +57,7 @@ def export(
     Raises:
         MissingExtra: `graphs` without the packages that write and check them.
         ConfigError: `out` holds other files or is no folder, or both `by` and `trial` are given.
+        ModelError: `for_hub` with a network that segmentation-models-pytorch does not have.
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
         Interrupted: the disk is full.
     """
@@ -58,6 +67,8 @@ def export(
     spec, studies = load_studies(directory)
     chosen = choose(spec, directory, studies, by=by, trial=trial)
     config, dataset = chosen.trained.config, chosen.trained.dataset
+    if for_hub is not None:
+        hub.check(config, dataset, for_hub)
     metrics = {**_metrics(chosen), "teacher": _teacher(config, studies["search"]), "study": spec.name}
     frames = frames_of(directory, spec, studies, gains=False)
     metrics["compute"] = bought.record(chosen, frames)
@@ -79,6 +90,8 @@ def export(
     atomic.write_text(out / "README.md", card(metrics, config, dataset, made_by))
     contents.scripts(made_by, out, onnx="size" in told.get(exported.ONNX, {}))
     trial_table.write(frames.trials, out)
+    if for_hub is not None:
+        hub.write(chosen, metrics, made_by, for_hub, licence=licence)
     return metrics
 
 

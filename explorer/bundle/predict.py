@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from trainables.serving.predict import Predictor
 
 MASKS, OVERLAYS = "masks", "overlays"
+VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 _OPACITY = 0.5  # of the classes over the image
 
 
 def files(given: Sequence[str]) -> list[Path]:
-    """Image files, each once: a file, the images that lie in a folder (not in those below), or what a glob finds.
+    """Files, each once: a file, the images that lie in a folder (not in those below), or what a glob finds.
+
+    Videos count where they are named or a glob finds them.
 
     Hidden ones, such as the `._photo.jpg` that macOS leaves, count only where they are named.
 
@@ -99,16 +102,18 @@ def _images(text: str) -> list[Path]:
     found = path.iterdir() if path.is_dir() else root.glob(pattern)
     named = not path.is_dir() and path.name.startswith(".")  # a pattern that asks for hidden ones
     seen = (one for one in found if named or not one.name.startswith("."))
-    return sorted(one for one in seen if one.suffix.lower() in SUFFIXES and one.is_file())
+    wanted = SUFFIXES if path.is_dir() else (*SUFFIXES, *VIDEOS)
+    return sorted(one for one in seen if one.suffix.lower() in wanted and one.is_file())
 
 
 def _of_different_names(images: list[Path]) -> list[Path]:
     known: dict[str, Path] = {}
     for path in images:
-        other = known.setdefault(path.stem.casefold(), path)  # some file systems know no case
+        ending = ".mp4" if path.suffix.lower() in VIDEOS else ".png"
+        other = known.setdefault(f"{path.stem.casefold()}{ending}", path)  # some file systems know no case
         if other != path:
             raise DataError(
-                f"{other} and {path} would both become {path.stem}.png. Rename one, or predict them in two runs."
+                f"{other} and {path} would both become {path.stem}{ending}. Rename one, or predict them in two runs."
             )
     return images
 

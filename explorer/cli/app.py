@@ -44,6 +44,9 @@ Tensorboard = Annotated[
     bool | None, typer.Option("--tensorboard", help="Write TensorBoard's events too, to tensorboard/ in the folder.")
 ]
 
+Wandb = Annotated[str | None, typer.Option(help="Log to Weights & Biases too: PROJECT or ENTITY/PROJECT.")]
+Hook = Annotated[str | None, typer.Option(help="A class of yours, told of reports and ends: package.module:Hook.")]
+
 
 @app.command()
 def sweep(
@@ -78,6 +81,8 @@ def sweep(
     force: Force = False,
     mlflow: Mlflow = None,
     tensorboard: Tensorboard = None,
+    wandb: Wandb = None,
+    hook: Hook = None,
 ) -> None:
     """Launch a sweep: teachers, students alone, then the search. Ctrl-C leaves it resumable."""
     given = {
@@ -96,6 +101,8 @@ def sweep(
         "storage": storage,
         "mlflow": mlflow,
         "tensorboard": tensorboard,
+        "wandb": wandb,
+        "hook": hook,
     }
     trial = {"data": data, "pair": pair, "steps": steps}
     if spec is None and preset is None:
@@ -117,6 +124,8 @@ def resume(
     trust_storage: TrustStorage = False,
     mlflow: Mlflow = None,
     tensorboard: Tensorboard = None,
+    wandb: Wandb = None,
+    hook: Hook = None,
 ) -> None:
     """Go on with an interrupted sweep, every running trial from its last checkpoint; then with its confirmation."""
     _close(
@@ -128,6 +137,8 @@ def resume(
             trust_storage=trust_storage,
             mlflow=mlflow,
             tensorboard=tensorboard,
+            wandb=wandb,
+            hook=hook,
             console=console(),
         )
     )

@@ -64,9 +64,13 @@ def export(
     ] = None,
     trial: Annotated[int | None, typer.Option(help="A search trial's number instead of the best.")] = None,
     onnx: Annotated[bool, typer.Option(help="Also the network as ONNX and torch.export files.")] = True,
+    hub: Annotated[
+        Path | None, typer.Option(help="Also this folder, for segmentation-models-pytorch and push.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="With --hub: of the weights, such as cc-by-4.0.")] = None,
 ) -> None:
     """Write a bundle: config, weights, graphs, model card, metrics, all trials, and scripts to use and to repeat it."""
-    metrics = explorer.Study(directory).export(out, by=by, trial=trial, onnx=onnx).metrics
+    metrics = explorer.Study(directory).export(out, by=by, trial=trial, onnx=onnx, hub=hub, licence=licence).metrics
     gain, alone = metrics["gain"], metrics["baseline_miou"]
     typer.echo(f"bundle: {out / 'best.yaml'}")
     against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
@@ -81,6 +85,17 @@ def export(
     for facts in metrics["files"].values():
         if "reason" in facts:
             typer.echo(facts["reason"])
+    if hub is not None:
+        typer.echo(f"for the hub: {hub}; `heteroakd push {hub} OWNER/NAME` sends it")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="What `heteroakd export --hub` wrote.", show_default=False)],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the hub.", show_default=False)],
+    public: Annotated[bool, typer.Option("--public", help="A repository that is made is seen by everybody.")] = False,
+) -> None:
+    """Send a network and its card to the Hugging Face hub, with the token in HF_TOKEN."""
+    typer.echo(f"pushed: {explorer.push(folder, repository, private=not public)}")
 
 
 def _why(metrics: dict[str, Any]) -> str:
@@ -94,21 +109,28 @@ def predict(
     bundle: Annotated[Path, typer.Argument(help="A folder that `heteroakd export` wrote.", show_default=False)],
     images: Annotated[
         list[str],
-        typer.Argument(help="Image files, folders of them, or patterns such as 'a/*.jpg'.", show_default=False),
+        typer.Argument(
+            help="Image or video files, folders of images, or patterns such as 'a/*.jpg'.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of masks/ and overlays/.")] = Path("predicted"),
     overlay: Annotated[bool, typer.Option(help="Also the classes' colours over each image.")] = True,
+    masks: Annotated[
+        str, typer.Option(help="Of a video: frames, a PNG each, or video, grey levels of FFV1.")
+    ] = "frames",
     weights: Annotated[
         str, typer.Option(help="student, or peer: the other student of a collaborative trial.")
     ] = "student",
 ) -> None:
-    """Write a mask, and an overlay, for each image; exit with 2 if one cannot be read."""
-    done = explorer.predict(
-        bundle, images, out, overlay=overlay, weights=weights, say=lambda said: typer.echo(f"Error: {said}", err=True)
-    )
-    typer.echo(f"masks: {done.num} in {done.masks}")
+    """Write a mask, and an overlay, for each image and each frame of a video; exit with 2 if one cannot be read."""
+    options: dict[str, Any] = {"overlay": overlay, "masks": masks, "weights": weights}
+    done = explorer.predict(bundle, images, out, **options, say=lambda said: typer.echo(f"Error: {said}", err=True))
+    num = done.num + len(done.videos)
+    typer.echo(f"masks: {num} in {done.masks}")
     if done.overlays:
-        typer.echo(f"overlays: {done.num} in {done.overlays}")
+        typer.echo(f"overlays: {num} in {done.overlays}")
+    for video, rate in done.videos.items():
+        typer.echo(f"{video.name}: {rate.words}")
     if done.failed:
         raise typer.Exit(2)
 
@@ -143,5 +165,5 @@ def _names(text: str) -> list[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the verbs, in the order of `--help`."""
-    for verb in (dashboard, confirm, export, predict, figures, pictures):
+    for verb in (dashboard, confirm, export, push, predict, figures, pictures):
         app.command()(verb)

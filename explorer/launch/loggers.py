@@ -1,9 +1,9 @@
-"""Logging to MLflow and TensorBoard by Ray Tune's own logger callbacks: one run, or folder, for each trial of ours.
+"""Logging to MLflow, TensorBoard, W&B and a user's hook: one run, or folder, for each trial of ours.
 
-What Tune calls a trial may be the host of many, and is another one after each resume. So Tune's callbacks are driven
-here, with stand-ins for our trials, from what the storage says: a value is logged when it is recorded, a trial ends as
-it was told. What a log lacks, because a driver died or because logging was switched on later, is caught up with. A log
-that fails does no harm to the sweep.
+What Tune calls a trial may be the host of many, and is another one after each resume. So Tune's logger callbacks are
+driven here, with stand-ins for our trials, from what the storage says: a value is logged when it is recorded, a trial
+ends as it was told. What a log lacks, because a driver died or because logging was switched on later, is caught up
+with. A log that fails does no harm to the sweep.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from ray.tune import Callback
 
+from explorer.launch import hooks
 from explorer.launch.loggers_backends import Log, MlflowLog, StandIn, TensorboardLog, first_line, quiet, reach_mlflow
+from explorer.launch.loggers_wandb import WandbLog, reach_wandb
 from explorer.search.arms import Arm, trial_directory
 from explorer.search.compute import own_step
 from explorer.search.plan import Role
@@ -72,8 +74,11 @@ class TrialLogs(Callback):
 
     def close(self) -> None:
         self.sync()
+        whole = False
+        with suppress(*storages.failures()):
+            whole = "search" in self._arms and not any(arm.num_open() for arm in self._arms.values())
         for log in list(self._logs):
-            self._unless_it_fails(log, log.close)
+            self._unless_it_fails(log, partial(log.close, whole=whole))
 
     def __getstate__(self) -> dict[str, object]:
         """Tune pickles its callbacks; that copy is never used."""
@@ -128,6 +133,10 @@ def logs(
         wanted.append(MlflowLog(_located(spec.mlflow), experiment=spec.name, owner=str(spec.owner)))
     if spec.tensorboard:
         wanted.append(TensorboardLog())
+    if spec.wandb is not None:
+        wanted.append(WandbLog(spec.wandb, study=spec.name, owner=str(spec.owner), directory=directory))
+    if spec.hook is not None:
+        wanted.append(hooks.HookLog(spec.hook, directory, say=say))
     if not wanted:
         yield []
         return
@@ -139,13 +148,18 @@ def logs(
 
 
 def reach(spec: StudySpec) -> None:
-    """Ask the MLflow server once, before anything long is begun.
+    """Ask the MLflow server once, look for a W&B login, and load the hook, before anything long is begun.
 
     Raises:
-        StudyError: MLflow is not installed, its variable not set, or no server answers.
+        StudyError: MLflow's variable is not set or no server answers; no W&B login here; no such hook.
+        MissingExtra: MLflow or W&B is not installed.
     """
     if spec.mlflow is not None:
         reach_mlflow(_located(spec.mlflow))
+    if spec.wandb is not None:
+        reach_wandb(spec.wandb)
+    if spec.hook is not None:
+        hooks.load(spec.hook)
 
 
 def absolute(uri: str) -> str:

@@ -68,8 +68,12 @@ class Log(Protocol):
     def end(self, trial: StandIn, state: TrialState, reason: str) -> None:
         """The trial is over."""
 
-    def close(self) -> None:
-        """Nothing more comes from this driver; a trial that is not over may go on under the next."""
+    def close(self, *, whole: bool) -> None:
+        """Nothing more comes from this driver; a trial that is not over may go on under the next.
+
+        Args:
+            whole: it was a sweep, and all of it is over.
+        """
 
 
 class MlflowLog:
@@ -127,7 +131,7 @@ class MlflowLog:
         else:
             self._log.log_trial_end(trial, failed=state == TrialState.FAIL)
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         """Nothing: the server has everything, and a run that is not over is RUNNING, as in the storage."""
 
 
@@ -160,7 +164,7 @@ class TensorboardLog:
         self._log._trial_writer[trial].add_text("state", f"{state.name} {reason}".strip())
         self._log.log_trial_end(replace(trial, config={**trial.config, "state": state.name}))
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         for writer in self._log._trial_writer.values():
             writer.close()
 
@@ -203,7 +207,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, fit to be shown."""
     lines = redact(str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")

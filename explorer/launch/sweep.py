@@ -113,13 +113,13 @@ def resume(
     time_budget_s: float | None = None,
     stop_when: float | None = None,
     trust_storage: bool = False,
-    mlflow: str | None = None,
-    tensorboard: bool | None = None,
+    **logged: str | bool | None,
 ) -> int:
     """Go on with an interrupted study: running trials from their last checkpoints, then the ones not yet started.
 
     Args:
-        time_budget_s, mlflow, tensorboard: instead of the spec's, this time. The logs get what they missed, too.
+        time_budget_s: instead of the spec's, this time.
+        logged: likewise mlflow, tensorboard, wandb and hook. They get what they missed, too.
         stop_when: instead of the spec's, from now on.
 
     Returns:
@@ -136,7 +136,9 @@ def resume(
     if stop_when is not None:
         spec = StudySpec.parse({**spec.model_dump(), "stop_when": stop_when})
     lasting = spec
-    given = {"time_budget_s": time_budget_s, "mlflow": mlflow and loggers.absolute(mlflow), "tensorboard": tensorboard}
+    if isinstance(mlflow := logged.get("mlflow"), str):
+        logged["mlflow"] = loggers.absolute(mlflow)
+    given = {"time_budget_s": time_budget_s, **logged}
     spec = spec.model_copy(update={name: value for name, value in given.items() if value is not None})
     loggers.reach(spec)
     found = preflight(kinds(spec), timed=_wants_latency(spec))

@@ -46,13 +46,14 @@ def environment(directory: PurePosixPath, code: Iterable[str] = ()) -> dict[str,
 
 
 def own_code(spec: StudySpec) -> list[str]:
-    """Each `package.module:name` that a study's trials may import."""
+    """Each `package.module:name` that a study's trials, or its driver, may import."""
     base, space = spec.trial_base, spec.search_space
     models = [*space.students(base), *(teacher for teacher, _ in space.pairs(base))]
     found = [name for name in space.values("method", base) if own.is_reference(name)]
     found += [name for name in models if is_own(name)]
     data = Own.parse(str(space.values("data", base)[0]))
-    return list(dict.fromkeys([*found, *([data.reference] if data else [])]))
+    hook = [spec.hook] if spec.hook else []
+    return list(dict.fromkeys([*found, *([data.reference] if data else []), *hook]))
 
 
 def check(spec: StudySpec, directory: PurePosixPath) -> None:

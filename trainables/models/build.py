@@ -56,6 +56,28 @@ def build(
         raise ModelError(f"Model {name!r} cannot be built: {' '.join(str(error).split())}") from error
 
 
+def library_model(name: str, *, num_classes: int, channels: int = 3) -> Any:
+    """The network of segmentation-models-pytorch that a name stands for, without weights.
+
+    Args:
+        num_classes, channels: as for `build`.
+
+    Raises:
+        ModelError: there is none: it is the user's own, or put together here.
+    """
+    if is_own(name) or is_ready(name):
+        raise ModelError(f"{name!r} is no network of segmentation-models-pytorch, which could not open it.")
+    decoder, encoder = split(name)
+    if decoder == "deeplabv3" and not _is_convolutional(encoder):
+        raise ModelError(
+            f"{name!r} is put together here: segmentation-models-pytorch has no DeepLabV3 on an encoder that is not "
+            "dilated, so it could not open it."
+        )
+    return smp.create_model(
+        decoder, encoder, encoder_weights=None, in_channels=channels, classes=num_classes, **_encoder_options(encoder)
+    )
+
+
 def _assemble(
     decoder: str, encoder: str, num_classes: int, channels: int, *, pretrained: bool, local: dict[str, Tensor] | None
 ) -> SegModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import segmentation_models_pytorch as smp
 import timm
 
 from trainables.models.build import is_own
@@ -47,6 +48,18 @@ def licences(model: str) -> Licences:
     if encoder.startswith("mit_"):  # the header of segmentation-models-pytorch's mix_transformer.py
         return Licences(f"MIT (segmentation-models-pytorch); encoder: {NVIDIA}", NVIDIA, _IMAGENET)
     return Licences("MIT (segmentation-models-pytorch)", UNKNOWN, _IMAGENET)
+
+
+def published_encoder(model: str) -> str | None:
+    """The hub's repository of a network's ImageNet weights of the encoder; None where there is none."""
+    if is_ready(model) or is_own(model):
+        return None
+    encoder = model.partition(":")[2]
+    if encoder.startswith("tu-"):
+        config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"), allow_unregistered=True)
+        return str(found) if (found := getattr(config, "hf_hub_id", None)) else None
+    known = smp.encoders.encoders.get(encoder, {}).get("pretrained_settings", {}).get("imagenet", {})
+    return known.get("repo_id")
 
 
 def _by_timm(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Float
@@ -25,6 +26,27 @@ class Pixels(NamedTuple):
     std: tuple[float, ...] = STD
     scale: float = 255.0
     bgr: bool = False
+
+
+def pixels_of(facts: Mapping[str, Any], channels: int) -> Pixels:
+    """What the hub's image processors would do.
+
+    Args:
+        facts: what preprocessor_config.json holds.
+        channels: of the images.
+    """
+    plain, defaults = not facts.get("do_normalize", True), Pixels()
+    return Pixels(
+        mean=(0.0,) * channels if plain else tuple(facts.get("image_mean") or defaults.mean),
+        std=(1.0,) * channels if plain else tuple(facts.get("image_std") or defaults.std),
+        scale=1 / float(facts.get("rescale_factor") or 1 / 255) if facts.get("do_rescale", True) else 1.0,
+        bgr=bool(facts.get("do_flip_channel_order", False)),
+    )
+
+
+def names_of(labels: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Of classes, in the order of their ids, out of an id2label."""
+    return tuple(str((labels or {})[number]) for number in sorted(labels or {}, key=int))
 
 
 class Answer(NamedTuple):

@@ -13,7 +13,18 @@ from torch import Tensor, nn
 
 from trainables.errors import TeacherError
 from trainables.extras import need
-from trainables.models.ready.foreign import Answer, Foreign, Kept, Pixels, as_map, classifier, four, keep, native
+from trainables.models.ready.foreign import (
+    Answer,
+    Foreign,
+    Kept,
+    as_map,
+    classifier,
+    four,
+    keep,
+    names_of,
+    native,
+    pixels_of,
+)
 
 _PROBE = 64  # pixels
 _TASK = "the task is semantic"  # what OneFormer is told
@@ -153,18 +164,10 @@ def _json(path: Path, name: str) -> dict[str, Any]:
 
 def _describe(network: Foreign, model: Any, facts: dict[str, Any]) -> None:
     """What the library's image processor would do, and what the config says."""
-    plain = not facts.get("do_normalize", True)
-    defaults = Pixels()
-    network.channels = channels = int(getattr(model.config, "num_channels", 3) or 3)
-    network.pixels = Pixels(
-        mean=(0.0,) * channels if plain else tuple(facts.get("image_mean") or defaults.mean),
-        std=(1.0,) * channels if plain else tuple(facts.get("image_std") or defaults.std),
-        scale=1 / float(facts.get("rescale_factor") or 1 / 255) if facts.get("do_rescale", True) else 1.0,
-        bgr=bool(facts.get("do_flip_channel_order", False)),
-    )
     config = model.config
-    labels = getattr(config, "id2label", None) or {}
-    network.names = tuple(str(labels[number]) for number in sorted(labels, key=int))
+    network.channels = int(getattr(config, "num_channels", 3) or 3)
+    network.pixels = pixels_of(facts, network.channels)
+    network.names = names_of(getattr(config, "id2label", None))
     patch = getattr(config, "patch_size", 1)
     network.patch = int(patch) if isinstance(patch, int) else 1
     if network.patch > 1:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -14,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 from trainables.errors import TeacherError, unknown
-from trainables.models.ready.foreign import Answer, Foreign, Pixels, four
+from trainables.models.ready.foreign import Answer, Foreign, Pixels, four, names_of, pixels_of
 from trainables.models.segmodel import SegModel
 
 _OTHERWISE = ("dpn", "inception", "xception")
@@ -22,14 +23,22 @@ _OTHERWISE = ("dpn", "inception", "xception")
 
 
 class Smp(Foreign):
-    """A whole network of segmentation-models-pytorch, as its save_pretrained writes it."""
+    """A whole network of segmentation-models-pytorch, as its save_pretrained writes it.
 
-    def __init__(self, model: Any) -> None:
+    A preprocessor_config.json beside it, such as `heteroakd export --hub` writes, says how images are prepared and what
+    the classes are called.
+    """
+
+    def __init__(self, model: Any, facts: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
         self.model = model
         self.num_classes = int(model.segmentation_head[0].out_channels)
         self.channels = int(model.config.get("in_channels", 3))
-        self.pixels = _prepared(model) if self.channels == 3 else None
+        self.names = names_of(facts.get("id2label"))
+        self.pixels = None
+        if self.channels == 3:
+            found = pixels_of(facts, 3) if facts else _prepared(model)
+            self.pixels = found._replace(scale=min(found.scale, 255.0))  # of deep images: of the data set's own scale
 
     def ask(self, pixels: Tensor) -> Answer:
         stages = self.model.encoder(pixels)
@@ -52,7 +61,9 @@ def load_smp(folder: Path, name: str) -> Foreign:
             model = smp.from_pretrained(str(folder), encoder_weights=None)
         else:
             model = smp.from_pretrained(str(folder))
-        return Smp(model.eval())
+        path = folder / "preprocessor_config.json"
+        facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return Smp(model.eval(), facts)
     except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise TeacherError(f"{name!r} is no network of segmentation-models-pytorch: {reason}.") from None
