@@ -57,5 +57,5 @@ def test_what_travels_must_still_be_found_there():
 
     check("earth@10")
     check("/shared/mine@10")
-    with pytest.raises(StudyError, match="data must be an absolute path .*got 'mine'"):
+    with pytest.raises(StudyError, match=r"data must be an absolute path .*got 'mine'"):
         check("mine@10")

@@ -58,7 +58,7 @@ def reading(found: Any) -> str:
 
 def teachers(found: Any) -> str:
     """The two that come with `earth`."""
-    head = ("teacher", "network", "taught by", "steps", "val, %", "test, %", "MB", "CPU minutes")
+    head = ("teacher", "network", "taught by", "steps", "val, %", "test, %", "MB", "minutes")
     cells = [
         [
             f"`earth:{kind}`",
