@@ -17,8 +17,9 @@ test:
 	@$(MAKE) --no-print-directory --jobs 2 .venv/installed-test postgresql
 	@$(MAKE) --no-print-directory --jobs 5 ruff mypy imports docs pytest
 
+# Compiled tests are kept, whatever the environment says: three processes read them, and each would rewrite all of them.
 pytest: .venv/installed-test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 ruff: .venv/installed-test
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import itertools
 import re
 import runpy
 import signal
@@ -9,8 +10,9 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,7 @@ class Beneath:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if not self.done and name in HOOKED:
             self.done = True
-            for library in ("trainables.torchvision_cure", "segmentation_models_pytorch", "timm", "torchmetrics"):
+            for library in ("trainables.torchvision_cure", "segmentation_models_pytorch", "timm"):
                 importlib.import_module(library)
 
 
@@ -131,6 +133,69 @@ def no_waiting() -> Callable[[], AbstractContextManager[None]]:
             torch.cuda.set_sync_debug_mode("default")
 
     return watched
+
+
+class _Stopped(BaseException):
+    """What ends a trial that Tune has stopped; no trainable may catch it."""
+
+
+@pytest.fixture(scope="session")
+def without_ray():
+    """Sweeps and confirmations in this process, one trial at a time: Ray's part is played, all else is the product's.
+
+    A worker costs seconds of imports, a trial of these tests a tenth of one. What is claimed of Ray itself is tested
+    on a real one.
+    """
+
+    def fit(bridge, trainable, directory, resources, slots, time_budget_s=None, callbacks=()):
+        for number in itertools.count():
+            host = f"host{number}"
+            params = bridge.suggest(host)
+            if not isinstance(params, dict):
+                return
+            trial = SimpleNamespace(trial_id=host, config=params)
+
+            def report(result, host=host, trial=trial):
+                for callback in callbacks:
+                    callback.on_trial_result(0, [trial], trial, result)
+                if bridge.report(host, result) == "STOP" and "member" not in result:  # a group hears it by its mailbox
+                    raise _Stopped
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("ray.tune.report", report)
+                patch.setattr("ray.tune.get_context", lambda host=host: SimpleNamespace(get_trial_id=lambda: host))
+                with suppress(_Stopped):
+                    trainable(params)
+            bridge.on_trial_complete(host)
+            for callback in callbacks:
+                callback.on_step_end(0, [trial])
+
+    class Letters:
+        def __init__(self):
+            self.sent = {}
+
+        def put(self, host, number, answer):
+            self.sent[host, number] = answer
+
+        def take(self, host, number):
+            return self.sent.pop((host, number))
+
+    def results(function, calls):
+        for name, arguments in calls:
+            yield name, function(**arguments)
+
+    @contextmanager
+    def played():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("explorer.launch.sweep.fit", fit)
+            patch.setattr("explorer.launch.sweep.Mailbox", Letters)
+            patch.setattr("ray.is_initialized", lambda: True)
+            patch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+            patch.setattr("ray.tune.with_parameters", functools.partial)
+            patch.setattr("explorer.launch.tasks.results", lambda function, calls, **_: results(function, calls))
+            yield
+
+    return played
 
 
 STORED_IDS = {  # that may stand in the masks of each layout

@@ -32,18 +32,8 @@ BASE += (
 )
 
 
-def _python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-
-
-def test_what_a_sweep_and_a_worker_import_needs_no_extra():
-    """aiohttp is left: Ray looks for it at its import, and goes on without."""
-    blocked = [name for name in BLOCKED if name != "aiohttp"]
-    done = _python(f"import sys\nsys.modules.update(dict.fromkeys({blocked}))\nimport {', '.join(BASE)}")
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
-def test_a_trial_is_trained_without_any_extra(tmp_path):
+def test_a_trial_is_trained_and_what_a_sweep_and_a_worker_import_is_there_without_any_extra(tmp_path):
+    """One after the other in one process. For the imports aiohttp is there: Ray looks for it, and goes on without."""
     (tmp_path / "trial.yaml").write_text(
         "method: task\nsteps: 1\nbatch_size: 2\ncrop_height: 64\ncrop_width: 64\nstudent: fpn:resnet18\n"
         "device: cpu\nnum_threads: 1\neval_every: 1\n"
@@ -51,10 +41,13 @@ def test_a_trial_is_trained_without_any_extra(tmp_path):
     code = (
         f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED}))\nsys.argv[1:] = "
         f"['train', {str(tmp_path / 'trial.yaml')!r}, '--out', {str(tmp_path / 'out')!r}]\n"
-        "from explorer.cli.app import main\nmain()"
+        "from explorer.cli import app\ntry: app.main()\nexcept SystemExit: pass\n"
+        f"del sys.modules['aiohttp']\nimport {', '.join(BASE)}\nprint('imported')"
     )
-    done = _python(code)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "after 1 steps" in done.stdout, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "imported", done.stderr[-2000:]
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WHOLE = "=trainables.scoring.metrics"
+WHOLE = "=trainables.models.build"
 """With the libraries themselves, torchvision among them."""
 PACKAGES = ("trainables", "explorer", "search_spaces", "dashboards")
 CURED = ("torchvision", "timm", "segmentation_models_pytorch", "torchmetrics", "transformers")
@@ -130,5 +130,5 @@ def test_a_module_that_comes_before_the_cure_would_be_found(failed):
     assert "torchmetrics is imported before trainables.torchvision_cure" in failed["too_early"]
 
 
-def test_metrics_come_first_with_the_libraries_themselves(failed):
+def test_networks_come_first_with_the_libraries_themselves(failed):
     assert WHOLE not in failed

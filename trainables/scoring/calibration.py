@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 BINS = 15
 _COLDEST, _HOTTEST = 0.05, 20.0
@@ -58,6 +57,8 @@ def calibration(logits: Float[Tensor, "pixels classes"], labels: Int[Tensor, " p
 
 
 def _error(logits: Float[Tensor, "pixels classes"], labels: Int[Tensor, " pixels"]) -> float:
+    from torchmetrics.functional.classification import multiclass_calibration_error  # seconds
+
     return float(
         multiclass_calibration_error(logits.softmax(dim=1), labels, num_classes=logits.shape[1], n_bins=BINS, norm="l1")
     )

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from trainables.ranks import Ranks
 from trainables.scoring.interval import interval
@@ -50,15 +49,15 @@ class ConfusionMatrix:
     def add(self, logits: Float[Tensor, "b c h w"], labels: Int[Tensor, "b h w"]) -> None:
         """Count a batch; logits must be on the labels' grid."""
         for guesses, truth in zip(logits.argmax(dim=1), labels, strict=True):
-            found = multiclass_confusion_matrix(
-                guesses,
-                truth,
-                num_classes=len(self.counts),
-                ignore_index=self.ignore_index,
-                validate_args=False,
-            )
+            found = self._count(guesses, truth)
             self.counts += found
             self._of_images.append(torch.stack(_parts(found)))
+
+    def _count(self, guesses: Int64[Tensor, "h w"], truth: Int[Tensor, "h w"]) -> Int64[Tensor, "classes classes"]:
+        """As torchmetrics counts, which takes seconds to import: its metrics of texts load transformers."""
+        size, labelled = len(self.counts), truth != self.ignore_index
+        pairs = truth[labelled].long() * size + guesses[labelled]
+        return torch.bincount(pairs, minlength=size**2).view(size, size)
 
     def gather(self, ranks: Ranks, places: Sequence[int], *, num: int) -> list[int]:
         """Take in what the other ranks have counted, in the order of the images' places in their split.

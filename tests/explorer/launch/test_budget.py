@@ -1,4 +1,4 @@
-"""A sweep at equal compute on a real Ray: steps by hand, rungs and pruning at shares of them, and a resume."""
+"""A sweep at equal compute: steps by hand, rungs and pruning at shares of them, and a resume."""
 
 from __future__ import annotations
 
@@ -60,12 +60,13 @@ def spec(tiny_data):
 
 
 @pytest.fixture(scope="module")
-def directory(ray_local, spec, code):
+def directory(without_ray, spec, code):
     """Four trials, then two more of the resumed study; and what was said at each."""
     place, said = code / "study", [Console(file=io.StringIO(), width=300) for _ in range(2)]
-    assert sweep(StudySpec.parse(spec), place, console=said[0]) == 0
-    StudySpec.of(place).model_copy(update={"num_trials": 6}).save(place)
-    assert resume(place, console=said[1]) == 0
+    with without_ray():
+        assert sweep(StudySpec.parse(spec), place, console=said[0]) == 0
+        StudySpec.of(place).model_copy(update={"num_trials": 6}).save(place)
+        assert resume(place, console=said[1]) == 0
     return place, [one.file.getvalue() for one in said]
 
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from trainables.ranks import Ranks
 from trainables.scoring.metrics import ConfusionMatrix, miou
@@ -81,6 +80,8 @@ def test_each_image_adds_its_own_counts_and_all_of_them_are_the_split():
 
 
 def test_counts_are_those_of_torchmetrics():
+    from torchmetrics.functional.classification import multiclass_confusion_matrix  # not above: seconds
+
     rng = torch.Generator().manual_seed(1)
     found, labels = matrix(7), torch.randint(0, 7, (4, 9, 11), generator=rng)
     guesses = torch.randint(0, 7, (4, 9, 11), generator=rng)
