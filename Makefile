@@ -9,7 +9,7 @@ MINUTES ?= 60
 demo: .venv/installed
 	if [ -e sweeps/demo/study.yaml ]; then $(BIN)/heteroakd resume sweeps/demo; \
 	else $(BIN)/heteroakd sweep demo.yaml --out sweeps/demo; fi
-	$(BIN)/heteroakd confirm sweeps/demo --top 2 --seeds 4
+	$(BIN)/heteroakd confirm sweeps/demo --top 1 --seeds 6
 	$(BIN)/heteroakd dashboard sweeps/demo
 	$(BIN)/heteroakd export sweeps/demo --out sweeps/demo/best
 
