@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.api.bundle import Bundle, predict
+    from explorer.api.bundle import Bundle, bench, predict
     from explorer.api.checks import check, check_data, pairs
     from explorer.api.imports import DataImport, import_data
     from explorer.api.splitting import split_data
@@ -42,6 +42,7 @@ __all__ = [
     "StudySpec",
     "Bundle",
     "predict",
+    "bench",
     "train",
     "TrialConfig",
     "pairs",
@@ -64,7 +65,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "explorer.api.bundle": ("Bundle", "predict"),
+    "explorer.api.bundle": ("Bundle", "bench", "predict"),
     "explorer.api.checks": ("check", "check_data", "pairs"),
     "explorer.api.imports": ("DataImport", "import_data"),
     "explorer.api.splitting": ("split_data",),

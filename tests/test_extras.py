@@ -74,6 +74,11 @@ def test_a_trial_is_trained_without_any_extra(tmp_path):
             "onnxruntime is not installed. `pip install 'heteroakd-explorer[export]'`, or export with --no-onnx.",
         ),
         (
+            "onnxruntime",
+            ["bench", "best"],
+            "onnxruntime is not installed. `pip install 'heteroakd-explorer[export]'`.",
+        ),
+        (
             "onnxscript",
             ["export", "study"],
             "onnxscript is not installed. `pip install 'heteroakd-explorer[export]'`, or export with --no-onnx.",
@@ -128,10 +133,15 @@ def test_no_module_but_these_imports_an_optional_package():
         ("cocomask.py", "pycocotools"),
         ("deep.py", "imagecodecs"),
         ("deep.py", "tifffile"),
+        ("dressed.py", "onnx"),
+        ("exported.py", "onnx"),
         ("exported.py", "onnxruntime"),
         ("hf.py", "transformers"),
         ("loggers_backends.py", "mlflow"),
         ("proxy.py", "grpc"),
+        ("quantised.py", "onnx"),
+        ("quantised.py", "onnxruntime"),
+        ("snippet_bench.py", "onnxruntime"),
         ("snippet_onnx.py", "onnxruntime"),
         ("study.py", "plotly"),  # a type
     }
