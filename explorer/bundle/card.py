@@ -192,7 +192,7 @@ def _limits(metrics: Metrics, config: TrialConfig, dataset: SegDataset) -> str:
         facts.append("There is no test split: all scores are on images by which the search chose.")
     if config.eval_mode == "slide":
         facts.append(f"Scored in overlapping windows of {config.crop_height} x {config.crop_width} pixels.")
-    facts += [files["reason"] for files in metrics["files"].values() if "reason" in files]
+    facts += [files["reason"] for files in metrics["files"].values() if files.get("reason")]
     return "\n".join(f"- {escape(fact) if fact.startswith('student.') else fact}" for fact in facts)
 
 

@@ -15,13 +15,12 @@ from torch import Tensor
 
 from trainables.bands import Bands
 from trainables.config import TrialConfig
-from trainables.data.dataset import Sample, SegDataset
-from trainables.data.folds import group_numbers
-from trainables.data.loader import Crops, named_batches, train_batches
+from trainables.data.dataset import SegDataset
+from trainables.data.loader import Crops, eval_batches, train_batches
 from trainables.errors import HeteroakdError
 from trainables.kept import atomic
 from trainables.scoring.evaluate import windowed
-from trainables.scoring.metrics import ConfusionMatrix, Score
+from trainables.scoring.metrics import ConfusionMatrix, miou
 from trainables.serving.exported import ONNX, Images, Run, pad, quiet, read_onnx
 
 INT8, FP16 = "student.int8.onnx", "student.fp16.onnx"
@@ -58,8 +57,8 @@ def write(
     crops = list(calibration(dataset, config, size))
 
     def scored(run: Run) -> dict[str, Any]:
-        found = score(run, dataset, config, size)
-        return {"miou": found.miou, "iou": dict(zip(dataset.classes, found.iou, strict=True))}
+        iou = score(run, dataset, config, size)
+        return {"miou": miou(iou), "iou": dict(zip(dataset.classes, iou, strict=True))}
 
     try:
         plain = scored(read_onnx(out / ONNX))
@@ -91,8 +90,8 @@ def sides(size: str) -> Size | None:
     return (int(height), int(width)) if cross else None
 
 
-def score(run: Run, dataset: SegDataset, config: TrialConfig, size: Size | None = None) -> Score:
-    """A graph on all of val, whole or in windows as its trial was scored.
+def score(run: Run, dataset: SegDataset, config: TrialConfig, size: Size | None) -> list[float | None]:
+    """IoU by class of a graph on all of val, whole or in windows as its trial was scored.
 
     Args:
         run: stored values to logits.
@@ -101,12 +100,10 @@ def score(run: Run, dataset: SegDataset, config: TrialConfig, size: Size | None 
     Raises:
         DataError: an image that cannot be read, or is larger than `size`.
     """
-    seen: list[Sample] = []
     matrix = ConfusionMatrix(dataset.num_classes, ignore_index=dataset.ignore_index, device=torch.device("cpu"))
-    for samples, images, labels in named_batches(dataset, "val", 1, on_corrupt=config.on_corrupt):
+    for images, labels in eval_batches(dataset, "val", 1, on_corrupt=config.on_corrupt):
         matrix.add(logits(run, images, config, dataset.bands, size), labels)
-        seen += samples
-    return matrix.score(group_numbers(dataset, seen, by=config.fold_by))
+    return matrix.iou()
 
 
 def logits(
