@@ -59,6 +59,7 @@ bench-after: .venv/installed-test
 	$(BIN)/python benchmarks/sensitivity.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/exported.py
+	$(BIN)/python benchmarks/quantised.py
 	$(BIN)/python benchmarks/dashboard.py
 
 # How good, and what the search engine costs.

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.api.bundle import Bundle, predict, push
+    from explorer.api.bundle import Bundle, bench, predict, push
     from explorer.api.checks import check, check_data, pairs
     from explorer.api.imports import DataImport, import_data
     from explorer.api.splitting import split_data
@@ -43,6 +43,7 @@ __all__ = [
     "Bundle",
     "predict",
     "push",
+    "bench",
     "train",
     "TrialConfig",
     "pairs",
@@ -65,7 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "explorer.api.bundle": ("Bundle", "predict", "push"),
+    "explorer.api.bundle": ("Bundle", "bench", "predict", "push"),
     "explorer.api.checks": ("check", "check_data", "pairs"),
     "explorer.api.imports": ("DataImport", "import_data"),
     "explorer.api.splitting": ("split_data",),

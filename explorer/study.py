@@ -61,6 +61,13 @@ class StudySpec(BaseModel):
         ["miou"], description="mIoU first; each other is a cost of the student to be low, for a Pareto front."
     )
     constraints: dict[Cost, float] = Field({}, description="Most that a student may cost: {parameters_millions: 5}.")
+    latency: dict[str, float] | list[str] | str | None = Field(
+        None, description="Where latency_ms comes from: bench.json files of a device (`heteroakd bench`), or "
+        "{student: ms}; none: measured where the sweep is launched.",
+    )  # fmt: skip
+    latency_of: str | None = Field(
+        None, description="Which rows of these files, such as `int8 512x1024`; none: all are of one kind."
+    )
     warm_start: str | None = Field(
         None, description="Folder of an earlier study. Equal data, base and space: its trials are known; else: what it "
         "believes is a prior.",

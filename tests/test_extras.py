@@ -67,6 +67,11 @@ def test_a_trial_is_trained_and_what_a_sweep_and_a_worker_import_is_there_withou
             "onnxruntime is not installed. `pip install 'heteroakd-explorer[export]'`, or export with --no-onnx.",
         ),
         (
+            "onnxruntime",
+            ["bench", "best"],
+            "onnxruntime is not installed. `pip install 'heteroakd-explorer[export]'`.",
+        ),
+        (
             "onnxscript",
             ["export", "study"],
             "onnxscript is not installed. `pip install 'heteroakd-explorer[export]'`, or export with --no-onnx.",
@@ -124,10 +129,15 @@ def test_no_module_but_these_imports_an_optional_package():
         ("wandb_summary.py", "wandb"),
         ("deep.py", "imagecodecs"),
         ("deep.py", "tifffile"),
+        ("dressed.py", "onnx"),
+        ("exported.py", "onnx"),
         ("exported.py", "onnxruntime"),
         ("hf.py", "transformers"),
         ("loggers_backends.py", "mlflow"),
         ("proxy.py", "grpc"),
+        ("quantised.py", "onnx"),
+        ("quantised.py", "onnxruntime"),
+        ("snippet_bench.py", "onnxruntime"),
         ("snippet_onnx.py", "onnxruntime"),
         ("study.py", "plotly"),  # a type
     }

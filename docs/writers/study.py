@@ -8,7 +8,18 @@ from writers import fields
 from writers.words import NONE, escaped, listed, table
 
 SECTIONS = {
-    "asked": ("name", "preset", "space", "base", "enqueue", "objectives", "constraints", "warm_start"),
+    "asked": (
+        "name",
+        "preset",
+        "space",
+        "base",
+        "enqueue",
+        "objectives",
+        "constraints",
+        "latency",
+        "latency_of",
+        "warm_start",
+    ),
     "size": ("num_trials", "seeds", "budget", "balance", "probes", "baseline_trials"),
     "engines": (
         *("sampler", "sampler_options", "sampler_seed"),
@@ -19,7 +30,7 @@ SECTIONS = {
     "kept": ("storage", "owner", "storage_path", "mlflow", "tensorboard", "wandb", "hook"),
 }
 UNITS = {
-    "constraints": "of each cost: millions, GMAC or ms", "num_trials": "trials", "probes": "trials",
+    "constraints": "of each cost: millions, GMAC or ms", "latency": "ms", "num_trials": "trials", "probes": "trials",
     "baseline_trials": "trials", "seeds": "1", "sampler_seed": "1", "grace_period": "steps", "reduction_factor": "1",
     "time_budget_s": "seconds", "total_steps": "steps", "gpu_hours": "GPU-hours", "plateau_trials": "trials",
     "plateau_gain": "mIoU, of 1", "stop_when": "points of mIoU",
@@ -29,6 +40,7 @@ UNITS = {
 """Of every field that is a number; "1": it has none."""
 _NO_GRID = "the sampler is not grid"
 CONDITIONS = {
+    "latency": "latency_ms is an objective or a constraint", "latency_of": "`latency` names files",
     "enqueue": _NO_GRID, "warm_start": f"{_NO_GRID}; no `balance`", "probes": f"{_NO_GRID}; no `balance`",
     "balance": _NO_GRID, "plateau_gain": "`plateau_trials` is given",
     "grace_period": "the pruner is not none, nop, patient or wilcoxon",

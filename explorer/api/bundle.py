@@ -224,6 +224,58 @@ def push(folder: str | os.PathLike[str], repository: str, *, private: bool = Tru
     return hub.push(path(folder), repository, private=private)
 
 
+def bench(
+    bundle: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    files: Iterable[str] = (),
+    device: str | None = None,
+    provider: str = "CPUExecutionProvider",
+    threads: int = 1,
+    size: tuple[int, int] | None = None,
+    runs: int = 50,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """How long a bundle's ONNX files take on this machine; on a device without this package: the bundle's bench.py.
+
+    Args:
+        out: the JSON file; none: bench.json in the bundle.
+        files: some of the ONNX files; none: all.
+        device: what to call this machine in it.
+        provider: of ONNX Runtime.
+        size: height and width; none: the graph's own, or 512x512 where it takes any.
+        say: told one line a file.
+
+    Returns:
+        What the JSON file holds: device, provider, threads and, by file, p50_ms, p90_ms, peak_mib, miou, points_lost.
+
+    Raises:
+        MissingExtra: ONNX Runtime is not installed.
+        CheckpointError: no bundle.
+        ConfigError: it has no such file, or a provider or size that is not there.
+    """
+    need("onnxruntime")
+    from explorer.bundle import snippet_bench
+    from trainables.kept import atomic
+
+    if "layout" not in Bundle(bundle).metrics:
+        raise CheckpointError(f"{bundle} is of an earlier release, which did not say enough. Export it again.")
+    target = path(bundle) / "bench.json" if out is None else path(out)
+    atomic.check_file(target)
+    if threads < 1 or runs < 1:
+        raise ConfigError(f"threads and runs must be >= 1, got {threads} and {runs}.")
+    try:
+        found = snippet_bench.bench(
+            path(bundle), files=[*files], device=device, provider=provider, threads=threads, size=size, runs=runs
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    atomic.write_text(target, json.dumps(found, indent=1) + "\n")
+    for line in snippet_bench.lines(found):
+        say(line)
+    return found
+
+
 def _facts(bundle: Bundle) -> dict[str, str]:
     """In words; never raises. A study's texts may hold anything, so names are shown as Python writes them."""
     try:

@@ -317,6 +317,12 @@ class Study:
         onnx: bool = True,
         hub: str | os.PathLike[str] | None = None,
         licence: str | None = None,
+        size: tuple[int, int] | None = None,
+        opset: int | None = None,
+        ids: bool = False,
+        nhwc: bool = False,
+        quantize: bool = True,
+        max_loss: float = 1.0,
     ) -> Bundle:
         """Write a bundle: config, weights, graphs, model card, metrics, all trials, scripts to use and to repeat it.
 
@@ -327,18 +333,33 @@ class Study:
             onnx: also the network as ONNX and torch.export files; a minute for a small network.
             hub: also this folder, which segmentation-models-pytorch opens and `explorer.push` sends to the hub.
             licence: of the weights, in its card; as the hub names it, such as cc-by-4.0.
+            size: height and width of graphs that take one size alone; none: multiples of 32.
+            opset: of the ONNX files; none: the exporter's own.
+            ids: the ONNX files give class ids instead of logits.
+            nhwc: they take [batch, height, width, channels], uint8 where images have 8 bits.
+            quantize: also int8 and fp16 ONNX files; each, and the fp32 one, is scored on all of val on this CPU.
+            max_loss: points of mIoU from which on int8 or fp16 is left out.
 
         Raises:
-            ConfigError: `out` holds other files, or both `by` and `trial` are given.
+            ConfigError: `out` holds other files, both `by` and `trial` are given, or graphs that cannot be.
             StudyError: no such trial, its checkpoint is gone, or the data set has changed.
         """
         from explorer.api.bundle import Bundle
         from explorer.bundle import export as exporting
+        from explorer.bundle.contents import Graphs
 
         if by not in (*_RANKED, None):
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
-        for_hub = {"for_hub": None if hub is None else path(hub), "licence": licence}
-        exporting.export(self.given, path(out), by=by, trial=trial, graphs=onnx, **for_hub)  # type: ignore[arg-type]
+        graphs = Graphs(size=size, opset=opset, ids=ids, nhwc=nhwc, quantize=quantize, max_loss=max_loss)
+        exporting.export(
+            self.given,
+            path(out),
+            by=by,  # type: ignore[arg-type]
+            trial=trial,
+            graphs=graphs if onnx else None,
+            for_hub=None if hub is None else path(hub),
+            licence=licence,
+        )
         return Bundle(path(out))
 
     def _open(self) -> Open:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from explorer.api import driving
+from explorer.api.benched import with_milliseconds
 from explorer.api.driving import Open
 from explorer.api.given import path, study_spec
 from explorer.api.redacted import redacted
@@ -58,7 +59,7 @@ def sweep(
         HeteroakdError: anything wrong with the spec, the data, the networks or the folder, in one sentence; before a
             worker starts. `Interrupted`: a disk is full or the storage out of reach; the study can be resumed.
     """
-    parsed = study_spec(spec, base=base, set=set, overrides=overrides)
+    parsed = with_milliseconds(study_spec(spec, base=base, set=set, overrides=overrides))
     directory = Path("sweeps") / parsed.folder_name if out is None else path(out)
     console = console or driving.console()
     options: dict[str, Any] = {
@@ -136,7 +137,7 @@ def dry_run(
     """
     from explorer.launch import dry_run as dry
 
-    parsed = study_spec(spec, base=base, set=set, overrides=overrides)
+    parsed = with_milliseconds(study_spec(spec, base=base, set=set, overrides=overrides))
     found = dry.plan(parsed)
     dry.show(found, parsed, console or driving.console())
     return found
@@ -180,7 +181,7 @@ def submit(
     if follow and _in_a_loop():
         raise ConfigError("follow is true, but a notebook cannot follow a job. Submit without it; follow in a shell.")
     return submitting.submit(
-        study_spec(spec, base=base, set=set, overrides=overrides),
+        with_milliseconds(study_spec(spec, base=base, set=set, overrides=overrides)),
         Path(out),
         address=address,
         console=console or driving.console(),

@@ -207,6 +207,7 @@ def _use(metrics: Metrics) -> str:
     lines = ["heteroakd predict . photos/ --out predicted     # masks and overlays"]
     if "size" in metrics["files"].get("student.onnx", {}):
         lines.append("python predict.py photo.jpg mask.png            # ONNX Runtime, NumPy and Pillow, nothing else")
+        lines.append("python bench.py                                 # milliseconds on the device where it runs")
     else:
         lines.append("python predict.py photo.jpg mask.png            # with heteroakd-explorer installed")
     code = ""
@@ -220,7 +221,7 @@ def _use(metrics: Metrics) -> str:
 
 def _graphs(metrics: Metrics) -> list[str]:
     """What goes into the graphs and how far they are from the network; nothing where there are none."""
-    made = {name: facts for name, facts in metrics["files"].items() if "size" in facts}
+    made = {name: facts for name, facts in metrics["files"].items() if "max_abs_diff" in facts}
     if not made:
         return []
     rows = [
@@ -239,8 +240,46 @@ def _graphs(metrics: Metrics) -> list[str]:
         f"{len(metrics['classes'])}, height, width]; normalisation is inside. Fill an image up to the sides below with "
         f"{_fill(metrics['bands'])}, at the bottom and on the right, and cut the logits back. A side below "
         "64 is filled up further than `heteroakd predict` does (to 32), so labels of such small images may differ.",
+        *_dressed(metrics),
+        table(head, rows),
+        *_precisions(metrics),
+    ]
+
+
+def _dressed(metrics: Metrics) -> list[str]:
+    """What is otherwise in the ONNX files, where that was asked for."""
+    kind = "uint8" if metrics["bands"]["scale"] == 255 else "float32"
+    takes = [f"take {kind} [batch, height, width, channels]"] if metrics["layout"] == "nhwc" else []
+    gives = ["give class ids, uint8 [batch, height, width]"] if metrics["gives"] == "ids" else []
+    return [f"But the ONNX files {' and '.join([*takes, *gives])}."] if takes or gives else []
+
+
+def _precisions(metrics: Metrics) -> list[str]:
+    """What each ONNX file scores on val, and what was lost; nothing where they were not scored."""
+    scored = {name: facts for name, facts in metrics["files"].items() if "miou" in facts}
+    if not scored:
+        return []
+    head = ["", *(f"`{name}`" for name in scored)]
+    every = scored.values()
+    rows = [
+        ["**mIoU**", *(f"**{percent(facts['miou'])}**" for facts in every)],
+        ["points lost", *(_lost(facts, "points_lost") for facts in every)],
+        ["points lost by this CPU's int8", *(_lost(facts, "points_lost_here") for facts in every)],
+        ["MiB", *(f"{facts['mib']:.1f}" for facts in every)],
+        ["in this folder", *("no" if "reason" in facts else "yes" for facts in every)],
+        *([escape(name), *(percent(facts["iou"][name]) for facts in every)] for name in metrics["classes"]),
+    ]
+    how = {facts["quantised"] for facts in every if "quantised" in facts}
+    words = f" In int8: {', '.join(sorted(how))}." if how else ""
+    return [
+        "On all of val, by ONNX Runtime on a CPU; points of mIoU are lost to `student.onnx`. int8 is scored as the "
+        f"graph defines it, which a device should keep to; x86 CPUs without VNNI saturate and lose more.{words}",
         table(head, rows),
     ]
+
+
+def _lost(facts: Metrics, name: str) -> str:
+    return f"{facts[name]:.2f}" if name in facts else ""
 
 
 def _values(bands: dict[str, Any]) -> str:
@@ -265,6 +304,11 @@ def _files(metrics: Metrics) -> str:
         *((f"`{name}`", "the network as a graph") for name, facts in metrics["files"].items() if "size" in facts),
         ("`metrics.json`, `provenance.json`", "the figures above; versions, hashes, seeds, commit"),
         ("`predict.py`", "loads the network and predicts one image"),
+        *(
+            [("`bench.py`", "times the graphs on a device")]
+            if "size" in metrics["files"].get("student.onnx", {})
+            else []
+        ),
         ("`reproduce.sh`", "trains it again in a new environment and compares the mIoU"),
         ("`trials.csv`, `trials.parquet`", "every trial of the study"),
         *([("`code/`", "the makers' own code that the config names")] if metrics["own_code"] else []),

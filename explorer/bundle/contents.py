@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from trainables.data.own import Own
 from trainables.errors import ConfigError
 from trainables.kept import atomic
 from trainables.models.build import build, is_own
-from trainables.serving import exported, samples
+from trainables.serving import dressed, exported, quantised, samples
 
-CODE, MARK = "code", "provenance.json"
+CODE, MARK, BENCH = "code", "provenance.json", "bench.py"
+_LEAST_OPSET = 13
 _IMAGES, _SIDE = 3, 512  # on which graphs are tried, and the most of each side that is taken
 
 
@@ -36,13 +38,63 @@ def check(out: Path) -> None:
         )
 
 
-def graphs(config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, out: Path) -> dict[str, dict[str, Any]]:
-    """ONNX and torch.export of the student; see `exported.write`."""
+@dataclass(frozen=True)
+class Graphs:
+    """What graphs a bundle has.
+
+    Attributes:
+        size: height and width, where they take one size alone.
+        opset: of ONNX; None: the exporter's own.
+        ids: the ONNX graphs give class ids instead of logits.
+        nhwc: they take [batch, H, W, channels], in uint8 where images have 8 bits.
+        quantize: also int8 and fp16, each scored on all of val, as `student.onnx` is then.
+        max_loss: points of mIoU from which on one of these is left out.
+    """
+
+    size: tuple[int, int] | None = None
+    opset: int | None = None
+    ids: bool = False
+    nhwc: bool = False
+    quantize: bool = True
+    max_loss: float = quantised.MAX_LOSS
+
+    def check(self, config: TrialConfig | None = None) -> None:
+        """Args:
+            config: of the trial, once it is known.
+
+        Raises:
+            ConfigError: a size that no network takes, no such opset, or class ids where windows are averaged.
+        """
+        if self.size and (min(self.size) < exported.LEAST or any(side % exported.STEP for side in self.size)):
+            got = "x".join(map(str, self.size))
+            raise ConfigError(f"size must be height and width, {exported.SIZES}, got {got}.")
+        if self.opset is not None and self.opset < _LEAST_OPSET:
+            raise ConfigError(f"opset must be >= {_LEAST_OPSET}, got {self.opset}. int8 by channel needs it.")
+        if not self.max_loss >= 0:
+            raise ConfigError(f"max_loss is in points of mIoU and must be >= 0, got {self.max_loss}.")
+        if self.ids and config is not None and config.eval_mode == "slide":
+            raise ConfigError(
+                "A graph of class ids cannot be averaged over windows, as this trial (eval_mode slide) is scored. "
+                "Leave --ids out."
+            )
+
+
+def graphs(
+    config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, out: Path, asked: Graphs
+) -> dict[str, dict[str, Any]]:
+    """ONNX and torch.export of the student; see `exported.write`, `quantised.write` and `dressed.dress`."""
     on_cpu = config.model_copy(update={"device": "cpu"})
-    channels = dataset.bands.channels
+    channels, bands = dataset.bands.channels, dataset.bands
     student = samples.network(on_cpu, config.student, weights, dataset.num_classes, channels=channels)
     images = [dataset.read(sample)[0][:, :_SIDE, :_SIDE] for sample in samples.choose(dataset, "val", num=_IMAGES)]
-    return exported.write(student, on_cpu, images, out, bands=dataset.bands)
+    found = exported.write(student, on_cpu, images, out, bands=bands, size=asked.size, opset=asked.opset)
+    if asked.quantize:
+        found |= quantised.write(out, on_cpu, dataset, found[exported.ONNX], max_loss=asked.max_loss)
+    if asked.ids or asked.nhwc:
+        for name, facts in found.items():
+            if name.endswith(".onnx") and "size" in facts:
+                dressed.dress(out / name, ids=asked.ids, nhwc=asked.nhwc, bands=bands)
+    return found
 
 
 def num_parameters(config: TrialConfig, dataset: SegDataset) -> int:
@@ -51,11 +103,10 @@ def num_parameters(config: TrialConfig, dataset: SegDataset) -> int:
     return sum(one.numel() for one in student.parameters())
 
 
-def without_graphs(out: Path) -> dict[str, dict[str, Any]]:
-    """Nobody asked for graphs; those of an earlier bundle here are not of this one."""
-    for name in (exported.ONNX, exported.PT2):
+def without_graphs(out: Path) -> None:
+    """Graphs of an earlier bundle here are not of this one."""
+    for name in (exported.ONNX, exported.PT2, quantised.INT8, quantised.FP16):
         (out / name).unlink(missing_ok=True)
-    return {}
 
 
 def own_code(config: TrialConfig) -> list[str]:
@@ -83,7 +134,7 @@ def copy_code(references: list[str], out: Path) -> None:
 
 
 def scripts(made_by: dict[str, Any], out: Path, *, onnx: bool) -> None:
-    """`reproduce.sh` and `predict.py`.
+    """`reproduce.sh`, `predict.py` and, beside graphs, `bench.py`.
 
     Args:
         made_by: what `provenance.json` holds.
@@ -92,6 +143,10 @@ def scripts(made_by: dict[str, Any], out: Path, *, onnx: bool) -> None:
     atomic.write_text(out / "reproduce.sh", reproduce.script(made_by))
     (out / "reproduce.sh").chmod(0o755)
     atomic.write_text(out / "predict.py", predictor(onnx=onnx))
+    if onnx:
+        shutil.copyfile(Path(__file__).with_name("snippet_bench.py"), out / BENCH)
+    else:
+        (out / BENCH).unlink(missing_ok=True)  # of an earlier bundle here
 
 
 def predictor(*, onnx: bool) -> str:

@@ -27,6 +27,8 @@ from trainables.kept import atomic, checkpoint
 from trainables.scoring.evaluate import evaluate_weights
 from trainables.serving import exported
 
+_GRAPHS = contents.Graphs()
+
 
 @atomic.outside_a_sweep()
 def export(
@@ -35,7 +37,7 @@ def export(
     *,
     by: By | None = None,
     trial: int | None = None,
-    graphs: bool = True,
+    graphs: contents.Graphs | None = _GRAPHS,
     for_hub: Path | None = None,
     licence: str | None = None,
 ) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def export(
         by: what "best" means among complete search trials; `gain` is over the matched student alone. None: what
             `heteroakd confirm` has confirmed, else miou.
         trial: a search trial's number instead of the best.
-        graphs: also ONNX and torch.export files; a minute for a small network.
+        graphs: which ONNX and torch.export files; None: none.
         for_hub, licence: also a folder for the hub, see `hub.write`.
 
     Returns:
@@ -56,12 +58,13 @@ def export(
 
     Raises:
         MissingExtra: `graphs` without the packages that write and check them.
-        ConfigError: `out` holds other files or is no folder, or both `by` and `trial` are given.
+        ConfigError: `out` holds other files or is no folder, both `by` and `trial` are given, or graphs that cannot be.
         ModelError: `for_hub` with a network that segmentation-models-pytorch does not have.
         StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
         Interrupted: the disk is full.
     """
     if graphs:
+        graphs.check()
         need("onnx", "onnxscript", "onnxruntime", otherwise="or export with --no-onnx")
     contents.check(out)
     spec, studies = load_studies(directory)
@@ -69,6 +72,8 @@ def export(
     config, dataset = chosen.trained.config, chosen.trained.dataset
     if for_hub is not None:
         hub.check(config, dataset, for_hub)
+    if graphs:
+        graphs.check(config)
     metrics = {**_metrics(chosen), "teacher": _teacher(config, studies["search"]), "study": spec.name}
     frames = frames_of(directory, spec, studies, gains=False)
     metrics["compute"] = bought.record(chosen, frames)
@@ -80,8 +85,10 @@ def export(
     atomic.write_text(out / contents.MARK, json.dumps(made_by, indent=2) + "\n")
     contents.copy_code(metrics["own_code"], out)
     _write_weights(chosen, out)
-    told = contents.graphs(config, chosen.trained.student, dataset, out) if graphs else contents.without_graphs(out)
-    metrics["files"] = told
+    contents.without_graphs(out)
+    told = contents.graphs(config, chosen.trained.student, dataset, out, graphs) if graphs else {}
+    metrics |= {"files": told, "layout": "nhwc" if graphs and graphs.nhwc else "nchw"}
+    metrics["gives"] = "ids" if graphs and graphs.ids else "logits"
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     atomic.write_text(
         out / "best.yaml", f"# {_headline(metrics)}\n# Repeat the trial: heteroakd train best.yaml\n{text}"
@@ -105,6 +112,7 @@ def _metrics(chosen: Chosen) -> dict[str, Any]:
         "chosen": chosen.reason,
         "complete_trials": chosen.num_complete,
         "pair": chosen.pair,
+        "student": config.student,
         "miou": chosen.miou,
         "baseline_miou": _number(chosen.baseline),
         "gain": _number(chosen.gain),

@@ -29,12 +29,15 @@ HERE = Path(__file__).resolve().parent
 
 
 class Network:
-    """`student.onnx`; whole images, or windows averaged where they overlap, as the network was scored."""
+    """A graph; whole images, or windows averaged where they overlap, as the network was scored."""
 
-    def __init__(self, folder: Path = HERE) -> None:
+    def __init__(self, folder: Path = HERE, file: str = "student.onnx") -> None:
+        """Args:
+        file: or student.int8.onnx or student.fp16.onnx, where the bundle has them.
+        """
         self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        self._session = onnxruntime.InferenceSession(folder / "student.onnx", providers=["CPUExecutionProvider"])
-        size = self.metrics["files"]["student.onnx"]["size"]
+        self._session = onnxruntime.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
+        self._file, size = file, self.metrics["files"][file]["size"]
         bands = self.metrics["bands"]
         self._mean = (np.array(bands["mean"]) * bands["scale"]).astype(np.float32)  # normalises to 0
         self._hole = np.rint(self._mean) if bands["scale"] == 255 else self._mean
@@ -42,6 +45,8 @@ class Network:
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """Class ids [height, width] of an image [height, width, channels], such as RGB in uint8."""
+        if self.metrics["gives"] == "ids":
+            return self._run(image)
         windows = self.metrics["evaluation"]
         height, width = image.shape[:2]
         rows, columns = height, width
@@ -53,20 +58,24 @@ class Network:
             starts(height, rows, windows["stride"]), starts(width, columns, windows["stride"])
         ):
             place = (slice(top, top + rows), slice(left, left + columns))
-            total[(slice(None), *place)] += self._logits(image[place])
+            total[(slice(None), *place)] += self._run(image[place])
             count[place] += 1
         return (total / count).argmax(axis=0).astype(np.uint8)
 
-    def _logits(self, image: np.ndarray) -> np.ndarray:
+    def _run(self, image: np.ndarray) -> np.ndarray:
+        """What the graph gives: logits [classes, height, width], or class ids [height, width]."""
         height, width = image.shape[:2]
         rows, columns = self._fixed or [max(64, side + -side % 32) for side in (height, width)]
         if height > rows or width > columns:
-            limit = f"student.onnx takes images of up to {rows}x{columns} pixels, got {height}x{width}"
+            limit = f"{self._file} takes images of up to {rows}x{columns} pixels, got {height}x{width}"
             raise ValueError(f"{limit}. `heteroakd predict` takes any.")
         padded = np.tile(self._mean, (rows, columns, 1))
         padded[:height, :width] = np.where(np.isnan(image), self._hole, image)  # NaN: a GeoTIFF has no data
-        images = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
-        return self._session.run(["logits"], {"images": images})[0][0, :, :height, :width]
+        if self.metrics["layout"] == "nchw":
+            padded = padded.transpose(2, 0, 1)
+        elif self.metrics["bands"]["scale"] == 255:
+            padded = np.rint(padded).astype(np.uint8)
+        return self._session.run(None, {"images": np.ascontiguousarray(padded[None])})[0][0, ..., :height, :width]
 
 
 def starts(length: int, window: int, stride: float) -> list[int]:

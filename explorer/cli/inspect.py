@@ -68,9 +68,23 @@ def export(
         Path | None, typer.Option(help="Also this folder, for segmentation-models-pytorch and push.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="With --hub: of the weights, such as cc-by-4.0.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Graphs of one size, height x width, such as 512x1024; none: multiples of 32.")
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help="Of the ONNX files; none: the exporter's own.")] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="The ONNX files give class ids, not logits.")] = False,
+    nhwc: Annotated[
+        bool, typer.Option("--nhwc", help="They take pixels as cameras give them: uint8, height x width x channels.")
+    ] = False,
+    quantize: Annotated[bool, typer.Option(help="Also int8 and fp16, each scored on all of val.")] = True,
+    max_loss: Annotated[float, typer.Option(help="Points of mIoU from which on int8 or fp16 is left out.")] = 1.0,
 ) -> None:
     """Write a bundle: config, weights, graphs, model card, metrics, all trials, and scripts to use and to repeat it."""
-    metrics = explorer.Study(directory).export(out, by=by, trial=trial, onnx=onnx, hub=hub, licence=licence).metrics
+    graphs: dict[str, Any] = {"size": _size(size), "opset": opset, "ids": ids, "nhwc": nhwc}
+    graphs |= {"quantize": quantize, "max_loss": max_loss}
+    metrics = (
+        explorer.Study(directory).export(out, by=by, trial=trial, onnx=onnx, hub=hub, licence=licence, **graphs).metrics
+    )
     gain, alone = metrics["gain"], metrics["baseline_miou"]
     typer.echo(f"bundle: {out / 'best.yaml'}")
     against = f", {100 * gain:+.2f} points over the student alone ({100 * alone:.2f} %)" if gain is not None else ""
@@ -82,9 +96,11 @@ def export(
         typer.echo("not confirmed: the best of many trials is also the luckiest; `heteroakd confirm` tells how much")
     elif not found["separable"]:
         typer.echo("not told apart from the other finalists: it has the best mean on fresh seeds")
-    for facts in metrics["files"].values():
+    for name, facts in metrics["files"].items():
         if "reason" in facts:
             typer.echo(facts["reason"])
+        elif "points_lost" in facts:
+            typer.echo(f"{name}: mIoU {100 * facts['miou']:.2f} % on val, loses {facts['points_lost']:.2f} points")
     if hub is not None:
         typer.echo(f"for the hub: {hub}; `heteroakd push {hub} OWNER/NAME` sends it")
 
@@ -103,6 +119,33 @@ def _why(metrics: dict[str, Any]) -> str:
     if metrics["chosen"] == "confirmed":
         return f"confirmed on {metrics['confirmed']['num_seeds']} fresh seeds, {among}"
     return f"asked for, {among}" if metrics["chosen"] == "asked" else f"best by {metrics['chosen']} {among}"
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="A folder that `heteroakd export` wrote.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The JSON file; default: bench.json in the bundle.")] = None,
+    file: Annotated[list[str] | None, typer.Option(help="This ONNX file alone; may be given several times.")] = None,
+    device: Annotated[str | None, typer.Option(help="What to call this machine in it.")] = None,
+    provider: Annotated[str, typer.Option(help="Of ONNX Runtime.")] = "CPUExecutionProvider",
+    threads: Annotated[int, typer.Option(help="CPU threads of a run.")] = 1,
+    size: Annotated[
+        str | None, typer.Option(help="Height x width, such as 512x1024; none: the graph's own, or 512x512.")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Timed runs of each file.")] = 50,
+) -> None:
+    """Time a bundle's ONNX files here; elsewhere, the bundle's bench.py does it without this package."""
+    options: dict[str, Any] = {"provider": provider, "threads": threads, "size": _size(size), "runs": runs}
+    explorer.bench(bundle, out, files=file or (), device=device, say=typer.echo, **options)
+    typer.echo(f"bench: {out or bundle / 'bench.json'}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise explorer.ConfigError(f"--size must be height x width, such as 512x1024, got {text!r}.")
+    return int(height), int(width)
 
 
 def predict(
@@ -165,5 +208,5 @@ def _names(text: str) -> list[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the verbs, in the order of `--help`."""
-    for verb in (dashboard, confirm, export, push, predict, figures, pictures):
+    for verb in (dashboard, confirm, export, push, predict, bench, figures, pictures):
         app.command()(verb)

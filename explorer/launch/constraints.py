@@ -32,6 +32,36 @@ def within(spec: StudySpec, costs: Mapping[str, Mapping[str, Any]]) -> tuple[Stu
     return spec.model_copy(update={"space": space, "enqueue": kept}), why
 
 
+def check_latency(spec: StudySpec) -> None:
+    """Raises:
+    StudyError: `latency` lacks a student, holds no milliseconds, or nothing reads it.
+    """
+    if spec.latency is None:
+        return
+    if not asks_latency(spec):
+        raise StudyError("latency is given, but latency_ms is no objective and no constraint. Add it, or remove it.")
+    if not isinstance(spec.latency, dict):
+        raise StudyError(f"latency still names files, {spec.latency!r}. Start the sweep by `heteroakd sweep`.")
+    for student in _students(spec):
+        if student not in spec.latency:
+            raise StudyError(
+                f"latency has no milliseconds of the student {student!r}, only of {', '.join(sorted(spec.latency))}. "
+                "Measure it with `heteroakd bench` on the device, or leave it out of the space."
+            )
+        if not spec.latency[student] > 0:
+            raise StudyError(f"latency of {student!r} must be > 0 ms, got {spec.latency[student]:g}.")
+
+
+def asks_latency(spec: StudySpec) -> bool:
+    return "latency_ms" in spec.constraints or "latency_ms" in spec.objectives
+
+
+def known(spec: StudySpec, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Costs by model, with the latencies that the spec was given."""
+    given = spec.latency if isinstance(spec.latency, dict) else {}
+    return {name: {**cost, **({"latency_ms": given[name]} if name in given else {})} for name, cost in costs.items()}
+
+
 def _students(spec: StudySpec) -> tuple[str, ...]:
     return spec.search_space.students(spec.trial_base)
 

@@ -88,7 +88,7 @@ def sweep(
     loggers.reach(spec)
     open_dataset(spec.search_space.config({}, spec.base).data)  # say a wrong path as the user wrote it
     spec = with_absolute_paths(spec)
-    found = preflight(kinds(spec), timed=_wants_latency(spec))
+    found = _preflight(spec)
     for note in found.notes:
         _say(console, note)
     spec, left_out = constraints.within(spec, found.costs)
@@ -141,7 +141,7 @@ def resume(
     given = {"time_budget_s": time_budget_s, **logged}
     spec = spec.model_copy(update={name: value for name, value in given.items() if value is not None})
     loggers.reach(spec)
-    found = preflight(kinds(spec), timed=_wants_latency(spec))
+    found = _preflight(spec)
     with storages.in_words(), sole_driver(directory), storages.owned(spec, directory):
         arms = open_arms(spec, directory, data_digest=found.data_digest)
         if stop_when is not None:
@@ -167,6 +167,7 @@ def check(spec: StudySpec) -> None:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # progress says what its lines say; the rest is checked here
     spec.check()
+    constraints.check_latency(spec)
     budgets.check(spec)
     engines.check(spec, budget=spec.search_space.config({}, spec.trial_base).steps)
 
@@ -192,8 +193,9 @@ def kinds(spec: StudySpec) -> Iterator[TrialConfig]:
         yield space.config({"student": student, "method": "task", **most}, plain)
 
 
-def _wants_latency(spec: StudySpec) -> bool:
-    return "latency_ms" in spec.constraints or "latency_ms" in spec.objectives
+def _preflight(spec: StudySpec) -> Preflight:
+    found = preflight(kinds(spec), timed=constraints.asks_latency(spec) and spec.latency is None)
+    return found._replace(costs=constraints.known(spec, found.costs))
 
 
 def _begin(spec: StudySpec, directory: Path, found: Preflight) -> dict[Role, Arm]:

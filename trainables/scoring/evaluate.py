@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Real
@@ -90,22 +91,33 @@ def predict(
     Args:
         images: as stored, of `bands`.
     """
-    if config.eval_mode == "whole":
-        return _padded(student, normalize(images, bands), config)
     pixels = normalize(images, bands)
-    rows = window_starts(pixels.shape[-2], config.crop_height, config.eval_stride)
-    columns = window_starts(pixels.shape[-1], config.crop_width, config.eval_stride)
-    found = _Average(pixels)
+    return windowed(pixels, config, lambda window: _padded(student, window, config))
+
+
+def windowed(
+    images: Real[Tensor, "batch channels H W"], config: TrialConfig, forward: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "batch classes H W"]:
+    """One forward of the whole images or, under `slide`, of each window, averaged; see `predict`.
+
+    Args:
+        forward: images to logits of the same sides.
+    """
+    if config.eval_mode == "whole":
+        return forward(images)
+    rows = window_starts(images.shape[-2], config.crop_height, config.eval_stride)
+    columns = window_starts(images.shape[-1], config.crop_width, config.eval_stride)
+    found = _Average(images)
     for top, left in itertools.product(rows, columns):
-        window = pixels[..., top : top + config.crop_height, left : left + config.crop_width]
-        found.add(_padded(student, window, config), top, left)
+        window = images[..., top : top + config.crop_height, left : left + config.crop_width]
+        found.add(forward(window), top, left)
     return found.mean()
 
 
 class _Average:
     """Mean of windows of logits over the windows that cover each pixel."""
 
-    def __init__(self, images: Float[Tensor, "batch channels H W"]) -> None:
+    def __init__(self, images: Real[Tensor, "batch channels H W"]) -> None:
         self._count = torch.zeros(images.shape[-2:], device=images.device)
         self._total: Tensor | None = None
         self._shape = images.shape

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from trainables.bands import RGB, Bands
 from trainables.config import TrialConfig
+from trainables.errors import DataError
 from trainables.kept import atomic
 from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import predict
@@ -33,7 +34,7 @@ SIZES = f"multiples of {STEP} from {LEAST}"
 MOST_DIFFERENCE, LEAST_AGREEMENT = 1e-3, 0.999  # of the largest logit; of the pixels' labels
 MOST_SECONDS = 120  # of CPU: windows (Swin) and padding that depends on the size (tf_) keep the tracer busy for hours
 _LARGEST = 8192  # pixels a side, images a batch
-_NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.fx.experimental.sym_node")
+_NOISY = ("", "torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.fx.experimental.sym_node")
 
 Images = Float[Tensor, "batch channels height width"]
 Run = Callable[[Images], Float[Tensor, "batch classes height width"]]
@@ -60,10 +61,10 @@ class Deployed(nn.Module):
 
 
 class Form(NamedTuple):
-    """One file format: how a traced graph is written, and what runs the file. Both may raise anything."""
+    """One file format: how a traced graph is written, for an ONNX opset, and what runs it. Both may raise anything."""
 
     file: str
-    write: Callable[[Any, Path], object]
+    write: Callable[[Any, Path, int | None], object]
     read: Callable[[Path], Run]
 
 
@@ -74,6 +75,8 @@ def write(
     out: Path,
     *,
     bands: Bands = RGB,
+    size: tuple[int, int] | None = None,
+    opset: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write `student.onnx` and `student.pt2`; a minute for a small network. Never raises for a network's sake.
 
@@ -84,24 +87,28 @@ def write(
         images: at least one, real, on which the file is held against `evaluate.predict` of whole images.
         out: the folder.
         bands: of the images.
+        size: height and width, multiples of 32 from 64 on, of graphs that take nothing else; images are cut or padded.
+        opset: of ONNX; none: the exporter's own.
 
     Returns:
         By file: `size` (SIZES or "HxW"), `max_abs_diff` of the logits, `agreement` (share of pixels with the same
         class), `num_images`; or `reason`, one sentence, and then the file is not there.
     """
     student.eval()
+    if size is not None:
+        images = [pad(image[None, :, : size[0], : size[1]], bands, size)[0] for image in images]
     whole = config.model_copy(update={"eval_mode": "whole", "device": "cpu"})
     with torch.no_grad():
         expected = [predict(student, image[None], whole, bands) for image in images]
         cases = [(pad(image[None], bands), logits) for image, logits in zip(images, expected, strict=True)]
     deployed = Deployed(student, align_corners=config.align_corners, bands=bands).eval()
-    size = cases[0][0].shape[-2:]
+    traced_at = cases[0][0].shape[-2:]
 
     @functools.cache  # of failures, too, since they may have taken minutes
     def attempt(free: bool) -> torch.export.ExportedProgram | Exception:
         try:
-            with _quiet(), torch.no_grad(), cpu_limit(MOST_SECONDS):
-                return _trace(deployed, size, free=free)
+            with quiet(), torch.no_grad(), cpu_limit(MOST_SECONDS):
+                return _trace(deployed, traced_at, free=free)
         except Exception as error:  # exporters raise whatever a network makes them stumble over
             return error
 
@@ -111,29 +118,41 @@ def write(
             raise found
         return found
 
-    return {form.file: _write_one(form, traced, cases, out / form.file) for form in FORMS}
+    ways = (True, False) if size is None else (False,)
+    return {form.file: _write_one(form, traced, cases, out / form.file, ways, opset) for form in FORMS}
 
 
-def pad(images: Real[Tensor, "batch channels H W"], bands: Bands = RGB) -> Images:
-    """To sides that are multiples of 32, 64 at least, below and right, with the values that normalise to 0."""
+def pad(images: Real[Tensor, "batch channels H W"], bands: Bands = RGB, size: tuple[int, int] | None = None) -> Images:
+    """To a size, or to sides that are multiples of 32, 64 at least, below and right, with what normalises to 0.
+
+    Raises:
+        DataError: they are larger than the size.
+    """
     height, width = images.shape[-2:]
-    rows, columns = (max(LEAST, side + -side % STEP) for side in (height, width))
+    rows, columns = size or tuple(max(LEAST, side + -side % STEP) for side in (height, width))
+    if height > rows or width > columns:
+        raise DataError(f"The graph takes {rows}x{columns} pixels, got {height}x{width}. Export it with a larger size.")
     padded = (bands.scale * torch.tensor(bands.mean)).view(1, -1, 1, 1).repeat(len(images), 1, rows, columns)
     padded[..., :height, :width] = images
     return padded
 
 
 def _write_one(
-    form: Form, traced: Callable[[bool], torch.export.ExportedProgram], cases: list[tuple[Tensor, Tensor]], path: Path
+    form: Form,
+    traced: Callable[[bool], torch.export.ExportedProgram],
+    cases: list[tuple[Tensor, Tensor]],
+    path: Path,
+    ways: tuple[bool, ...],
+    opset: int | None,
 ) -> dict[str, Any]:
     path.unlink(missing_ok=True)  # of an earlier bundle here
     size, reason = cases[0][0].shape[-2:], ""
-    for free in (True, False):
+    for free in ways:
         fitting = cases if free else [case for case in cases if case[0].shape[-2:] == size]
         try:
-            with _quiet():
+            with quiet():
                 program = traced(free)
-                atomic.write(path, lambda part, program=program: form.write(program, part))  # type: ignore[misc]
+                atomic.write(path, lambda part, program=program: form.write(program, part, opset))  # type: ignore[misc]
                 found = _compared(form.read(path), fitting)
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -187,7 +206,7 @@ def _largest(cases: list[tuple[Tensor, Tensor]]) -> float:
     return max(1.0, *(float(expected.abs().max()) for _, expected in cases))
 
 
-def _write_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
+def _write_pt2(program: torch.export.ExportedProgram, path: Path, _: int | None) -> None:
     named = path.with_suffix(".pt2")  # torch insists
     torch.export.save(program, named)
     named.replace(path)
@@ -197,7 +216,9 @@ def _read_pt2(path: Path) -> Run:
     return torch.export.load(path).module()  # our own file of a moment ago
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
+def _write_onnx(program: torch.export.ExportedProgram, path: Path, opset: int | None) -> None:
+    import onnx
+
     torch.onnx.export(
         program,
         f=path,
@@ -206,14 +227,25 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
         output_names=["logits"],
         external_data=False,
         verbose=False,
+        opset_version=opset,
     )
+    found = max(one.version for one in onnx.load(path).opset_import if not one.domain)
+    if opset not in (None, found):
+        raise ValueError(f"the exporter gives opset {found}, not {opset}")
 
 
-def _read_onnx(path: Path) -> Run:
+def read_onnx(path: Path, *, exact: bool = False) -> Run:
+    """An ONNX file in ONNX Runtime, on the CPU.
+
+    Args:
+        exact: int8 as the graph defines it; else by this CPU's instructions, which saturate on x86 without VNNI.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(images: Images) -> Tensor:
@@ -222,7 +254,7 @@ def _read_onnx(path: Path) -> Run:
     return run
 
 
-FORMS = (Form(PT2, _write_pt2, _read_pt2), Form(ONNX, _write_onnx, _read_onnx))
+FORMS = (Form(PT2, _write_pt2, _read_pt2), Form(ONNX, _write_onnx, read_onnx))
 
 
 @contextlib.contextmanager
@@ -247,7 +279,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Exporters print, log and warn about their own insides."""
     levels = {name: logging.getLogger(name).level for name in _NOISY}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

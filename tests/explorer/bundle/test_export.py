@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from dashboards.frames import blank
-from explorer.bundle import chosen, reproduce
+from explorer.bundle import chosen, reproduce, snippet_onnx
 from explorer.bundle import export as exporting
 from explorer.bundle.export import export
 from explorer.results import trial_table
@@ -29,6 +29,7 @@ from explorer.search.arms import study_name, trial_directory
 from explorer.storage import storages
 from trainables.bands import RGB
 from trainables.errors import ConfigError, StudyError
+from trainables.serving import dressed
 
 ROOT = Path(__file__).parents[3]
 NET = "mine_tiny:net"
@@ -186,12 +187,30 @@ def test_weights_of_another_config_are_refused_and_may_be_of_another_version(stu
 
 def test_graphs_are_recorded_with_how_far_they_are(bundle):
     out, metrics = bundle
-    assert set(metrics["files"]) == {"student.onnx", "student.pt2"}
-    for name, facts in metrics["files"].items():
+    assert set(metrics["files"]) == {"student.onnx", "student.pt2", "student.int8.onnx", "student.fp16.onnx"}
+    for name in ("student.onnx", "student.pt2"):
+        facts = metrics["files"][name]
         assert facts["size"] == "multiples of 32 from 64", facts
         assert facts["max_abs_diff"] < 1e-3
         assert facts["agreement"] >= 0.999
         assert str(ROOT).encode() not in (out / name).read_bytes()
+
+
+def test_int8_and_fp16_stand_on_the_card_with_what_they_lose(bundle):
+    out, metrics = bundle
+    lost = [metrics["files"][f"student.{name}.onnx"]["points_lost"] for name in ("int8", "fp16")]
+    assert f"| points lost |  | {lost[0]:.2f} | {lost[1]:.2f} |" in (out / "README.md").read_text()
+    assert metrics["files"]["student.onnx"]["miou"] == pytest.approx(metrics["miou"], abs=1e-3)
+
+
+def test_the_scripts_know_a_graph_that_takes_pixels_and_gives_ids(bundle, tmp_path):
+    shutil.copytree(bundle[0], tmp_path / "out")
+    dressed.dress(tmp_path / "out/student.onnx", ids=True, nhwc=True, bands=RGB)
+    told = json.loads((tmp_path / "out/metrics.json").read_text())
+    (tmp_path / "out/metrics.json").write_text(json.dumps({**told, "layout": "nhwc", "gives": "ids"}))
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    plain, other = (snippet_onnx.Network(folder).predict(image) for folder in (bundle[0], tmp_path / "out"))
+    assert (plain == other).all()
 
 
 def test_an_unconfirmed_winner_is_called_lucky_and_a_gain_has_no_interval(bundle):

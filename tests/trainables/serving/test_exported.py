@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -104,6 +105,17 @@ def test_a_network_of_one_size_is_shipped_at_that_size(images, tmp_path, monkeyp
     found = exported.write(student, CONFIG, images[:1], tmp_path)
     assert found["student.pt2"]["size"] == "64x96", found
     assert found["student.pt2"]["num_images"] == 1
+
+
+def test_one_size_and_an_opset_are_written_as_they_were_asked_for(images, trace, tmp_path, monkeypatch):
+    """The second image is cut and filled up to the size, so both are tried."""
+    monkeypatch.setattr(exported, "_trace", lambda _deployed, _size, *, free: trace(free))
+    monkeypatch.setattr(exported, "FORMS", exported.FORMS[1:])
+    found = exported.write(network(), CONFIG, images, tmp_path, size=(64, 96), opset=18)["student.onnx"]
+    assert (found["size"], found["num_images"]) == ("64x96", 2), found
+    model = onnx.load(tmp_path / "student.onnx")
+    assert [one.version for one in model.opset_import if not one.domain] == [18]
+    assert [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]] == [3, 64, 96]
 
 
 def test_a_network_that_takes_hours_to_trace_in_any_size_is_shipped_in_one(images, tmp_path, monkeypatch):
