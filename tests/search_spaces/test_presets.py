@@ -134,7 +134,8 @@ def test_every_methods_first_trial_has_the_papers_weight_for_the_data_at_hand(da
     assert first["skd"]["lambda_skd"] == 10
     assert (first["kd"]["lambda_kd"], first["heteroakd"]["lambda_kd"]) == (1.0, 0.1)
     taps = {method: asked.search_space.config(point, asked.trial_base).projector_tap for method, point in first.items()}
-    assert {name for name, tap in taps.items() if tap == "decoder"} == {"skd", "ifvd", "at", "fitnet", "cirkd", "cwd"}
+    decoded = {"skd", "ifvd", "at", "fitnet", "cirkd", "cirkdv2", "cwd"}
+    assert {name for name, tap in taps.items() if tap == "decoder"} == decoded
 
 
 def test_pairing_tries_every_pair_once():

@@ -14,7 +14,7 @@ from trainables.losses.find import make_criterion
 from trainables.losses.kd import kd_loss
 
 KNOWN = (0, 2, 4)
-FEATURE_METHODS = {"skd", "ifvd", "at", "fitnet", "cirkd", "afdcd"}
+FEATURE_METHODS = {"skd", "ifvd", "at", "fitnet", "cirkd", "cirkdv2", "afdcd", "nfd", "qsd", "diffkd"}
 TAUGHT = [name for name in METHODS if name not in ("task", "collaborative")]
 
 
@@ -49,7 +49,7 @@ def test_kd_is_that_of_the_known_classes_at_the_pixels_that_are_of_one():
     assert float(got.detach()) == pytest.approx(4 * divergence[np.isin(labels.numpy(), KNOWN)].mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["kd", "cwd", "dist", "ofa", "heteroakd"])
+@pytest.mark.parametrize("method", ["kd", "cwd", "dist", "lskd", "ofa", "heteroakd"])
 def test_what_is_said_of_an_unknown_class_and_at_its_pixels_changes_no_term_on_logits(method):
     student, teacher = networks(covered=KNOWN)
     learnt, said = maps(student, teacher)
