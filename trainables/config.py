@@ -94,8 +94,8 @@ class TrialConfig(Recipe):
     lambda_dist_inter: float = weight(1.0, "dist between classes", "dist")
     lambda_dist_intra: float = weight(1.0, "dist within classes", "dist")
     lambda_cirkd_batch: float = weight(1.0, "cirkd within the mini-batch", *CIRKD)
-    lambda_cirkd_pixel: float = weight(0.1, "cirkd's memory of pixels; by default 0.01 on VOC 2012", *CIRKD)
-    lambda_cirkd_region: float = weight(0.1, "cirkd's memory of regions; by default 0.01 on VOC 2012", *CIRKD)
+    lambda_cirkd_pixel: float = weight(0.1, "cirkd's memory of pixels; by default 0.01 on VOC 2012 for cirkd", *CIRKD)
+    lambda_cirkd_region: float = weight(0.1, "cirkd's memory of regions; by default 0.01 on VOC 2012 for cirkd", *CIRKD)
     cirkd_temperature: float = read(0.1, "Of cirkd's similarities.", unit="1", gt=0, le=100, when=under(*CIRKD))
     lambda_afdcd_feature: float = weight(
         33.6, "af-dcd's masked feature reconstruction; by default 8.4 on VOC 2012 and ADE20K, 33.2 on CamVid", "afdcd"

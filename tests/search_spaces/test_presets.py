@@ -29,7 +29,7 @@ def test_check_passes_and_the_base_is_a_trial(preset):
 def test_random_trials_are_valid_and_hold_only_what_they_read(preset):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     asked = set()
-    for _ in range(50):
+    for _ in range(100):
         params = preset.space.suggest(study.ask(), preset.base)
         config = preset.space.config(params, preset.base)
         assert all(config.reads(name) for name in params if name != "pair")
