@@ -25,6 +25,11 @@ OWN_WEIGHT = {
     "cirkd": "lambda_cirkd_batch",
     "afdcd": "lambda_afdcd_contrast",
     "ofa": "lambda_ofa",
+    "nfd": "lambda_nfd",
+    "lskd": "lambda_lskd",
+    "qsd": "lambda_qsd",
+    "cirkdv2": "lambda_cirkdv2_mse",
+    "diffkd": "lambda_diffkd",
     "collaborative": "lambda_pixel",
 }
 """The weight that is searched under each method; heteroakd searches lambda_kd beside it."""

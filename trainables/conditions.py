@@ -11,7 +11,7 @@ from trainables.sources import is_ready
 
 METHODS = (
     *("task", "kd", "heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "dist", "cirkd", "afdcd", "ofa"),
-    "collaborative",
+    *("nfd", "lskd", "qsd", "cirkdv2", "diffkd", "collaborative"),
 )
 OWN = "own"
 """What a method of the user's own, `package.module:name`, is called in conditions."""
@@ -24,11 +24,16 @@ TAUGHT = under(*(name for name in METHODS if name not in ("task", "collaborative
 TRAINED = TAUGHT | {"teacher": (OWN,)}
 READY_TEACHER = TAUGHT | {"teacher": (READY,)}
 PAIRED = under(*TAUGHT["method"], "collaborative")
-TAPPED = under("heteroakd", "cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", OWN)
+FEATURED = under(
+    *("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", "nfd", "qsd", "cirkdv2", "diffkd", OWN),
+)
+"""Methods that compare features themselves, so that these can be trained before all else."""
+TAPPED = under("heteroakd", *FEATURED["method"])
+CIRKD = ("cirkd", "cirkdv2")
 KD_BESIDE = under(*BESIDE)
 _WITH_KD = KD_BESIDE | {"with_kd": (True,)}
 KD = (under("kd", "heteroakd"), _WITH_KD)
-SOFTENED = (under("kd", "heteroakd", "collaborative"), _WITH_KD)
+SOFTENED = (under("kd", "heteroakd", "lskd", "collaborative"), _WITH_KD)
 HAKD = under("heteroakd")
 DEEP = HAKD | {"projector_depth": (2, 3)}
 ONLINE = under("collaborative")

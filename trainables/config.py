@@ -16,7 +16,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ValidationError, model_validator
 
 from trainables.conditions import (
+    CIRKD,
     DEEP,
+    FEATURED,
     HAKD,
     KD,
     KD_BESIDE,
@@ -59,11 +61,13 @@ class TrialConfig(Recipe):
 
     projector_tap: Tap = read(
         "stage4",
-        "Feature that is distilled. stage4: last backbone stage; by default decoder for skd, ifvd, at, fitnet, cirkd "
-        "and cwd.",
+        "Feature that is distilled. stage4: last backbone stage; by default decoder for skd, ifvd, at, fitnet, cirkd, "
+        "cirkdv2 and cwd.",
         when=TAPPED,
     )
-    temperature: float = read(1.0, "Softens both softmaxes (tau).", unit="1", gt=0, le=100, when=SOFTENED)
+    temperature: float = read(
+        1.0, "Softens both softmaxes (tau); by default 2 for lskd.", unit="1", gt=0, le=100, when=SOFTENED
+    )  # fmt: skip
     with_kd: bool = read(False, "Plain KD beside the method, as in the scripts of its source.", when=KD_BESIDE)
     lambda_kd: float = weight(0.1, "loss_kd (lambda_1); by default 1 under `with_kd`, for afdcd on ADE20K 0.5", when=KD)
     kd_direction: Literal["teacher_student", "student_teacher"] = read(
@@ -89,17 +93,30 @@ class TrialConfig(Recipe):
     lambda_fitnet: float = weight(10.0, "the hint of fitnet", "fitnet")
     lambda_dist_inter: float = weight(1.0, "dist between classes", "dist")
     lambda_dist_intra: float = weight(1.0, "dist within classes", "dist")
-    lambda_cirkd_batch: float = weight(1.0, "cirkd within the mini-batch", "cirkd")
-    lambda_cirkd_pixel: float = weight(0.1, "cirkd's memory of pixels; by default 0.01 on VOC 2012", "cirkd")
-    lambda_cirkd_region: float = weight(0.1, "cirkd's memory of regions; by default 0.01 on VOC 2012", "cirkd")
-    cirkd_temperature: float = read(0.1, "Of cirkd's similarities.", unit="1", gt=0, le=100, when=under("cirkd"))
+    lambda_cirkd_batch: float = weight(1.0, "cirkd within the mini-batch", *CIRKD)
+    lambda_cirkd_pixel: float = weight(0.1, "cirkd's memory of pixels; by default 0.01 on VOC 2012 for cirkd", *CIRKD)
+    lambda_cirkd_region: float = weight(0.1, "cirkd's memory of regions; by default 0.01 on VOC 2012 for cirkd", *CIRKD)
+    cirkd_temperature: float = read(0.1, "Of cirkd's similarities.", unit="1", gt=0, le=100, when=under(*CIRKD))
     lambda_afdcd_feature: float = weight(
         33.6, "af-dcd's masked feature reconstruction; by default 8.4 on VOC 2012 and ADE20K, 33.2 on CamVid", "afdcd"
     )
     lambda_afdcd_contrast: float = weight(0.08, "af-dcd's contrast; by default 0.64 on ADE20K, 0.16 on CamVid", "afdcd")
     afdcd_temperature: float = read(0.07, "Of af-dcd's contrast.", unit="1", gt=0, le=100, when=under("afdcd"))
     lambda_ofa: float = weight(4.0, "ofa's stage exits", "ofa")
+    lambda_nfd: float = weight(1.0, "normalised features", "nfd")
+    lambda_lskd: float = weight(9.0, "lskd, the KL divergence of standardised logits", "lskd")
+    lambda_qsd: float = weight(1.0, "query-based soft distillation", "qsd")
+    lambda_cirkdv2_batch: float = weight(1.0, "cirkdv2 between the channels of the mini-batch", "cirkdv2")
+    lambda_cirkdv2_memory: float = weight(0.1, "cirkdv2's memory of channels", "cirkdv2")
+    lambda_cirkdv2_mse: float = weight(100.0, "the squared difference of cirkdv2's channels", "cirkdv2")
+    lambda_diffkd: float = weight(1.0, "diffkd", "diffkd")
     ofa_eps: float = read(1.0, "Exponent of ofa's target.", unit="1", gt=0, le=10, when=under("ofa"))
+
+    feature_share: float | None = read(
+        None, "Share of the steps, from the first on, in which the method's terms on features are trained alone, on "
+        "labelled and unlabelled images; then all terms are; none: all of them from the first step.",
+        unit="steps a step", gt=0, lt=1, when=FEATURED,
+    )  # fmt: skip
 
     lambda_hfd: float = weight(1.0, "heterogeneous feature distillation (a); 0: off", "collaborative")
     lambda_region: float = weight(1.0, "region-wise selective distillation (b); 0: off", "collaborative")
@@ -230,6 +247,15 @@ class TrialConfig(Recipe):
         return self
 
     @model_validator(mode="after")
+    def _has_features_to_begin_with(self) -> TrialConfig:
+        if self.feature_share is not None and self.method != "task" and not self.reads("feature_share"):
+            raise ValueError(
+                f"feature_share trains terms on features first, but {self.method} has none; got {self.feature_share}. "
+                f"Leave it out, or take {', '.join(FEATURED['method'][:-1])} or a method of your own."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _caches_views(self) -> TrialConfig:
         if self.teacher_cache and self.views is None:
             raise ValueError("teacher_cache is true, but views is none: fresh crops do not come again. Set views.")
@@ -301,6 +327,12 @@ class TrialConfig(Recipe):
     def sees_unlabelled(self) -> bool:
         """Whether a term is taken at pixels without a label."""
         return self.num_unlabelled > 0 or self.pseudo_weight > 0 or (self.is_taught and self.distil_on == "all")
+
+    @property
+    def feature_steps(self) -> int:
+        """Steps in which terms on features are trained alone: at least one under `feature_share`, and never all."""
+        share = self.feature_share if self.reads("feature_share") else None
+        return 0 if share is None else min(max(round(share * self.steps), 1), self.steps - 1)
 
     @property
     def report_every(self) -> int:

@@ -10,7 +10,7 @@ SPEED = (
 
 But for two: in channels_last dropout draws in another order, and of several processes each draws by itself.
 """
-IF_GIVEN = ("folds", "fold_by")
+IF_GIVEN = ("folds", "fold_by", "feature_share")
 """Fields that digests leave out where they are none: trials without them are those of releases that had none."""
 STREAM = (
     *("data", "views", "seed", "steps", "batch_size", "crop_height", "crop_width", "scale_min", "scale_max"),

@@ -247,8 +247,11 @@ def losses(
             guide = averaged(state, batch)
         seen = () if batch.real is None else (batch.real,)
         terms = state.criterion(learnt, guide, batch.labels, *seen)
-    weighted = {name: weight * terms[name] for name, weight in state.criterion.weights.items()}
-    shares = gradient_shares(weighted, list(state.student.parameters()), ranks) if sample else {}
+    weighted = {name: weight * terms[name] for name, weight in state.criterion.weights_at(state.step).items()}
+    shares = {}
+    if sample:
+        untrained = dict.fromkeys(state.criterion.weights, 0.0)
+        shares = untrained | gradient_shares(weighted, list(state.student.parameters()), ranks)
     return terms, torch.stack(list(weighted.values())).sum(), shares
 
 

@@ -9,15 +9,16 @@ from typing import Any
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's, of RGB in [0, 1]: images are normalised with them."""
-BESIDE = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd")
+BESIDE = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "afdcd", "cirkdv2")
 """Methods whose published results have plain KD beside them."""
 CROPS = {"cityscapes": (512, 1024), "voc": (512, 512), "ade20k": (512, 512), "camvid": (360, 360)}
 """Training crops of the papers, height and width, pixels."""
-_DECODER = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd")
+_DECODER = ("cwd", "skd", "ifvd", "at", "fitnet", "cirkd", "cirkdv2")
 """Methods that compare the map after ASPP or decoder, the input of the last 1x1 convolution; others the last stage."""
 _METHODS: Mapping[str, Mapping[str, Any]] = {
     **{method: {"projector_tap": "decoder", "lambda_kd": 1.0} for method in _DECODER},
     "afdcd": {"projector_tap": "stage4", "lambda_kd": 1.0},
+    "lskd": {"temperature": 2.0},
 }
 _DATA: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("afdcd", "cityscapes"): {"lambda_afdcd_feature": 33.6, "lambda_afdcd_contrast": 0.08},
@@ -39,7 +40,8 @@ def published(method: str, data: str) -> dict[str, Any]:
     Args:
         data: a set's name, or NAME:PATH, also with @LABELS; of others nothing is published.
 
-    Source: the scripts of CIRKD (its own and those of cwd, skd, ifvd, at and fitnet) and of Af-DCD.
+    Source: the scripts of CIRKD (its own, CIRKDv2's and those of cwd, skd, ifvd, at and fitnet), of Af-DCD and of
+    logit standardisation.
     Deviation: Af-DCD's weights are of sums there; here of means, at its 2048 channels and 64 x 128 cells.
     """
     return {**_METHODS.get(method, {}), **_DATA.get((method, layout(data)), {})}

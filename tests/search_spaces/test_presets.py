@@ -29,7 +29,7 @@ def test_check_passes_and_the_base_is_a_trial(preset):
 def test_random_trials_are_valid_and_hold_only_what_they_read(preset):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     asked = set()
-    for _ in range(50):
+    for _ in range(100):
         params = preset.space.suggest(study.ask(), preset.base)
         config = preset.space.config(params, preset.base)
         assert all(config.reads(name) for name in params if name != "pair")
@@ -135,7 +135,8 @@ def test_every_methods_first_trial_has_the_papers_weight_for_the_data_at_hand(da
     assert first["skd"]["lambda_skd"] == 10
     assert (first["kd"]["lambda_kd"], first["heteroakd"]["lambda_kd"]) == (1.0, 0.1)
     taps = {method: asked.search_space.config(point, asked.trial_base).projector_tap for method, point in first.items()}
-    assert {name for name, tap in taps.items() if tap == "decoder"} == {"skd", "ifvd", "at", "fitnet", "cirkd", "cwd"}
+    decoded = {"skd", "ifvd", "at", "fitnet", "cirkd", "cirkdv2", "cwd"}
+    assert {name for name, tap in taps.items() if tap == "decoder"} == decoded
 
 
 def test_pairing_tries_every_pair_once():

@@ -112,8 +112,8 @@ def test_a_field_that_holds_fields_is_no_dimension():
         (
             {"pair": ["r18:mit_b0"]},
             {"method": "task"},
-            "pair is read only when method is kd, heteroakd, cwd, skd, ifvd, at, fitnet, dist, cirkd, afdcd, ofa, own "
-            "or collaborative, but every trial here has method 'task'. "
+            "pair is read only when method is kd, heteroakd, cwd, skd, ifvd, at, fitnet, dist, cirkd, afdcd, ofa, nfd, "
+            "lskd, qsd, cirkdv2, diffkd, own or collaborative, but every trial here has method 'task'. "
             "Remove the dimension or change method.",
         ),
     ],

@@ -141,8 +141,8 @@ def test_asking_for_cuda_where_there_is_none_is_told_with_a_remedy(monkeypatch):
 
 
 TAPS = {
-    **dict.fromkeys(("skd", "ifvd", "at", "fitnet", "cirkd", "cwd"), "decoder"),
-    **dict.fromkeys(("heteroakd", "afdcd", "my.losses:Mine"), "stage4"),
+    **dict.fromkeys(("skd", "ifvd", "at", "fitnet", "cirkd", "cirkdv2", "cwd"), "decoder"),
+    **dict.fromkeys(("heteroakd", "afdcd", "nfd", "qsd", "diffkd", "my.losses:Mine"), "stage4"),
 }
 
 
@@ -181,7 +181,7 @@ def test_weights_are_those_of_the_source_for_the_data_set_unless_told(method, da
 
 def test_plain_kd_beside_a_method_is_read_only_where_it_is_on():
     fields = ("lambda_kd", "kd_direction", "temperature")
-    for method in ("skd", "ifvd", "cwd", "at", "fitnet", "cirkd", "afdcd"):
+    for method in ("skd", "ifvd", "cwd", "at", "fitnet", "cirkd", "cirkdv2", "afdcd"):
         for on in (False, True):
             config = TrialConfig(method=method, with_kd=on)
             assert config.reads("with_kd")

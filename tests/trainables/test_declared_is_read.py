@@ -54,7 +54,7 @@ TEACHERS = {"teacher", "teacher_recipe", "teacher_checkpoint"}  # test_teachers.
 COMPUTED = {"hakd_kernel", "fold_teacher", "teacher_cache"}  # test_lean.py, test_fold.py, guidance/test_cache.py
 READY = {"teacher_classes", "teacher_synonyms"}  # models/ready/test_classes.py
 ELSEWHERE = TEACHERS | COMPUTED | READY | {"peer_lr", "own"}  # test_state.py and test_own.py
-ELSEWHERE |= {"distil_on"}  # losses/test_unlabelled.py
+ELSEWHERE |= {"distil_on", "feature_share"}  # losses/test_unlabelled.py, test_staged.py
 
 
 @pytest.fixture

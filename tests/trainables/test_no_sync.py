@@ -51,7 +51,7 @@ def learner(small, dataset, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(state, "build", lambda name, **_: tiny.network(width=4 if "fpn" in name else 5))
 
     def make(method, device="cpu", **fields):
-        tap = {} if method in ("task", "kd", "dist", "ofa", "collaborative") else {"projector_tap": "stage3"}
+        tap = {} if method in ("task", "kd", "dist", "lskd", "ofa", "collaborative") else {"projector_tap": "stage3"}
         config = small(method=method, steps=40, eval_every=40, device=device, fused_optimizer=True, **tap, **fields)
         torch.manual_seed(0)
         batch = Batch(torch.randn(2, 3, 64, 64).to(device), tiny.random_labels(2, 64, 64).to(device))

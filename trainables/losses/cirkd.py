@@ -27,10 +27,14 @@ PIXELS_A_STEP = 16
 
 
 def pool_cells(
-    maps: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"]
+    maps: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b h w"], size: tuple[int, int] | None = None
 ) -> tuple[Float[Tensor, "b c n"], Bool[Tensor, "b n"]]:
-    """Mean over the valid cells of each bin of at most CELLS bins, and which bins have one."""
-    size = (min(CELLS[0], valid.shape[1]), min(CELLS[1], valid.shape[2]))
+    """Mean over the valid cells of each bin, and which bins have one.
+
+    Args:
+        size: rows and columns of bins; None: of cells, at most CELLS.
+    """
+    size = size or (min(CELLS[0], valid.shape[1]), min(CELLS[1], valid.shape[2]))
     share = F.adaptive_avg_pool2d(valid[:, None].float(), size)
     total = F.adaptive_avg_pool2d(maps.masked_fill(~valid[:, None], 0.0), size)
     means = torch.where(share > 0, total / share.clamp(min=1e-6), 0.0)
@@ -118,14 +122,18 @@ class Cirkd(Tapped):
     def distil(
         self, student: Features, teacher: Features, labels: Int[Tensor, "batch H W"]
     ) -> dict[str, Float[Tensor, ""]]:
-        maps = self.align_taps(student, teacher, labels)
+        return self.compare(self.align_taps(student, teacher, labels))
+
+    def compare(self, maps: Aligned) -> dict[str, Float[Tensor, ""]]:
+        """The terms on both networks' maps; then what they say is remembered."""
         cells, valid = pool_cells(maps.student, maps.valid)
         guide, _ = pool_cells(maps.teacher, maps.valid)
         terms, temperature = {}, self.config.cirkd_temperature
         if "loss_cirkd_batch" in self.weights:
             terms["loss_cirkd_batch"] = cirkd_batch_loss(cells, guide, valid, temperature=temperature)
-        for name, memory in self.named_children():
-            if isinstance(memory, ClassMemory):
+        for name in ("pixels", "regions"):
+            memory = getattr(self, name, None)
+            if memory is not None:
                 projected = self.head(cells[..., None])[..., 0]
                 terms[f"loss_cirkd_{name.removesuffix('s')}"] = cirkd_memory_loss(
                     projected, guide, valid, memory.entries.flatten(0, 1), memory.filled(), temperature=temperature

@@ -59,7 +59,8 @@ class Criterion(nn.Module):
         if teacher is not None and not teacher.has_logits and self._reads_some_logits(config):
             raise ModelError(
                 f"{config.method} reads a teacher's logits, but {config.teacher!r} gives features alone. Take skd, "
-                "ifvd, at, fitnet, cirkd or afdcd, or heteroakd with lambda_kd 0; without with_kd."
+                "ifvd, at, fitnet, cirkd, cirkdv2, afdcd, nfd, qsd or diffkd, or heteroakd with lambda_kd 0; without "
+                "with_kd."
             )
         covered = None if teacher is None else teacher.covered
         self.covered_classes = covered
@@ -118,6 +119,21 @@ class Criterion(nn.Module):
             return found
         known = found != self.ignore_index
         return torch.where(known, self.covered[found.masked_fill(~known, 0)], found)
+
+    def weights_at(self, step: int) -> dict[str, float]:
+        """`weights`, or in the first `feature_steps` steps those of `feature_terms`, so that no other term is trained.
+
+        Args:
+            step: optimiser steps done.
+        """
+        if step >= self.config.feature_steps:
+            return self.weights
+        return {name: weight for name, weight in self.weights.items() if name in self.feature_terms()}
+
+    @classmethod
+    def feature_terms(cls) -> frozenset[str]:
+        """Terms that compare features and neither logits nor labels: what `feature_share` begins with."""
+        return frozenset()
 
     @classmethod
     def reads_logits(cls, config: TrialConfig) -> bool:  # noqa: ARG003

@@ -53,6 +53,10 @@ class Cwd(Tapped):
             self.projector = self.to_teacher()
 
     @classmethod
+    def feature_terms(cls) -> frozenset[str]:
+        return frozenset({"loss_cwd_feature"})
+
+    @classmethod
     def reads_logits(cls, config: TrialConfig) -> bool:
         return config.lambda_cwd > 0 or super().reads_logits(config)
 

@@ -79,6 +79,10 @@ class Tapped(Distilled):
         self.channels = tuple(net.taps[self.config.projector_tap].channels for net in (student, teacher))
 
     @classmethod
+    def feature_terms(cls) -> frozenset[str]:
+        return frozenset(cls.lambdas)
+
+    @classmethod
     def reads_logits(cls, config: TrialConfig) -> bool:
         return config.reads("with_kd") and config.with_kd
 

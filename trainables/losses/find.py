@@ -39,8 +39,15 @@ def make_criterion(
     """The config's method, built.
 
     Raises:
-        ConfigError, ModelError: as `find_method`; it cannot compare the networks; or your own raises.
+        ConfigError, ModelError: as `find_method`; it cannot compare the networks, or has no feature to begin with; or
+            your own raises.
     """
     method = find_method(config.method)
     with nullcontext() if method in LOSSES.values() else own.in_words(config.method, "while it was built", ConfigError):
-        return method(config, student=student, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index)
+        made = method(config, student=student, teacher=teacher, num_classes=num_classes, ignore_index=ignore_index)
+    if config.feature_steps and not made.weights_at(0):
+        raise ConfigError(
+            f"feature_share is {config.feature_share}, but no term of {config.method} on features has a weight. Give "
+            "one a weight above 0, name it in feature_terms of a method of your own, or leave feature_share out."
+        )
+    return made

@@ -128,6 +128,7 @@ class _Rehearsal:
         self.device = device = pick_device(config)
         torch.set_num_threads(config.num_threads)
         fixed = {"pretrained": False, "encoder_weights": None, "compile": "off"}  # a CUDA graph's memory is not seen
+        fixed |= {"feature_share": None}  # with all terms a step takes the most
         own = config.model_copy(update={"batch_size": config.batch_size // config.processes, "processes": 1})
         tried = own.model_copy(update=fixed | _smaller(own, device))
         self.scaled = _pixels(own) / _pixels(tried)

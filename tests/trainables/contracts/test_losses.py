@@ -8,7 +8,7 @@ from trainables.config import TrialConfig
 from trainables.contracts.case import Loss
 from trainables.contracts.claim import broken
 from trainables.contracts.losses import CLAIMS
-from trainables.losses import LOSSES, cirkd
+from trainables.losses import LOSSES, cirkd, cirkdv2
 
 CROP = {"crop_height": 64, "crop_width": 64, "region_size": 8}
 FIELDS = {**CROP, "projector_tap": "stage3", "device": "cpu", "lambda_hakd": 2.0}
@@ -31,6 +31,7 @@ def _small_memories(monkeypatch):
     """Each of CIRKD's thousands of entries is compared with each pixel; no claim is of how many there are."""
     monkeypatch.setattr(cirkd, "PIXELS", 320)
     monkeypatch.setattr(cirkd, "REGIONS", 80)
+    monkeypatch.setattr(cirkdv2, "ENTRIES", 80)
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.sentence)

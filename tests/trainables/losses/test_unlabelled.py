@@ -15,8 +15,8 @@ from trainables.losses.kd import Kd
 from trainables.losses.unlabelled import anywhere, pseudo_labels, pseudo_loss
 
 GRID = (16, 16)
-NEED_NOTHING = ("kd", "cwd", "at", "fitnet", "dist", "skd", "afdcd")
-NEED_A_CLASS = ("heteroakd", "ifvd", "ofa", "cirkd")
+NEED_NOTHING = ("kd", "cwd", "at", "fitnet", "dist", "skd", "afdcd", "nfd", "lskd", "qsd", "diffkd")
+NEED_A_CLASS = ("heteroakd", "ifvd", "ofa", "cirkd", "cirkdv2")
 THRESHOLD = 0.8
 
 
