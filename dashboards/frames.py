@@ -102,6 +102,21 @@ COLUMNS: dict[str, dict[str, str]] = {
         "equal": "str",
         "bound": "str",
     },
+    "pooled": {
+        "pair": "str",
+        "teacher": "str",
+        "student": "str",
+        "statistic": "str",
+        "equal": "str",
+        "gain": "float64",
+        "low": "float64",
+        "high": "float64",
+        "pooled": "float64",
+        "pooled_low": "float64",
+        "pooled_high": "float64",
+        "own": "float64",
+        "distinguishable": "bool",
+    },
     "surface": {
         "pair": "str",
         "lambda_kd": "float64",
@@ -191,6 +206,10 @@ class StudyFrames:
             other is read from the curves. bound: "at least" where trials were read before their end, "at most" where
             students alone were, "about" where both were; then distinguishable is only what such a bound can tell. NaN,
             and no trials: no curve reaches, as the reason says.
+        pooled: the rows of `gains` that can be pooled, of pairs whatever their method and of whole runs: gain, low and
+            high as there; pooled, with its 90 % interval: what is believed of the pair when its teacher's and its
+            student's other pairs are heard too; own: how far that stays with the pair's own gain, in [0, 1];
+            distinguishable: the pooled gain, from 0.
         surface: per pair a regular grid over lambda_kd and lambda_hakd; near_best: within noise of the best.
         local: per pair and dimension, mIoU while the others stay as in the best trial; value orders, label names; best:
             the best trial's own value.
@@ -216,6 +235,7 @@ class StudyFrames:
     importance: pd.DataFrame = field(default_factory=lambda: blank("importance"))
     interactions: pd.DataFrame = field(default_factory=lambda: blank("interactions"))
     gains: pd.DataFrame = field(default_factory=lambda: blank("gains"))
+    pooled: pd.DataFrame = field(default_factory=lambda: blank("pooled"))
     surface: pd.DataFrame = field(default_factory=lambda: blank("surface"))
     local: pd.DataFrame = field(default_factory=lambda: blank("local"))
     ranks: pd.DataFrame = field(default_factory=lambda: blank("ranks"))

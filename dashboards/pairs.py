@@ -16,7 +16,7 @@ from dashboards.frames import StudyFrames
 CAPTION = (
     "Each cell is what the pair's best config gains in points of mIoU over the matched student alone, freed of the "
     "luck of being the best (with one seed, it is in), with its 90 % interval; pale cells cannot be told from 0 by "
-    "these trials."
+    "these trials. Pooled: the same when the other pairs of its teacher and its student are heard too."
 )
 TITLE = "Which pairs gain over the student alone"
 _PALE = 0.35  # opacity of what may be 0
@@ -55,11 +55,12 @@ def prepare(frames: StudyFrames) -> Pairs:
     texts = pd.DataFrame("not tried", index=teachers, columns=students)
     hovers = pd.DataFrame("", index=teachers, columns=students)
     found = frames.gains_at(frames.measure)
-    found = found[(found["method"] == "") & (found["statistic"] == "best")]
-    known = {(row["teacher"], row["student"]): row for row in marks.records(found)}
+    known = _by_sides(found[(found["method"] == "") & (found["statistic"] == "best")])
+    shared = frames.pooled[(frames.pooled["equal"] == frames.measure) & (frames.pooled["statistic"] == "best")]
+    pooled = _by_sides(shared)
     for key, cell in trials.groupby(list(_SIDES)):
         teacher, student = map(str, key)
-        drawn = _cell(cell, known.get((teacher, student)))
+        drawn = _cell(cell, known.get((teacher, student)), pooled.get((teacher, student)))
         for table, value in zip((gains, sure, texts, hovers), drawn, strict=True):
             table.loc[teacher, student] = value
     return Pairs(gains=gains, sure=sure, texts=texts, hovers=hovers, families=families)
@@ -68,14 +69,23 @@ def prepare(frames: StudyFrames) -> Pairs:
 _SIDES = ("teacher", "student")
 
 
-def _cell(trials: pd.DataFrame, known: dict[str, Any] | None) -> tuple[float, bool, str, str]:
+def _by_sides(rows: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["teacher"], row["student"]): row for row in marks.records(rows)}
+
+
+def _cell(
+    trials: pd.DataFrame, known: dict[str, Any] | None, pooled: dict[str, Any] | None
+) -> tuple[float, bool, str, str]:
     """Gain in points, whether it is told apart from 0, text, hover text."""
     complete = trials[(trials["state"] == "COMPLETE") & trials["miou"].notna()]
     if complete.empty:
         states = set(trials["state"])
         return np.nan, False, _NONE.get(states.pop(), "none complete") if len(states) == 1 else "none complete", ""
     if known is not None:
-        return 100 * known["gain"], bool(known["distinguishable"]), _text(known), _hover(known)
+        texts = (_text(known), _hover(known))
+        if pooled is not None:
+            texts = (f"{texts[0]}<br>{_pooled(pooled)}", f"{texts[1]}<br>{_share(pooled)}")
+        return 100 * known["gain"], bool(known["distinguishable"]), *texts
     best = complete.loc[complete["miou"].idxmax()]
     if pd.isna(best["gain"]):
         return np.nan, False, f"no baseline (n={len(complete)})", ""
@@ -93,6 +103,15 @@ def _text(known: dict[str, Any]) -> str:
     return f"<b>{first}</b><br>{interval}" if known["distinguishable"] else f"{first}<br>{interval}<br>not told from 0"
 
 
+def _pooled(row: dict[str, Any]) -> str:
+    ends = (marks.points_text(row[name]) for name in ("pooled_low", "pooled_high"))
+    return f"pooled {marks.points_text(row['pooled'])}, {' to '.join(ends)}"
+
+
+def _share(row: dict[str, Any]) -> str:
+    return f"pooled: {100 * row['own']:.0f} % its own gain, the rest its teacher's and student's other pairs"
+
+
 def _hover(known: dict[str, Any]) -> str:
     first = "told apart from 0" if known["distinguishable"] else "not distinguishable from 0"
     counts = f"{known['num_trials']} complete trials, {known['num_seeds']} seeds"
@@ -105,7 +124,7 @@ def figure(data: Pairs) -> go.Figure:
         return theme.empty(TITLE, "No search trial with a teacher has started yet.")
     rows, columns = data.gains.shape
     width = 260 + 150 * columns
-    drawing = theme.canvas(TITLE, x="student", y="teacher", height=190 + 76 * rows, min_width=min(width, 1100))
+    drawing = theme.canvas(TITLE, x="student", y="teacher", height=190 + 90 * rows, min_width=min(width, 1100))
     values = data.gains.to_numpy(dtype=float)
     most = float(np.nanmax(np.abs(values), initial=0.5))
     sure = data.sure.to_numpy(dtype=bool)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from explorer.api.bundle import Bundle, bench, predict, push
     from explorer.api.checks import check, check_data, pairs
     from explorer.api.imports import DataImport, import_data
+    from explorer.api.ranking import rank_teachers
     from explorer.api.splitting import split_data
     from explorer.api.study import Study, open_study
     from explorer.api.sweeps import dry_run, resume, submit, sweep
@@ -47,6 +48,7 @@ __all__ = [
     "train",
     "TrialConfig",
     "pairs",
+    "rank_teachers",
     "check",
     "check_data",
     "split_data",
@@ -69,6 +71,7 @@ _HOMES = {
     "explorer.api.bundle": ("Bundle", "bench", "predict", "push"),
     "explorer.api.checks": ("check", "check_data", "pairs"),
     "explorer.api.imports": ("DataImport", "import_data"),
+    "explorer.api.ranking": ("rank_teachers",),
     "explorer.api.splitting": ("split_data",),
     "explorer.api.study": ("Study", "open_study"),
     "explorer.api.sweeps": ("sweep", "resume", "dry_run", "submit"),

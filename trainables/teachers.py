@@ -156,14 +156,14 @@ def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None 
     return (cache or default_cache()) / f"{name}-{key}" / "teacher.safetensors"
 
 
-def weights_hash(config: TrialConfig, *, dataset: SegDataset) -> str | None:
+def weights_hash(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> str | None:
     """SHA-256 of the file that taught a trial, or a digest of several, for its record; None where the cache no longer
     has it.
     """
     if is_ready(config.teacher):
         return digest(ready.origin(config.teacher).files)
     own = config.teacher_checkpoint
-    path = Path(own).expanduser() if own is not None else cached_path(config, dataset=dataset)
+    path = Path(own).expanduser() if own is not None else cached_path(config, dataset=dataset, cache=cache)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 

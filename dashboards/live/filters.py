@@ -17,6 +17,7 @@ STATES = {
     "PAUSED": "paused",
     "WAITING": "waiting",
 }
+_BY_PAIR = ("surface", "gains", "pooled", "local", "confirmed")
 ROLES = {"search": "search trials", "baseline": "students alone"}
 
 
@@ -86,7 +87,7 @@ def apply(frames: StudyFrames, filters: Filters) -> StudyFrames:
         frames,
         trials=trials[keep],
         **{name: _of(getattr(frames, name), trials[keep]) for name in ("curves", "taught")},
-        **{name: _of_pairs(getattr(frames, name), filters.pair) for name in ("surface", "gains", "local", "confirmed")},
+        **{name: _of_pairs(getattr(frames, name), filters.pair) for name in _BY_PAIR},
     )
 
 

@@ -102,7 +102,7 @@ class Study:
 
     def frame(self, name: str) -> pd.DataFrame:
         """One table by name: trials, curves, further, taught, dimensions, noise, importance, interactions, gains,
-        surface, local, ranks or confirmed. It is the caller's own, and empty where nothing is known yet.
+        pooled, surface, local, ranks or confirmed. It is the caller's own, and empty where nothing is known yet.
 
         Raises:
             StudyError: no such table, or no study.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.given import trial_config
 from explorer.api.redacted import redacted
-from trainables.errors import ConfigError
+from trainables.errors import ConfigError, TeacherError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +79,11 @@ def check_teacher(
     if clash:
         raise ConfigError(f"{min(clash)} is said by check_teacher itself. Leave it out.")
     config = trial_config({"method": "kd", "teacher": name, "data": os.fspath(data), **values})
+    if config.trains_teacher:
+        raise TeacherError(
+            f"{name!r} is trained by the sweep that needs it. Name one that is good already (hf:, smp:, torchvision:, "
+            "timm:, file:, ready:), or give its teacher_checkpoint."
+        )
     return TeacherCheck(look(config, open_dataset(config.data)))
 
 

@@ -190,10 +190,33 @@ def pairs(
     height: Annotated[int, typer.Option(help="Image height for GMAC, a multiple of 32.")] = 512,
     width: Annotated[int, typer.Option(help="Image width for GMAC, a multiple of 32.")] = 1024,
     classes: Annotated[int, typer.Option(help="Number of classes.")] = 19,
+    student: Annotated[str | None, typer.Option(help="Rank teachers for this one instead of listing pairs.")] = None,
+    data: Annotated[str, typer.Option(help="With --student: a name, NAME:PATH, or a folder.")] = "earth",
+    teachers: Annotated[
+        str | None, typer.Option(help="With --student: r101,hf:REPO,...; none: those of its known pairs.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="With --student: of its brief training alone.", min=1)] = 100,
+    fix: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --student: a field of the trial: --set 'teacher_recipe={steps: 800}'."),
+    ] = None,
 ) -> None:
-    """List the known pairs with family, parameters, GMAC, logit stride and licences."""
-    from explorer.cli.pair_table import licence_lines, pair_table
+    """List the known pairs with family, parameters, GMAC, logit stride and licences; or, with --student, rank teachers
+    for one by what they know that it does not, before anything is distilled.
+    """
+    from explorer.cli.pair_table import licence_lines, pair_table, rank_lines, rank_table
 
+    if student is not None:
+        named = [name.strip() for name in teachers.split(",")] if teachers else None
+        ranked = explorer.rank_teachers(
+            student, data=data, teachers=named, steps=steps, say=typer.echo, **_fields(fix or [])
+        )
+        console().print(rank_table(ranked, title=f"Teachers for {student} on {data}"))
+        for line in rank_lines(ranked, steps=steps):
+            typer.echo(line)
+        return
+    if teachers or fix:
+        raise explorer.ConfigError("--teachers and --set are for a student's teachers. Give --student too.")
     known = explorer.pairs(height=height, width=width, classes=classes)
     console().print(pair_table(known, title=f"GMAC for one {height}x{width} image, {classes} classes"))
     typer.echo("Licences, as each source states them:")

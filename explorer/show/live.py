@@ -36,7 +36,7 @@ from explorer.storage import storages
 from explorer.study import StudySpec
 from trainables.errors import HeteroakdError, StudyError
 
-_STATISTICS = ("noise", "importance", "interactions", "gains", "surface", "local", "ranks")
+_STATISTICS = ("noise", "importance", "interactions", "gains", "pooled", "surface", "local", "ranks")
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 _REST = 4.0  # times as long as a reading took, it rests
 _PAUSE = 30.0  # seconds until statistics whose process was killed are begun again

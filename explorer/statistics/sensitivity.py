@@ -1,7 +1,7 @@
 """What a study tells about its dimensions and pairs: the front door of the statistics.
 
-Each has a file of its own: importance, interactions, local, response (the surface over both weights), gains, ranks,
-noise. All read the tidy frames of a study and nothing else.
+Each has a file of its own: importance, interactions, local, response (the surface over both weights), gains, pooled,
+ranks, noise. All read the tidy frames of a study and nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from explorer.statistics.importance import importance
 from explorer.statistics.interactions import interactions
 from explorer.statistics.local import local
 from explorer.statistics.noise import noise, noise_floor
+from explorer.statistics.pooled import pooled
 from explorer.statistics.ranks import ranks
 from explorer.statistics.response import surface
 
@@ -31,6 +32,7 @@ __all__ = [
     "local",
     "noise",
     "noise_floor",
+    "pooled",
     "ranks",
     "surface",
 ]
@@ -52,13 +54,15 @@ def analyse(frames: StudyFrames) -> StudyFrames:
     with threadpool_limits(1):  # small matrices; and beside trials that train, threads would wait for one another
         model = effects(trials, dimensions, curves)
         weights = set(dimensions["name"]) >= _WEIGHTS
+        gained = both(trials, curves, floor, own=frames.measure, effects=model)
         return replace(
             frames,
             noise=floor,
             importance=importance(trials, dimensions, curves=curves, effects=model),
             interactions=interactions(model, trials, dimensions),
             local=local(model, trials),
-            gains=both(trials, curves, floor, own=frames.measure, effects=model),
+            gains=gained,
+            pooled=pooled(gained),
             surface=surface(trials, noise=noise_floor(floor)) if weights else blank("surface"),
             ranks=ranks(trials, curves),
         )

@@ -86,3 +86,18 @@ def test_gains_freed_of_luck_stand_with_their_interval_and_pale_where_they_may_b
     assert np.isclose(pale.z[0][1], 2.0)
     assert np.isnan(full.z[0][1])
     assert pale.opacity < 0.5
+
+
+def test_a_pooled_gain_stands_beside_the_raw_one_with_its_own_interval(make):
+    rows = [pair("t", "a", miou=0.5, baseline=0.4), pair("t", "b", miou=0.5, baseline=0.4)]
+    gains = [gained("t:a", "best", 0.031, 0.012, 0.05, True), gained("t:b", "best", 0.03, 0.01, 0.05, True)]
+    ends = (0.031, 0.012, 0.05, 0.024, 0.011, 0.037, 0.62, True)
+    pooled = [("t:a", "t", "a", statistic, equal, *ends) for statistic, equal in _OTHERS]
+    pooled[1] = ("t:a", "t", "a", "best", "steps", 0.031, 0.012, 0.05, 0.019, 0.008, 0.030, 0.4, True)
+    data = prepare(make(rows, gains=gains, pooled=pooled))
+    assert data.texts.loc["t", "a"] == "<b>+3.1 (n=7)</b><br>+1.2 to +5.0<br>pooled +1.9, +0.8 to +3.0"
+    assert "pooled: 40 % its own gain" in data.hovers.loc["t", "a"]
+    assert "pooled" not in data.texts.loc["t", "b"]
+
+
+_OTHERS = (("typical", "steps"), ("best", "steps"), ("best", "compute"))

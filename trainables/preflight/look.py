@@ -1,15 +1,15 @@
-"""What a teacher that is good already can teach: its scores on a data set, its cost, its calibration, its licence."""
+"""What a teacher can teach: its scores on a data set, its cost, its calibration, its licence."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch import Tensor
 from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
 from trainables.device import device_name, pick_device, synchronize
-from trainables.errors import Interrupted, TeacherError
+from trainables.errors import Interrupted
 from trainables.kept import atomic
 from trainables.kept.cache import default_cache
 from trainables.models.ready.load import origin
@@ -26,11 +26,15 @@ from trainables.scoring.calibration import calibration
 from trainables.scoring.evaluate import confusion, predict
 from trainables.scoring.metrics import miou
 from trainables.sources import is_ready
-from trainables.teachers import load_teacher, weights_hash
+from trainables.teachers import ensure_teacher, load_teacher, weights_hash
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PIXELS = 2000
 """Of each image of val, whose confidence is looked at."""
 _TIMED = 5
+_Found = TypeVar("_Found", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -74,36 +78,40 @@ class Facts:
 
 
 def look(config: TrialConfig, dataset: SegDataset, *, cache: Path | None = None) -> Facts:
-    """Score a trial's teacher on val; what was found for these weights, classes and data is kept in the cache.
+    """Score a trial's teacher on val; what was found for these weights, classes and data is kept in the cache. One that
+    a sweep trains is trained first, if the cache lacks it.
 
     Raises:
-        TeacherError: it is one that a sweep trains, or it cannot be had.
+        TeacherError: it cannot be had.
     """
-    if config.trains_teacher or not config.is_taught:
-        raise TeacherError(
-            f"{config.teacher!r} is trained by the sweep that needs it. Name one that is good already (hf:, smp:, "
-            "torchvision:, timm:, file:, ready:), or give its teacher_checkpoint."
-        )
-    kept = (cache or default_cache()) / "teachers-looked-at" / f"{_key(config, dataset)}.json"
+    path = (cache or default_cache()) / "teachers-looked-at" / f"{looked_at(config, dataset, cache=cache)}.json"
+    return remembered(path, Facts, lambda: _look(config, dataset, cache))
+
+
+def remembered(path: Path, kind: type[_Found], make: Callable[[], _Found]) -> _Found:
+    """What a file of the cache holds of this dataclass; else it is made, and kept there if that can be."""
     try:
-        return Facts(**json.loads(kept.read_text(encoding="utf-8")))
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        found = _look(config, dataset)
-    with suppress(Interrupted):  # it is looked at again, then
-        atomic.write_text(kept, json.dumps(asdict(found), indent=1) + "\n")
+        found = make()
+    with suppress(Interrupted):  # it is made again, then
+        atomic.write_text(path, json.dumps(asdict(found), indent=1) + "\n")
     return found
 
 
-def _key(config: TrialConfig, dataset: SegDataset) -> str:
-    files = weights_hash(config, dataset=dataset)
+def looked_at(config: TrialConfig, dataset: SegDataset, *, cache: Path | None = None) -> str:
+    """The name under which the cache keeps what is known of a trial's teacher; it is trained first, if it is to be."""
+    if config.trains_teacher:
+        ensure_teacher(config, dataset=dataset, cache=cache)
+    files = weights_hash(config, dataset=dataset, cache=cache)
     classes = [config.teacher_classes, config.teacher_synonyms]
     window = [config.crop_height, config.crop_width, config.eval_stride, config.align_corners, config.batch_size]
     return digest([1, config.teacher, files, classes, dataset.digest(), window, pick_device(config).type, config.amp])
 
 
-def _look(config: TrialConfig, dataset: SegDataset) -> Facts:
+def _look(config: TrialConfig, dataset: SegDataset, cache: Path | None) -> Facts:
     torch.set_num_threads(config.num_threads)
-    teacher = load_teacher(config, dataset=dataset)
+    teacher = load_teacher(config, dataset=dataset, cache=cache)
     table = getattr(teacher, "table", None)
     scores, majority = {}, math.nan
     if teacher.has_logits:
