@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.api import driving, shown
 from explorer.api.driving import Open
@@ -351,15 +351,8 @@ class Study:
         if by not in (*_RANKED, None):
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
         graphs = Graphs(size=size, opset=opset, ids=ids, nhwc=nhwc, quantize=quantize, max_loss=max_loss)
-        exporting.export(
-            self.given,
-            path(out),
-            by=by,  # type: ignore[arg-type]
-            trial=trial,
-            graphs=graphs if onnx else None,
-            for_hub=None if hub is None else path(hub),
-            licence=licence,
-        )
+        which: dict[str, Any] = {"by": by, "trial": trial, "graphs": graphs if onnx else None, "licence": licence}
+        exporting.export(self.given, path(out), for_hub=None if hub is None else path(hub), **which)
         return Bundle(path(out))
 
     def _open(self) -> Open:

@@ -167,7 +167,7 @@ def _writer(path: Path, container: str, codec: str, pixels: str, rate: Fraction)
     part = path.with_name(atomic.part_of(path.name))
     try:
         with atomic.interrupting(path.parent), av.open(part, "w", format=container) as file:
-            stream = file.add_stream(codec, rate=rate)
+            stream: Any = file.add_stream(codec, rate=rate)
             stream.pix_fmt = pixels
 
             def add(values: np.ndarray) -> None:

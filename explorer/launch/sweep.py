@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -370,8 +371,8 @@ def fit(
                 max_concurrent_trials=slots,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
-                trial_name_creator=_trial_id,
-                trial_dirname_creator=_trial_id,
+                trial_name_creator=attrgetter("trial_id"),
+                trial_dirname_creator=attrgetter("trial_id"),
             ),
             run_config=tune.RunConfig(
                 name=f"driver-{os.getpid()}",
@@ -385,10 +386,6 @@ def fit(
         if not bridge.interrupted:  # else Tune fell over what had interrupted the sweep
             raise
     shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _trial_id(trial: Any) -> str:
-    return str(trial.trial_id)
 
 
 def sole_driver(directory: Path) -> AbstractContextManager[None]:
