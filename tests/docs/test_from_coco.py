@@ -1,7 +1,8 @@
 """docs/from-coco.md as a reader follows it: every command in it, in its order, on an export of the embedded images.
 
-As in test_start.py `heteroakd` runs in this process, so that its verbs share one Ray with one core, and what only makes
-it longer is smaller (SMALLER). The bundle has no graphs, which the tutorial's test holds against PyTorch.
+As in test_start.py `heteroakd` runs in this process, and what only makes it longer is smaller (SMALLER). No Ray is
+started: the sweeps of test_start.py and of the tutorial have one. The bundle has no graphs, which the tutorial's test
+holds against PyTorch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from following import ROOT, blocks, commands, one_core
+from following import ROOT, blocks, commands
 
 from explorer.cli.app import app
 from trainables.data.masks import read_mask
@@ -65,13 +66,13 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def printed(home):
+def printed(home, without_ray):
     """What each verb printed."""
     said = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         patch.setenv("HETEROAKD_CACHE", str(home / "cache"))
-        with one_core():
+        with without_ray():
             for words in COMMANDS:
                 assert words[0] == "heteroakd"
                 with contextlib.redirect_stdout(io.StringIO()) as output:
