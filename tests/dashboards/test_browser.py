@@ -10,13 +10,13 @@ HOSTILE = (
 )
 
 
-@pytest.fixture
-def visit(browser, tmp_path):
+@pytest.fixture(scope="module")
+def visit(browser, tmp_path_factory):
     """Opens a study's page; returns it, what the console reported as an error, and what was requested."""
     pages = []
 
     def go(frames, width=1400):
-        path = report.write(frames, tmp_path / "report.html")
+        path = report.write(frames, tmp_path_factory.mktemp("page") / "report.html")
         page = browser.new_page(viewport={"width": width, "height": 900})
         pages.append(page)
         errors, requests = [], []
@@ -37,6 +37,12 @@ def visit(browser, tmp_path):
         page.close()
 
 
+@pytest.fixture(scope="module")
+def wide(visit, study):
+    """The study's page, opened once: all figures take seconds to draw."""
+    return visit(study)
+
+
 def ink(page, name):
     """How many marks a figure shows."""
     marks = ".scatterlayer path, .contourlayer path, .heatmaplayer image, .barlayer path, .parcoords .y-axis"
@@ -44,8 +50,8 @@ def ink(page, name):
 
 
 @pytest.mark.parametrize("width", [1400, 390])
-def test_every_figure_is_rendered_without_an_error_or_a_request(visit, study, width):
-    page, errors, requests = visit(study, width)
+def test_every_figure_is_rendered_without_an_error_or_a_request(visit, study, wide, width):
+    page, errors, requests = wide if width == 1400 else visit(study, width)
     assert {name for name in FIGURES if ink(page, name) == 0} == set()
     assert (errors, requests) == ([], [])
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -57,15 +63,15 @@ def test_empty_study_is_shown_without_an_error(visit):
     assert (errors, requests) == ([], [])
 
 
-def test_nothing_offers_to_upload_the_study(visit, study):
-    page, *_ = visit(study)
+def test_nothing_offers_to_upload_the_study(wide):
+    page, *_ = wide
     titles = page.locator(".modebar-btn").evaluate_all("all => all.map(one => one.getAttribute('data-title'))")
     assert any("PNG" in title or "png" in title for title in titles)
     assert not any("Share" in title or "Cloud" in title for title in titles)
 
 
-def test_menu_of_the_surface_shows_the_chosen_pair(visit, study):
-    page, errors, _ = visit(study)
+def test_menu_of_the_surface_shows_the_chosen_pair(wide):
+    page, errors, _ = wide
     assert page.locator("#plot-surface .contour").count() == 1
     page.locator("#plot-surface .updatemenu-header").click()
     page.locator("#plot-surface .updatemenu-dropdown-button", has_text="r18:mvit").click()

@@ -98,15 +98,6 @@ def grown(frames, miou=0.41):
     return replace(frames, trials=pd.concat([frames.trials, new], ignore_index=True))
 
 
-def test_every_view_is_shown_without_an_error_or_a_request_to_others(visit, study):
-    seen = visit(Studies(one=study, two=study))
-    for view in VIEWS:
-        show(seen.page, view)
-        assert seen.page.locator("nav a[aria-current]").get_attribute("href") == f"#{view}"
-    assert set(FIGURES) <= set(VIEWS)
-    assert (seen.errors, seen.others()) == ([], [])
-
-
 def test_an_empty_study_is_shown_without_an_error(visit):
     seen = visit(Studies(one=StudyFrames()))
     assert "No search trial" in seen.page.locator("#graph .annotation-text").first.text_content()
@@ -197,6 +188,8 @@ def test_a_clicked_trial_shows_its_config_curve_classes_and_pictures(visit, stud
     source.samples = Pictures(samples=[one])
     page.wait_for_function("document.querySelectorAll('#pictures img').length === 4")
     assert page.locator("#pictures img").evaluate_all("all => all.every(one => one.complete && one.naturalWidth === 8)")
+    show(page, "curves")  # beside a wide page the panel stays
+    assert page.locator("#panel").is_visible()
     assert seen.errors == []
 
 
@@ -217,8 +210,9 @@ def test_a_line_of_the_parallel_coordinates_opens_its_trial(visit, study):
     assert seen.errors == []
 
 
-def test_the_keyboard_reaches_and_opens_and_closes_a_trial(visit, study):
-    seen = visit(Studies(one=study), "trials")
+def test_the_keyboard_opens_and_closes_a_trial_whose_row_keeps_the_focus_while_the_table_grows(visit, study):
+    source = Studies(one=study)
+    seen = visit(source, "trials")
     page = seen.page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -236,47 +230,30 @@ def test_the_keyboard_reaches_and_opens_and_closes_a_trial(visit, study):
     page.keyboard.press("Escape")
     page.wait_for_selector("#panel", state="hidden")
     assert page.evaluate("document.activeElement.dataset.value") == key
+    source.change("one", grown(study))
+    page.wait_for_selector("tr[data-value=search-99]")
+    assert page.evaluate("document.activeElement.dataset.value") == key
     assert seen.errors == []
 
 
-def test_the_row_with_the_focus_keeps_it_while_the_table_grows(visit, study):
-    source = Studies(one=study)
-    page = visit(source, "trials").page
-    page.locator("tr[data-value=search-5]").focus()
-    source.change("one", grown(study))
-    page.wait_for_selector("tr[data-value=search-99]")
-    assert page.evaluate("document.activeElement.dataset.value") == "search-5"
-
-
-def test_nothing_runs_over_the_edge_of_a_phone(visit, study):
+def test_on_a_phone_every_view_fits_asks_nothing_of_others_and_the_way_back_leads_out_of_the_panel(visit, study):
+    """Every view of a wide page is shown in the test of hostile texts."""
     seen = visit(Studies(one=study, two=study), width=390)
     page = seen.page
     for view in VIEWS:
         show(page, view)
+        assert page.locator("nav a[aria-current]").get_attribute("href") == f"#{view}"
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
+    assert set(FIGURES) <= set(VIEWS)
+    show(page, "history")
     show(page, "trials")
     page.locator("#below tbody tr").first.click()
     page.wait_for_selector("#panel:not([hidden])")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert seen.errors == []
-
-
-def test_on_a_phone_the_way_back_leads_out_of_the_panel(visit, study):
-    page = visit(Studies(one=study), width=390).page
-    show(page, "trials")
-    page.locator("#below tbody tr").first.click()
-    page.wait_for_selector("#panel:not([hidden])")
     page.go_back()
     page.wait_for_selector("#panel", state="hidden")
     assert page.locator("nav a[aria-current]").get_attribute("href") == "#history"
-
-
-def test_beside_a_wide_page_the_panel_stays_when_the_view_changes(visit, study):
-    page = visit(Studies(one=study)).page
-    page.locator("#below tr[data-value]").first.click()
-    page.wait_for_selector("#panel:not([hidden])")
-    show(page, "curves")
-    assert page.locator("#panel").is_visible()
+    assert (seen.errors, seen.others()) == ([], [])
 
 
 def test_a_page_whose_server_ended_says_so_and_then_follows_the_next_one(visit, serve, study, make, caplog):
@@ -298,8 +275,14 @@ def test_a_page_whose_server_ended_says_so_and_then_follows_the_next_one(visit, 
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-def test_on_paper_a_figure_of_the_night_has_no_ground(visit, study):
+def test_at_night_the_page_and_its_figures_are_dark_and_have_no_ground_on_paper(visit, study):
     page = visit(Studies(one=study), scheme="dark").page
+    ground = "getComputedStyle(document.querySelector('#graph .main-svg')).background"
+    assert "rgb(29, 35, 42)" in page.evaluate(ground)
+    assert (
+        page.evaluate("document.querySelector('#graph .js-plotly-plot')._fullLayout.font.color")
+        == theme.NIGHT[theme.INK]
+    )
     page.locator("#below tr[data-value]").first.click()
     page.wait_for_selector("#curve .main-svg", state="attached")
     page.emulate_media(media="print", color_scheme="dark")
@@ -309,17 +292,7 @@ def test_on_paper_a_figure_of_the_night_has_no_ground(visit, study):
     assert set(grounds) == {"rgba(0, 0, 0, 0)"}
     fills = page.locator(".plot .main-svg .bg").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
     assert set(fills) == {"none"}
-
-
-def test_at_night_the_page_and_its_figures_are_dark(visit, study):
-    page = visit(Studies(one=study), scheme="dark").page
-    ground = "getComputedStyle(document.querySelector('#graph .main-svg')).background"
-    assert "rgb(29, 35, 42)" in page.evaluate(ground)
-    assert (
-        page.evaluate("document.querySelector('#graph .js-plotly-plot')._fullLayout.font.color")
-        == theme.NIGHT[theme.INK]
-    )
-    page.emulate_media(color_scheme="light")
+    page.emulate_media(media="screen", color_scheme="light")
     page.wait_for_function(f"({ground}).includes('rgb(255, 255, 255)')")
 
 
