@@ -161,6 +161,7 @@ SHIMS = {
     "srun": 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
     "scontrol": 'if [ "$1" = show ]; then echo node1; echo node2; else echo "$@" >> "$SHIM_LOG"; fi',
     "hostname": "echo 127.0.0.1",
+    "heteroakd": 'exec "$WARM_PYTHON" -c "from explorer.cli.app import main; main()" "$@"',
 }
 
 
