@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from scipy.stats import t
 
 from trainables.config import TrialConfig
@@ -70,6 +71,15 @@ class Runs:
         return run
 
     def save(self) -> None:
+        """Beside what another process may have added in the meantime."""
+        with FileLock(Path(tempfile.gettempdir()) / f"{self.path.stem}.lock"):
+            if self.path.exists():
+                theirs = json.loads(self.path.read_text(encoding="utf-8"))
+                self.done += [run for run in theirs.pop("runs") if run not in self.done]
+                self.head = {**theirs, **self.head}
+            self._write()
+
+    def _write(self) -> None:
         head = json.dumps({**self.head, "date": time.strftime("%Y-%m-%d")}, indent=1).removesuffix("\n}")
         body = ",\n".join(f"  {json.dumps(run)}" for run in self.done)
         atomic.write_text(self.path, f'{head},\n "runs": [\n{body}\n ]\n}}\n')
