@@ -1,8 +1,8 @@
 """What `make demo` found: the gain of the confirmed config over the tuned student alone, by the demo's own folders.
 
 In fresh clones, each with another `sampler_seed` in demo.yaml, `make demo`; then
-`python benchmarks/demo.py CLONE/sweeps/demo ...`; writes benchmarks/demo.json. Seconds are those of `time make demo`,
-set-up included, in the order of the folders: `--seconds 480 470 490`.
+`python benchmarks/demo.py CLONE/sweeps/demo ...`; writes benchmarks/demo.json. `--seconds 480` gives those of
+`time make demo`, set-up included, of the first folders, as far as they were alone on the machine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ OUT = Path(__file__).with_suffix(".json")
 FIGURES = ("gain", "gain_low", "gain_high", "miou")
 
 
-def told(folder: Path, seconds: float) -> dict[str, Any]:
+def told(folder: Path, seconds: float | None) -> dict[str, Any]:
     """Of one demo: its search, and its first finalist on fresh seeds."""
     study = explorer.open_study(folder)
     trials = study.trials
@@ -43,9 +44,9 @@ def told(folder: Path, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--seconds", type=float, nargs="+", required=True)
+    parser.add_argument("--seconds", type=float, nargs="*", default=[])
     options = parser.parse_args()
-    found = [told(*one) for one in zip(options.folders, options.seconds, strict=True)]
+    found = [told(*one) for one in zip_longest(options.folders, options.seconds)]
     atomic.write_text(OUT, json.dumps({"date": time.strftime("%Y-%m-%d"), "demos": found}, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 

@@ -15,8 +15,8 @@ from dashboards.frames import StudyFrames
 
 CAPTION = (
     "Each cell is what the pair's best config gains in points of mIoU over the matched student alone, freed of the "
-    "luck of being the best (with one seed, it is in), with its 90 % interval; pale cells cannot be told from 0 by "
-    "these trials. Pooled: the same when the other pairs of its teacher and its student are heard too."
+    "luck of being the best (with one seed, it is in), with its 90 % interval, and pooled: when the other pairs of its "
+    "teacher and its student are heard too; pale cells cannot be told from 0 by these trials."
 )
 TITLE = "Which pairs gain over the student alone"
 _PALE = 0.35  # opacity of what may be 0

@@ -50,7 +50,12 @@ def _without_encoding(tree: ast.AST):
         text_mode = any(set(mode) <= set("rwaxt+") for mode in modes)
         if name in {"read_text", "write_text"} and getattr(owner, "id", "") != "atomic":
             yield node.lineno
-        if name == "open" and (text_mode or (owner is None and not any("b" in mode for mode in modes))):
+        is_video = getattr(owner, "id", "") == "av"
+        if (
+            name == "open"
+            and not is_video
+            and (text_mode or (owner is None and not any("b" in mode for mode in modes)))
+        ):
             yield node.lineno
         if any(keyword.arg in {"text", "universal_newlines"} for keyword in node.keywords) and name in {"run", "Popen"}:
             yield node.lineno

@@ -102,7 +102,8 @@ def _fitting(name: str, own: str, size: tuple[int, int] | None) -> tuple[int, in
 
 
 def _alone(asked: Sequence[str]) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, __file__, "--measure", *asked], capture_output=True, text=True)
+    command = [sys.executable, __file__, "--measure", *asked]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise ValueError(f"{asked[0]} does not run: {' '.join(done.stderr.split())[-300:]}")
     return json.loads(done.stdout.splitlines()[-1])

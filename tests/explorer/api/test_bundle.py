@@ -118,7 +118,7 @@ def test_a_folder_of_photos_becomes_masks_and_a_bad_one_is_named(folder, pixels,
     (tmp_path / "photos/b.png").write_bytes(b"no image")
     said = []
     done = explorer.predict(folder, tmp_path / "photos", tmp_path / "out", say=said.append)
-    assert done == (tmp_path / "out/masks", tmp_path / "out/overlays", 1, 1)
+    assert done == (tmp_path / "out/masks", tmp_path / "out/overlays", 1, 1, {})
     assert (read_mask(done.masks / "a.png") == by_hand(pixels)).all()
     assert len(said) == 1
     assert "b.png is no readable image file" in said[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import pytest
 from optuna.trial import TrialState
@@ -17,6 +16,7 @@ from explorer.results.trials import load_frames
 from explorer.search import further, limits, prior
 from explorer.search.arms import open_arms
 from explorer.study import StudySpec
+from trainables.preflight.check import Preflight
 
 SCORES = [0.30, 0.41, 0.35, 0.38, 0.44, 0.36, 0.47, 0.33, 0.42, 0.45, 0.31, 0.40, 0.43, 0.37, 0.46, 0.39, 0.34, 0.32]
 
@@ -63,7 +63,7 @@ def test_the_summary_says_how_far_an_earlier_study_is_heeded(ended, tmp_path):
 
 def test_a_resume_with_another_rule_keeps_it_with_the_study(ended, tmp_path, monkeypatch):
     driven = []
-    found = SimpleNamespace(data_digest="d", files={})
+    found = Preflight("d", {}, [], {})
     monkeypatch.setattr(sweeping, "preflight", lambda *_, **__: found)
     monkeypatch.setattr(sweeping, "connected", lambda _: nullcontext())
     monkeypatch.setattr(sweeping, "means", lambda *_, **__: None)

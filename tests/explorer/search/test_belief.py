@@ -63,9 +63,8 @@ def swept(tmp_path_factory):
 def test_a_sweep_ends_with_so_many_trials_and_finds_the_good_region(swept):
     trials = swept.trials()
     assert len(trials) == 60
-    last = [abs(math.log10(trial.params["lambda_kd"] / 0.3)) for trial in trials[-12:]]
-    first = [abs(math.log10(trial.params["lambda_kd"] / 0.3)) for trial in trials[:8]]
-    assert np.median(last) < 0.5 * np.median(first)
+    far = np.array([abs(math.log10(trial.params["lambda_kd"] / 0.3)) for trial in trials[20:]])
+    assert (far < 0.5).mean() > 0.5  # a third of the range; sampler seeds 0 to 5: 0.62 to 0.65
 
 
 def test_the_first_eight_are_spread_like_a_sobol_sequence(swept):

@@ -44,8 +44,8 @@ def pixels_of(facts: Mapping[str, Any], channels: int) -> Pixels:
     )
 
 
-def names_of(labels: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Of classes, in the order of their ids, out of an id2label."""
+def names_of(labels: Mapping[Any, Any] | None) -> tuple[str, ...]:
+    """Of classes, in the order of their ids, out of an id2label, whose ids JSON makes texts."""
     return tuple(str((labels or {})[number]) for number in sorted(labels or {}, key=int))
 
 
