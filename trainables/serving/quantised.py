@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from trainables.bands import Bands
 from trainables.config import TrialConfig
 from trainables.data.dataset import SegDataset
 from trainables.data.loader import Crops, eval_batches, train_batches
-from trainables.errors import HeteroakdError
+from trainables.errors import HeteroakdError, ModelError
 from trainables.kept import atomic
 from trainables.scoring.evaluate import windowed
 from trainables.scoring.metrics import ConfusionMatrix, miou
@@ -202,6 +204,7 @@ def _try(
     try:
         with quiet():
             atomic.write(path, lambda part: make(out / ONNX, part))
+            _opened_elsewhere(path)
             found = scored(read_onnx(path, exact=name == INT8))
             here = scored(read_onnx(path)) if name == INT8 else found
     except Exception as error:  # converters raise whatever a network makes them stumble over
@@ -215,6 +218,20 @@ def _try(
         path.unlink()
         told["reason"] = f"{name} is left out: it loses {lost:.2f} points of mIoU on val, more than {max_loss:g}."
     return told
+
+
+def _opened_elsewhere(path: Path) -> None:
+    """ONNX Runtime's optimiser ends its process over some quantised Transformers, so another one opens the file first.
+
+    Raises:
+        ModelError: that process has ended so, or could not open it.
+    """
+    code = "import sys, onnxruntime; onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, encoding="utf-8")
+    if done.returncode < 0:
+        raise ModelError(f"ONNX Runtime ends with signal {-done.returncode} when it opens the file")
+    if done.returncode:
+        raise ModelError(f"ONNX Runtime cannot open the file: {done.stderr.strip()[-150:]}")
 
 
 def _mib(path: Path) -> float:

@@ -133,6 +133,18 @@ def test_what_cannot_be_made_or_scored_says_why(data, config, tmp_path):
     assert missing["student.fp16.onnx"]["reason"] == "student.fp16.onnx was not made: there is no student.onnx."
 
 
+def test_a_file_that_ends_onnx_runtimes_process_is_left_out(data, config, tmp_path, monkeypatch):
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\nkill -SEGV $$\n", encoding="utf-8")
+    dying.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(dying))
+    write_graph(tmp_path / "student.onnx")
+    found = quantised.write(tmp_path, config, data, FACTS, max_loss=100)
+    for name in ("student.int8.onnx", "student.fp16.onnx"):
+        assert "ONNX Runtime ends with signal 11 when it opens the file" in found[name]["reason"]
+        assert not (tmp_path / name).exists()
+
+
 def test_fp16_takes_numbers_that_fp16_does_not_hold(tmp_path):
     deep = Bands(scale=65535.0)
     write_graph(tmp_path / "student.onnx", bands=deep)
