@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from PIL import Image
-from runs import Runs, opened, paired
+from runs import Runs, opened, paired, placed, smaller
 from scipy.stats import qmc
 
 from trainables.config import TrialConfig
@@ -128,14 +126,7 @@ class Study:
 def points(row: str) -> list[dict[str, Any]]:
     """The settings that a row is tuned over; all rows' are of one design."""
     fixed, searched = ROWS[row]
-    return [
-        fixed
-        | {
-            name: float(f"{low * (high / low) ** share:.3g}")
-            for (name, low, high), share in zip(searched, place, strict=False)
-        }
-        for place in qmc.Sobol(3, seed=1).random(TRIALS)
-    ]
+    return [fixed | placed(searched, place) for place in qmc.Sobol(3, seed=1).random(TRIALS)]
 
 
 def _told(row: str, runs: list[dict[str, Any]], done: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -146,20 +137,6 @@ def _told(row: str, runs: list[dict[str, Any]], done: dict[str, list[dict[str, A
     if row not in (ALONE, SELF):
         found["over_self"] = paired(runs, done[SELF])
     return found
-
-
-def smaller(camvid: Path, folder: Path) -> None:
-    """A copy at a quarter of the sides: images by averages, labels by the nearest pixel."""
-    if (folder / DESCRIPTION).exists():
-        return
-    for path in sorted([*camvid.glob("images/*/*"), *camvid.glob("labels/*/*")]):
-        is_image = path.parts[-3] == "images"
-        target = (folder / path.relative_to(camvid)).with_suffix(".png")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as whole:
-            size = whole.width // SMALLER, whole.height // SMALLER
-            whole.resize(size, Image.Resampling.BOX if is_image else Image.Resampling.NEAREST).save(target)
-    shutil.copy(camvid / DESCRIPTION, folder / DESCRIPTION)
 
 
 def train_teachers(work: Path, weights: Path) -> dict[str, Any]:
@@ -195,7 +172,8 @@ def main() -> None:
         print("Skipped: --camvid names no folder with CamVid and its dataset.yaml, which this project may not ship.")
         return
     options.work.mkdir(parents=True, exist_ok=True)
-    smaller(options.camvid, options.work / "camvid")
+    if not (options.work / "camvid" / DESCRIPTION).exists():
+        smaller(options.camvid, options.work / "camvid", SMALLER)
     runs = Runs(OUT, recipe=RECIPE, teacher_recipe=TEACHER, trials=TRIALS, seeds=list(SEEDS), lambdas=LAMBDAS)
     runs.head["teachers"] = train_teachers(options.work, options.weights)
     study = Study(runs, options.work)

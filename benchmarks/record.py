@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 import tempfile
 import time
 from contextlib import suppress
@@ -70,19 +69,11 @@ def trial_values(point: dict[str, Any], seed: int) -> dict[str, Any]:
 
 def halved(folder: Path) -> Any:
     """`earth` at half its resolution: images by averages over 2x2 pixels, labels by the upper left one of them."""
-    from PIL import Image
+    from runs import smaller
 
     from trainables.data.catalogue import open_dataset
-    from trainables.data.folder import DESCRIPTION
 
-    root = open_dataset("earth").root
-    shutil.copy(root / DESCRIPTION, folder / DESCRIPTION)
-    for path in sorted([*root.glob("images/*/*"), *root.glob("labels/*/*")]):
-        is_image = path.suffix != ".png"
-        target = (folder / path.relative_to(root)).with_suffix(".png")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as whole:
-            whole.resize((SIDE, SIDE), Image.Resampling.BOX if is_image else Image.Resampling.NEAREST).save(target)
+    smaller(open_dataset("earth").root, folder, 2)
     return open_dataset(str(folder))
 
 

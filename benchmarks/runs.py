@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from scipy.stats import t
+from PIL import Image
 
+from explorer.statistics.finalists import interval
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.data.dataset import SegDataset
+from trainables.data.folder import DESCRIPTION
 from trainables.kept import atomic
 from trainables.loop import train
 from trainables.models.build import build
@@ -102,7 +105,24 @@ def taught_by(config: TrialConfig) -> SegModel:
 def paired(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], split: str = "test") -> list[float]:
     """Mean and 90 % interval (Student's t) of the differences seed by seed, in points of mIoU."""
     gains = [100 * (one[split] - other[split]) for one, other in zip(runs, others, strict=True)]
-    mean = sum(gains) / len(gains)
-    variance = sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
-    half = float(t.ppf(0.95, len(gains) - 1)) * (variance / len(gains)) ** 0.5
-    return [round(mean, 2), round(mean - half, 2), round(mean + half, 2)]
+    return [round(value, 2) for value in interval(gains)]
+
+
+def placed(searched: Iterable[tuple[str, float, float]], place: Iterable[float]) -> dict[str, float]:
+    """A point of a design on [0, 1], as values between the ends of each (name, low, high) on a log scale."""
+    return {
+        name: float(f"{low * (high / low) ** share:.3g}")
+        for (name, low, high), share in zip(searched, place, strict=False)
+    }
+
+
+def smaller(root: Path, folder: Path, times: int) -> None:
+    """A copy of a data set with shorter sides: images by averages, labels by the upper left pixel or a near one."""
+    for path in sorted([*root.glob("images/*/*"), *root.glob("labels/*/*")]):
+        is_image = path.parts[-3] == "images"
+        target = (folder / path.relative_to(root)).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as whole:
+            size = whole.width // times, whole.height // times
+            whole.resize(size, Image.Resampling.BOX if is_image else Image.Resampling.NEAREST).save(target)
+    shutil.copy(root / DESCRIPTION, folder / DESCRIPTION)

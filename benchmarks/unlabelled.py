@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from runs import placed
 from scipy.stats import qmc
 
 from search_spaces.pairs import PAIRS
@@ -73,10 +74,7 @@ def points(row: str) -> list[dict[str, Any]]:
     design = qmc.Sobol(4, seed=0).random(8)[:TRIALS]
     found = []
     for place in design:
-        values = {
-            name: float(f"{low * (high / low) ** share:.3g}")
-            for (name, low, high), share in zip(spec["log"], place, strict=False)
-        }
+        values: dict[str, Any] = placed(spec["log"], place)
         if spec.get("ratio"):
             values["unlabelled_ratio"] = RATIOS[int(place[3] * len(RATIOS))]
         found.append({**spec["fixed"], **values})

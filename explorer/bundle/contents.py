@@ -18,6 +18,7 @@ from trainables.data.own import Own
 from trainables.errors import ConfigError
 from trainables.kept import atomic
 from trainables.models.build import build, is_own
+from trainables.models.segmodel import SegModel
 from trainables.serving import dressed, exported, quantised, samples
 
 CODE, MARK, BENCH = "code", "provenance.json", "bench.py"
@@ -83,10 +84,8 @@ def graphs(
     config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, out: Path, asked: Graphs
 ) -> dict[str, dict[str, Any]]:
     """ONNX and torch.export of the student; see `exported.write`, `quantised.write` and `dressed.dress`."""
-    on_cpu = config.model_copy(update={"device": "cpu"})
-    channels, bands = dataset.bands.channels, dataset.bands
-    student = samples.network(on_cpu, config.student, weights, dataset.num_classes, channels=channels)
-    images = [dataset.read(sample)[0][:, :_SIDE, :_SIDE] for sample in samples.choose(dataset, "val", num=_IMAGES)]
+    on_cpu, student, images = to_try(config, weights, dataset)
+    bands = dataset.bands
     found = exported.write(student, on_cpu, images, out, bands=bands, size=asked.size, opset=asked.opset)
     if asked.quantize:
         found |= quantised.write(out, on_cpu, dataset, found[exported.ONNX], max_loss=asked.max_loss)
@@ -95,6 +94,17 @@ def graphs(
             if name.endswith(".onnx") and "size" in facts:
                 dressed.dress(out / name, ids=asked.ids, nhwc=asked.nhwc, bands=bands)
     return found
+
+
+def to_try(
+    config: TrialConfig, weights: dict[str, Any], dataset: SegDataset
+) -> tuple[TrialConfig, SegModel, list[Any]]:
+    """The trial on the CPU, its student, and images of val on which what is written is held against it."""
+    on_cpu = config.model_copy(update={"device": "cpu"})
+    channels = dataset.bands.channels
+    student = samples.network(on_cpu, config.student, weights, dataset.num_classes, channels=channels)
+    images = [dataset.read(sample)[0][:, :_SIDE, :_SIDE] for sample in samples.choose(dataset, "val", num=_IMAGES)]
+    return on_cpu, student, images
 
 
 def num_parameters(config: TrialConfig, dataset: SegDataset) -> int:

@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from explorer.bundle.card import card
 from explorer.bundle.chosen import Chosen
+from explorer.bundle.contents import to_try
 from explorer.bundle.markdown import escape, percent
 from explorer.redact import redact
 from trainables.config import TrialConfig
@@ -21,7 +22,7 @@ from trainables.errors import ConfigError, StudyError
 from trainables.kept import atomic
 from trainables.models.build import library_model
 from trainables.models.licences import NVIDIA, licences, published_encoder
-from trainables.serving import samples, smp_folder
+from trainables.serving import smp_folder
 from trainables.serving.smp_folder import Agreement
 from trainables.sources import is_ready, local_path
 
@@ -29,7 +30,6 @@ CARD, METRICS = "README.md", "metrics.json"
 FILES = (*smp_folder.FILES, METRICS, CARD)
 """All that a folder holds, and all that is pushed."""
 TOKEN = "HF_TOKEN"
-_IMAGES, _SIDE = 3, 512  # on which it is tried, and the most of each side that is taken
 
 
 def check(config: TrialConfig, dataset: SegDataset, folder: Path) -> None:
@@ -60,10 +60,7 @@ def write(
         Interrupted: the disk is full.
     """
     config, dataset = chosen.trained.config, chosen.trained.dataset
-    on_cpu = config.model_copy(update={"device": "cpu"})
-    channels = dataset.bands.channels
-    student = samples.network(on_cpu, config.student, chosen.trained.student, dataset.num_classes, channels=channels)
-    images = [dataset.read(one)[0][:, :_SIDE, :_SIDE] for one in samples.choose(dataset, "val", num=_IMAGES)]
+    on_cpu, student, images = to_try(config, chosen.trained.student, dataset)
     found = smp_folder.write(student, on_cpu, images, folder, classes=dataset.classes, bands=dataset.bands)
     body = card(metrics, config, dataset, made_by, use=_use(dataset, found))
     told = ModelCard(f"---\n{_front(metrics, config, dataset, licence).to_yaml()}\n---\n\n{body}")
