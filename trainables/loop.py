@@ -37,6 +37,7 @@ def train(
     report: Callable[[Report], None] = lambda _: None,
     cache: Path | None = None,
     ranks: Ranks = ALONE,
+    begin: Callable[[TrialState], None] = lambda _: None,
 ) -> TrialState:
     """Train one trial to its budget, or on from the newest checkpoint in `directory`.
 
@@ -49,6 +50,7 @@ def train(
         report: called after each evaluation, when the checkpoint is on disk; may raise to end the trial.
         cache: folder that the teacher cache is in, if the config asks for one; none: the user's.
         ranks: the processes that train it together, each in a call like this one; the first one saves.
+        begin: called before the first step; may change weights in place.
 
     Raises:
         NonFiniteLoss: a loss became NaN or infinite; says which and when.
@@ -57,6 +59,7 @@ def train(
     learner = Learner(config, dataset=dataset, teacher=teacher, directory=directory, ranks=ranks)
     for earlier in learner.state.history:
         report(earlier)
+    begin(learner.state)
 
     dataset.take_skipped()  # an earlier trial's, in a reused process
     guide = None if teacher is None else Guide(teacher, config, dataset=dataset, cache=cache)

@@ -208,6 +208,11 @@ def student_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return _under(_EMA, tensors) or _under(_STUDENT, tensors)
 
 
+def criterion_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the losses have learnt, such as projectors."""
+    return _under(_CRITERION, tensors)
+
+
 def peer_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those of the other student; none where there was no other."""
     return _under(_PEER, tensors)

@@ -323,6 +323,7 @@ class Study:
         nhwc: bool = False,
         quantize: bool = True,
         max_loss: float = 1.0,
+        qat_steps: int = 0,
     ) -> Bundle:
         """Write a bundle: config, weights, graphs, model card, metrics, all trials, scripts to use and to repeat it.
 
@@ -339,6 +340,7 @@ class Study:
             nhwc: they take [batch, height, width, channels], uint8 where images have 8 bits.
             quantize: also int8 and fp16 ONNX files; each, and the fp32 one, is scored on all of val on this CPU.
             max_loss: points of mIoU from which on int8 or fp16 is left out.
+            qat_steps: fine-tune for int8 by so many steps of the trial's own losses; int8 is the better of both.
 
         Raises:
             ConfigError: `out` holds other files, both `by` and `trial` are given, or graphs that cannot be.
@@ -350,7 +352,8 @@ class Study:
 
         if by not in (*_RANKED, None):
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
-        graphs = Graphs(size=size, opset=opset, ids=ids, nhwc=nhwc, quantize=quantize, max_loss=max_loss)
+        precision: dict[str, Any] = {"quantize": quantize, "max_loss": max_loss, "qat_steps": qat_steps}
+        graphs = Graphs(size=size, opset=opset, ids=ids, nhwc=nhwc, **precision)
         which: dict[str, Any] = {"by": by, "trial": trial, "graphs": graphs if onnx else None, "licence": licence}
         exporting.export(self.given, path(out), for_hub=None if hub is None else path(hub), **which)
         return Bundle(path(out))

@@ -271,11 +271,21 @@ def _precisions(metrics: Metrics) -> list[str]:
     ]
     how = {facts["quantised"] for facts in every if "quantised" in facts}
     words = f" In int8: {', '.join(sorted(how))}." if how else ""
+    tuned = [facts for facts in every if "tuned_lost" in facts]
+    words += "".join(
+        f" Fine-tuned for int8 it loses {_points(facts['tuned_lost'])}, as it was {_points(facts['plain_lost'])}; the "
+        "file is the better one's."
+        for facts in tuned
+    )
     return [
         "On all of val, by ONNX Runtime on a CPU; points of mIoU are lost to `student.onnx`. int8 is scored as the "
         f"graph defines it, which a device should keep to; x86 CPUs without VNNI saturate and lose more.{words}",
         table(head, rows),
     ]
+
+
+def _points(lost: float | None) -> str:
+    return "what is not known" if lost is None else f"{lost:.2f} points"
 
 
 def _lost(facts: Metrics, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Graphs:
         nhwc: they take [batch, H, W, channels], in uint8 where images have 8 bits.
         quantize: also int8 and fp16, each scored on all of val, as `student.onnx` is then.
         max_loss: points of mIoU from which on one of these is left out.
+        qat_steps: of fine-tuning for int8, see `aware.fine_tune`; 0: none.
     """
 
     size: tuple[int, int] | None = None
@@ -58,13 +60,15 @@ class Graphs:
     nhwc: bool = False
     quantize: bool = True
     max_loss: float = quantised.MAX_LOSS
+    qat_steps: int = 0
 
     def check(self, config: TrialConfig | None = None) -> None:
         """Args:
             config: of the trial, once it is known.
 
         Raises:
-            ConfigError: a size that no network takes, no such opset, or class ids where windows are averaged.
+            ConfigError: a size that no network takes, no such opset, fine-tuning for nothing, or class ids where
+                windows are averaged.
         """
         if self.size and (min(self.size) < exported.LEAST or any(side % exported.STEP for side in self.size)):
             got = "x".join(map(str, self.size))
@@ -73,6 +77,10 @@ class Graphs:
             raise ConfigError(f"opset must be >= {_LEAST_OPSET}, got {self.opset}. int8 by channel needs it.")
         if not self.max_loss >= 0:
             raise ConfigError(f"max_loss is in points of mIoU and must be >= 0, got {self.max_loss}.")
+        if self.qat_steps < 0:
+            raise ConfigError(f"qat_steps must be >= 0, got {self.qat_steps}.")
+        if self.qat_steps and not self.quantize:
+            raise ConfigError("qat_steps fine-tunes for int8, which is not asked for. Leave one of the two out.")
         if self.ids and config is not None and config.eval_mode == "slide":
             raise ConfigError(
                 "A graph of class ids cannot be averaged over windows, as this trial (eval_mode slide) is scored. "
@@ -81,14 +89,31 @@ class Graphs:
 
 
 def graphs(
-    config: TrialConfig, weights: dict[str, Any], dataset: SegDataset, out: Path, asked: Graphs
+    config: TrialConfig,
+    weights: dict[str, Any],
+    dataset: SegDataset,
+    out: Path,
+    asked: Graphs,
+    *,
+    tuned: dict[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """ONNX and torch.export of the student; see `exported.write`, `quantised.write` and `dressed.dress`."""
+    """ONNX and torch.export of the student; see `exported.write`, `quantised.write` and `dressed.dress`.
+
+    Args:
+        tuned: weights that were fine-tuned for int8.
+    """
     on_cpu, student, images = to_try(config, weights, dataset)
     bands = dataset.bands
-    found = exported.write(student, on_cpu, images, out, bands=bands, size=asked.size, opset=asked.opset)
+    how: dict[str, Any] = {"bands": bands, "size": asked.size, "opset": asked.opset}
+    found = exported.write(student, on_cpu, images, out, **how)
     if asked.quantize:
-        found |= quantised.write(out, on_cpu, dataset, found[exported.ONNX], max_loss=asked.max_loss)
+        with tempfile.TemporaryDirectory() as folder:
+            if tuned is not None:
+                student.load_state_dict(tuned)
+                exported.write(student, on_cpu, images, Path(folder), **how)
+            other = Path(folder) / exported.ONNX
+            given = (out, on_cpu, dataset, found[exported.ONNX])
+            found |= quantised.write(*given, max_loss=asked.max_loss, tuned=other if other.exists() else None)
     if asked.ids or asked.nhwc:
         for name, facts in found.items():
             if name.endswith(".onnx") and "size" in facts:

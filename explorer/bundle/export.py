@@ -16,6 +16,7 @@ from explorer.bundle.markdown import percent, points
 from explorer.bundle.provenance import provenance
 from explorer.bundle.reproduce import EXACT, NEAR
 from explorer.results import trial_table
+from explorer.results.trained import teacher_caches
 from explorer.results.trials import frames_of, load_studies
 from trainables.bands import RGB
 from trainables.config import TrialConfig
@@ -25,7 +26,7 @@ from trainables.errors import StudyError
 from trainables.extras import need
 from trainables.kept import atomic, checkpoint
 from trainables.scoring.evaluate import evaluate_weights
-from trainables.serving import exported
+from trainables.serving import aware, exported, samples
 
 _GRAPHS = contents.Graphs()
 
@@ -60,7 +61,8 @@ def export(
         MissingExtra: `graphs` without the packages that write and check them.
         ConfigError: `out` holds other files or is no folder, both `by` and `trial` are given, or graphs that cannot be.
         ModelError: `for_hub` with a network that segmentation-models-pytorch does not have.
-        StudyError: no such trial, its checkpoint is gone, the data set changed, or the weights score otherwise.
+        StudyError: no such trial, its checkpoint is gone, the data set changed, the weights score otherwise, or what
+            taught is gone and was to teach on.
         Interrupted: the disk is full.
     """
     if graphs:
@@ -86,7 +88,8 @@ def export(
     contents.copy_code(metrics["own_code"], out)
     _write_weights(chosen, out)
     contents.without_graphs(out)
-    told = contents.graphs(config, chosen.trained.student, dataset, out, graphs) if graphs else {}
+    tuned = _tuned(chosen, directory, graphs.qat_steps) if graphs and graphs.qat_steps else None
+    told = contents.graphs(config, chosen.trained.student, dataset, out, graphs, tuned=tuned) if graphs else {}
     metrics |= {"files": told, "layout": "nhwc" if graphs and graphs.nhwc else "nchw"}
     metrics["gives"] = "ids" if graphs and graphs.ids else "logits"
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -100,6 +103,19 @@ def export(
     if for_hub is not None:
         hub.write(chosen, metrics, made_by, for_hub, licence=licence)
     return metrics
+
+
+def _tuned(chosen: Chosen, directory: Path, steps: int) -> dict[str, Any]:
+    """The student's weights, fine-tuned for int8 by what taught it."""
+    config, dataset = samples.here(chosen.trained.config), chosen.trained.dataset
+    taught = config.is_taught and not chosen.trained.peer
+    teacher = samples.known_teacher(config, dataset, caches=teacher_caches(directory)) if taught else None
+    if taught and teacher is None:
+        raise StudyError(
+            f"{config.teacher} taught trial {chosen.number} and is not here any more, so it cannot teach on for int8. "
+            "Leave --qat-steps out."
+        )
+    return aware.fine_tune(config, chosen.trained.learnt, dataset=dataset, teacher=teacher, steps=steps)
 
 
 def _metrics(chosen: Chosen) -> dict[str, Any]:

@@ -78,10 +78,13 @@ def export(
     ] = False,
     quantize: Annotated[bool, typer.Option(help="Also int8 and fp16, each scored on all of val.")] = True,
     max_loss: Annotated[float, typer.Option(help="Points of mIoU from which on int8 or fp16 is left out.")] = 1.0,
+    qat_steps: Annotated[
+        int, typer.Option(help="Fine-tune for int8 by so many steps of the trial; int8 is the better of both.")
+    ] = 0,
 ) -> None:
     """Write a bundle: config, weights, graphs, model card, metrics, all trials, and scripts to use and to repeat it."""
     graphs: dict[str, Any] = {"size": _size(size), "opset": opset, "ids": ids, "nhwc": nhwc}
-    graphs |= {"quantize": quantize, "max_loss": max_loss}
+    graphs |= {"quantize": quantize, "max_loss": max_loss, "qat_steps": qat_steps}
     metrics = (
         explorer.Study(directory).export(out, by=by, trial=trial, onnx=onnx, hub=hub, licence=licence, **graphs).metrics
     )

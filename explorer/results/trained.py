@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Trained(NamedTuple):
     """Attributes:
     student, peer: tensors by name; peer: of the other student, empty where there was none.
+    learnt: all of the checkpoint.
     """
 
     trial: FrozenTrial
@@ -32,6 +33,12 @@ class Trained(NamedTuple):
     dataset: SegDataset
     student: dict[str, Any]
     peer: dict[str, Any]
+    learnt: dict[str, Any]
+
+
+def teacher_caches(directory: Path) -> tuple[Path | None, ...]:
+    """Where teachers that were trained for a study may be: the user's folder, and that of a sweep on a cluster."""
+    return None, directory.resolve().parent / "teachers"
 
 
 def load(
@@ -65,4 +72,4 @@ def load(
     if found is None:
         why = "only complete ones keep theirs" if trial.state.name == "PRUNED" else "was the folder moved or cleaned?"
         raise StudyError(f"Trial {number} of the {role} has no checkpoint in {store}: {why}")
-    return Trained(trial, config, dataset, student_weights(found[0]), peer_weights(found[0]))
+    return Trained(trial, config, dataset, student_weights(found[0]), peer_weights(found[0]), found[0])

@@ -90,7 +90,7 @@ def look(
     own_code: bool = True,
 ) -> tuple[str, SegDataset, list[Sample]]:
     """As `of_trial`, with the trial in words and its data set before the pictures."""
-    from explorer.results.trained import load
+    from explorer.results.trained import load, teacher_caches
     from explorer.results.trials import load_studies
     from trainables.serving import samples
 
@@ -107,8 +107,7 @@ def look(
         peer = None
         if found.peer:
             peer = samples.network(config, config.teacher, found.peer, classes, channels=channels)
-        caches = (None, directory.resolve().parent / "teachers")  # the second: of a sweep on a cluster
-        teacher = peer or samples.known_teacher(config, found.dataset, caches=caches)
+        teacher = peer or samples.known_teacher(config, found.dataset, caches=teacher_caches(directory))
         seen = samples.look(config, found.dataset, chosen, student=student, teacher=teacher)
     except HeteroakdError:
         raise

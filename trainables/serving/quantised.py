@@ -35,7 +35,13 @@ Make = Callable[[Path, Path], None]
 
 
 def write(
-    out: Path, config: TrialConfig, dataset: SegDataset, facts: dict[str, Any], *, max_loss: float = MAX_LOSS
+    out: Path,
+    config: TrialConfig,
+    dataset: SegDataset,
+    facts: dict[str, Any],
+    *,
+    max_loss: float = MAX_LOSS,
+    tuned: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Score `student.onnx` on all of val, and write `student.int8.onnx` and `student.fp16.onnx` beside it.
 
@@ -47,10 +53,13 @@ def write(
     Args:
         facts: of `student.onnx`, as `exported.write` gave them.
         max_loss: points of mIoU below `student.onnx` from which on a file is left out.
+        tuned: a graph like `student.onnx` with weights that were fine-tuned for int8 (see `aware.py`), which is then
+            made of the better one of both.
 
     Returns:
         By file: `size`, `miou` and `iou` by class on val, `points_lost` to `student.onnx`, `mib`, and of int8 what is
-        `quantised` and `points_lost_here`; or `reason`, one sentence, and then the file is not there, though its scores
+        `quantised`, `points_lost_here` and, with `tuned`, the points that each of both loses as `plain_lost` and
+        `tuned_lost`; or `reason`, one sentence, and then the file is not there, though its scores
         may be.
     """
     if "size" not in facts:
@@ -74,16 +83,34 @@ def write(
         INT8: {EVERY: _int8(crops, ()), f"{', '.join(HEAVY)} alone": _int8(crops, HEAVY)},
         FP16: {"": half},
     }
-    for name, makes in ways.items():
+
+    def made(name: str, source: Path, folder: Path) -> dict[str, Any]:
+        """In the first way that loses little, else what the best way found."""
         tried = []
-        for what, make in makes.items():
-            told = _try(make, out, name, scored, plain, max_loss)
+        for what, make in ways[name].items():
+            told = _try(make, source, folder / name, scored, plain, max_loss)
             tried.append({**told, **({"quantised": what} if what else {})})
             if "reason" not in told:
                 tried[-1]["size"] = facts["size"]
                 break
-        found[name] = min(tried, key=lambda told: told.get("points_lost", math.inf))
+        return min(tried, key=_lost)
+
+    found |= {name: made(name, out / ONNX, out) for name in ways}
+    if tuned is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            again = made(INT8, tuned, Path(folder))
+            lost = {"plain_lost": found[INT8].get("points_lost"), "tuned_lost": again.get("points_lost")}
+            if _lost(again) < _lost(found[INT8]):
+                found[INT8] = again
+                if "reason" not in again:
+                    atomic.write(out / INT8, lambda part: part.write_bytes((Path(folder) / INT8).read_bytes()))
+            found[INT8] |= lost
     return found
+
+
+def _lost(told: dict[str, Any]) -> float:
+    lost: float = told.get("points_lost", math.inf)
+    return lost
 
 
 def sides(size: str) -> Size | None:
@@ -194,16 +221,16 @@ def _int8(crops: list[Images], kinds: tuple[str, ...]) -> Make:
 
 def _try(
     make: Make,
-    out: Path,
-    name: str,
+    source: Path,
+    path: Path,
     scored: Callable[[Run], dict[str, Any]],
     plain: dict[str, Any],
     max_loss: float,
 ) -> dict[str, Any]:
-    path = out / name
+    name = path.name
     try:
         with quiet():
-            atomic.write(path, lambda part: make(out / ONNX, part))
+            atomic.write(path, lambda part: make(source, part))
             _opened_elsewhere(path)
             found = scored(read_onnx(path, exact=name == INT8))
             here = scored(read_onnx(path)) if name == INT8 else found

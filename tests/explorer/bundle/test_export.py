@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 from dashboards.frames import blank
 from explorer.bundle import chosen, reproduce, snippet_onnx
 from explorer.bundle import export as exporting
+from explorer.bundle.contents import Graphs
 from explorer.bundle.export import export
 from explorer.results import trial_table
 from explorer.results.trials import load_studies
@@ -201,6 +202,38 @@ def test_int8_and_fp16_stand_on_the_card_with_what_they_lose(bundle):
     lost = [metrics["files"][f"student.{name}.onnx"]["points_lost"] for name in ("int8", "fp16")]
     assert f"| points lost |  | {lost[0]:.2f} | {lost[1]:.2f} |" in (out / "README.md").read_text()
     assert metrics["files"]["student.onnx"]["miou"] == pytest.approx(metrics["miou"], abs=1e-3)
+
+
+def test_a_student_is_fine_tuned_for_int8_by_its_teacher_and_the_rest_stays(study, bundle, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(config, learnt, *, teacher, **given):
+        seen.append((config.method, teacher is not None, {name.partition(".")[0] for name in learnt}))
+        return tune(config, learnt, teacher=teacher, **given)
+
+    tune = exporting.aware.fine_tune
+    monkeypatch.setattr(exporting.aware, "fine_tune", watched)
+    metrics = export(study, tmp_path / "out", graphs=Graphs(qat_steps=2, max_loss=100.0))
+    assert seen[0][:2] == ("kd", True)
+    assert "student" in seen[0][2]
+    told = metrics["files"]["student.int8.onnx"]
+    assert told["points_lost"] == min(told["plain_lost"], told["tuned_lost"])
+    assert told["plain_lost"] == pytest.approx(bundle[1]["files"]["student.int8.onnx"]["points_lost"])
+    words = f"it loses {told['tuned_lost']:.2f} points, as it was {told['plain_lost']:.2f} points"
+    assert words in (tmp_path / "out/README.md").read_text()
+    same = [load_file(folder / "student.safetensors") for folder in (bundle[0], tmp_path / "out")]
+    assert all((same[0][name] == value).all() for name, value in same[1].items())
+
+    monkeypatch.setattr(exporting.samples, "known_teacher", lambda *_, **__: None)
+    with pytest.raises(StudyError, match=r"taught trial \d and is not here any more, so it cannot teach on for int8"):
+        export(study, tmp_path / "other", graphs=Graphs(qat_steps=2))
+
+
+def test_fine_tuning_for_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"^qat_steps must be >= 0, got -1\.$"):
+        Graphs(qat_steps=-1).check()
+    with pytest.raises(ConfigError, match="fine-tunes for int8, which is not asked for"):
+        Graphs(qat_steps=5, quantize=False).check()
 
 
 def test_the_scripts_know_a_graph_that_takes_pixels_and_gives_ids(bundle, tmp_path):

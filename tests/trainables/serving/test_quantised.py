@@ -43,12 +43,12 @@ def config(data):
     return TrialConfig(data=str(data.root), batch_size=4, crop_height=64, crop_width=64, device="cpu", scale_min=1.0)
 
 
-def write_graph(path, *, bands=RGB):
+def write_graph(path, *, bands=RGB, noise=0.1):
     def constant(name, values):
         return numpy_helper.from_array(np.asarray(values, np.float32), name)
 
     mean, std = (np.array(values).reshape(1, 3, 1, 1) for values in (bands.mean, bands.std))
-    weights = 2 * np.eye(3).reshape(3, 3, 1, 1) - 1 + np.random.default_rng(1).normal(0, 0.1, (3, 3, 1, 1))
+    weights = 2 * np.eye(3).reshape(3, 3, 1, 1) - 1 + np.random.default_rng(1).normal(0, noise, (3, 3, 1, 1))
     given, made = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3, "height", "width"])
         for name in ("images", "logits")
@@ -108,11 +108,31 @@ def test_points_lost_are_those_below_the_fp32_graph(made):
 
 
 def test_int8_is_static_by_channel_and_signed(made):
-    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(made[0] / "student.int8.onnx").graph.initializer}
-    assert held["weights_quantized"].dtype == np.int8
-    assert held["weights_scale"].shape == (3,)
+    tensors = held(made[0] / "student.int8.onnx")
+    assert tensors["weights_quantized"].dtype == np.int8
+    assert tensors["weights_scale"].shape == (3,)
     kinds = {node.op_type for node in onnx.load(made[0] / "student.int8.onnx").graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} < kinds
+
+
+def held(path):
+    return {one.name: numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_int8_is_made_of_the_graph_that_loses_less(data, config, tmp_path, taken):
+    """One of both has so much noise in its weights that it tells the classes badly."""
+    other = tmp_path / "other"
+    other.mkdir()
+    write_graph(tmp_path / "student.onnx", noise=3.0 if taken else 0.1)
+    write_graph(other / "student.onnx", noise=0.1 if taken else 3.0)
+    told = quantised.write(tmp_path, config, data, FACTS, max_loss=100, tuned=other / "student.onnx")[quantised.INT8]
+    assert (told["tuned_lost"] < told["plain_lost"]) == taken
+    assert told["points_lost"] == min(told["tuned_lost"], told["plain_lost"])
+    made, source = held(tmp_path / "student.int8.onnx"), held((other if taken else tmp_path) / "student.onnx")
+    weights = made["weights_quantized"] * made["weights_scale"].reshape(3, 1, 1, 1)
+    np.testing.assert_allclose(weights, source["weights"], atol=0.01)
+    assert {path.name for path in tmp_path.glob("*.onnx")} == {f"student.{one}onnx" for one in ("", "int8.", "fp16.")}
 
 
 def test_what_loses_more_than_is_allowed_is_left_out_with_its_scores(data, config, tmp_path):
