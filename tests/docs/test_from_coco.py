@@ -1,7 +1,7 @@
 """docs/from-coco.md as a reader follows it: every command in it, in its order, on an export of the embedded images.
 
 As in test_start.py `heteroakd` runs in this process, and what only makes it longer is smaller (SMALLER). No Ray is
-started: the sweeps of test_start.py and of the tutorial have one. The bundle has no graphs, which the tutorial's test
+started: the sweep of test_start.py has one. The bundle has no graphs, which the tutorial's test
 holds against PyTorch.
 """
 
@@ -85,7 +85,7 @@ def printed(home, without_ray):
 def _smaller(words):
     """The same command, shorter."""
     taken = [SMALLER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
-    taken = ["mit_b0:fpn_r18" if word == "mit_b0:mbv3s" else word for word in taken]
+    taken = ["fpn:tu-test_resnet>segformer:tu-test_efficientnet" if word == "mit_b0:mbv3s" else word for word in taken]
     return [*taken, "--no-onnx"] if words[0] == "export" else taken
 
 

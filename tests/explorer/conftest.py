@@ -15,6 +15,8 @@ from PIL import Image
 from explorer.study import StudySpec
 
 NET = "mine_tiny:net"
+TINY_STUDENT, TINY_TEACHER = "segformer:tu-test_efficientnet", "fpn:tu-test_resnet"
+TINY_PAIRS = f"{TINY_TEACHER}>{TINY_STUDENT}", f"mit_b0>{TINY_STUDENT}"
 TINY = """
 from trainables.contracts import tiny
 from trainables.models.segmodel import SegModel
@@ -75,17 +77,20 @@ def tiny_data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_spec(tiny_data):
-    """A sweep of seconds: two teachers of both families, one small student, every trial four steps."""
+    """A sweep of seconds: two teachers of both families, one small student, every trial four steps.
+
+    But for the Transformer they are timm's own networks for tests.
+    """
     crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2}
     return {
         "name": "tiny",
         "space": {
-            "pair": ["fpn_r18:mbv3s", "mit_b0:mbv3s"],
+            "pair": [*TINY_PAIRS],
             "lambda_kd": {"low": 0.01, "high": 10.0, "log": True},
             "lambda_hakd": {"low": 0.1, "high": 10.0, "log": True},
         },
         "base": {**crop, "data": str(tiny_data), "steps": 4, "eval_every": 1, "teacher_recipe": {**crop, "steps": 4}},
-        "enqueue": [{"pair": "fpn_r18:mbv3s"}, {"pair": "mit_b0:mbv3s"}],
+        "enqueue": [{"pair": pair} for pair in TINY_PAIRS],
         "num_trials": 6,
         "pruner": "successivehalving",
         "grace_period": 1,

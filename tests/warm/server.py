@@ -34,6 +34,7 @@ AGENTS = (
 )
 """Ray's processes that must be the raylet's children."""
 SETUP, WORKER = "setup_worker.py", "default_worker.py"
+MODULE = ["-m", "ray.util.client.server"]
 USUAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 """What a Python does at a signal; whoever started the server may ignore some."""
 CONTEXT = "--serialized-runtime-env-context="
@@ -80,7 +81,7 @@ def preload() -> None:
 
 
 def warm(order: dict[str, Any]) -> list[str] | None:
-    """`-c CODE` or a script, with arguments, as a fork can run it; None: only a process of its own can."""
+    """`-c CODE`, a script or MODULE, with arguments, as a fork can run it; None: only a process of its own can."""
     environment, arguments = order["environment"], [one for one in order["arguments"] if one != "-u"]
     if not arguments:
         return None
@@ -91,7 +92,8 @@ def warm(order: dict[str, Any]) -> list[str] | None:
         return None
     if Path(arguments[0]).name != SETUP:
         return arguments if arguments[0] == "-c" or not arguments[0].startswith("-") else None
-    script = next((place for place, one in enumerate(arguments) if Path(one).name == WORKER), None)
+    places = range(len(arguments))
+    script = next((at for at in places if Path(arguments[at]).name == WORKER or arguments[at : at + 2] == MODULE), None)
     if script is None:
         return None
     for given in arguments:
@@ -146,6 +148,10 @@ def forget() -> None:
 
 
 def _execute(script: str, *arguments: str) -> None:
+    if script == "-m":
+        sys.argv = [*arguments]
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        return
     if script != "-c":
         sys.argv = [script, *arguments]
         sys.path.insert(0, str(Path(script).parent))

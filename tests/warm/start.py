@@ -37,6 +37,7 @@ def start(config: pytest.Config) -> None:
     os.environ[CLIENT] = str(client)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
     os.environ["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "180"  # Ray gives a client's server 30 s to start
+    os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112 - Ray's name; a needed one is there at once
     os.environ["REPORTER_UPDATE_INTERVAL_MS"] = "3600000"  # Ray watches its processes each 5 s, for no test
     environment = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # a fork has one thread
     server = subprocess.Popen(

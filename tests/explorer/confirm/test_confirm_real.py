@@ -1,4 +1,4 @@
-"""A confirmation of a real sweep: real trainings, Ray's part played (the tutorial's test confirms through Ray)."""
+"""A confirmation of a real sweep: real trainings, Ray's part played (test_start.py confirms through Ray)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def swept(without_ray, tiny_spec, tmp_path_factory):
     with without_ray(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("HETEROAKD_CACHE", str(tmp_path_factory.mktemp("cache")))
         short = {
-            "pair": "fpn_r18:mbv3s",
+            "pair": tiny_spec["space"]["pair"][0],
             "steps": 2,
             "teacher_recipe": {**tiny_spec["base"]["teacher_recipe"], "steps": 2},
         }

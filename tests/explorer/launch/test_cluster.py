@@ -252,7 +252,7 @@ def test_only_who_holds_the_token_joins(cluster):
 def small(tiny_spec):
     """Two trials and a baseline, with one teacher."""
     space = {name: tiny_spec["space"][name] for name in ("lambda_kd", "lambda_hakd")}
-    base = {**tiny_spec["base"], "pair": "fpn_r18:mbv3s"}
+    base = {**tiny_spec["base"], "pair": tiny_spec["space"]["pair"][0]}
     changes = {"space": space, "base": base, "enqueue": [], "num_trials": 2, "pruner": "nop", "max_concurrent": 1}
     return {**tiny_spec, **changes}
 
@@ -303,7 +303,7 @@ def test_a_sweep_through_ray_client_runs_there_and_ctrl_c_leaves_it_resumable(cl
     wait_for(lambda: list(out.glob("trials/*/log.jsonl")), process, log)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 130, log.read_text()
-    assert "teacher fpn:resnet18" in log.read_text()
+    assert "teacher fpn:tu-test_resnet" in log.read_text()
     assert f"heteroakd resume {out}" in " ".join(log.read_text().split())
 
     said = cluster.run(*HETEROAKD, "resume", out, "--address", cluster.client)

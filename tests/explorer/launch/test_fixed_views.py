@@ -16,7 +16,7 @@ def test_a_sweep_says_its_protocol_and_asks_the_teacher_of_each_view_once(
 ):
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HETEROAKD_CACHE", str(cache))
-    base = {**tiny_spec["base"], "pair": "fpn_r18:mbv3s", "views": 2, "teacher_cache": True}
+    base = {**tiny_spec["base"], "pair": tiny_spec["space"]["pair"][0], "views": 2, "teacher_cache": True}
     space = {name: form for name, form in tiny_spec["space"].items() if name != "pair"}
     changes = {"base": base, "space": space, "enqueue": [], "num_trials": 4, "group_size": 2, "max_concurrent": 1}
     spec = StudySpec.parse({**tiny_spec, **changes, "pruner": "none"})
@@ -24,9 +24,9 @@ def test_a_sweep_says_its_protocol_and_asks_the_teacher_of_each_view_once(
     with without_ray():
         assert sweep(spec, directory, console=Console(file=said, width=200)) == 0
 
-    # 8 images x 2 views; 3 classes at stride 4 and 512 channels at stride 32 of 64 x 64, in fp16; 8 bytes of mark each
-    size = 8 * 2 * (2 * 3 * 16 * 16 + 8 + 2 * 512 * 2 * 2 + 8)
-    assert f"teacher cache of fpn:resnet18: 8 images x 2 views, {size / 2**20:.3f} MiB under" in said.getvalue()
+    # 8 images x 2 views; 3 classes at stride 4 and 96 channels at stride 32 of 64 x 64, in fp16; 8 bytes of mark each
+    size = 8 * 2 * (2 * 3 * 16 * 16 + 8 + 2 * 96 * 2 * 2 + 8)
+    assert f"teacher cache of fpn:tu-test_resnet: 8 images x 2 views, {size / 2**20:.3f} MiB under" in said.getvalue()
     assert "another protocol: fixed views" in said.getvalue()
     kept = [path for path in (cache / "teacher-cache").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in kept) == size

@@ -77,7 +77,7 @@ def test_own_code_is_swept_from_its_folder(code, forms, tmp_path):
         assert trial.user_attrs["config"]["own"] == {"alpha": trial.params["own.alpha"], "beta": 0.5}
     assert [trial.state.name for trial in studies["baseline"].get_trials()] == ["COMPLETE"]
     assert "own.alpha" in report.write(load_frames(code / "out"), tmp_path / "page.html").read_text()
-    assert heteroakd("export", "out", "--out", "best", cwd=code, env=environment).returncode == 0
+    assert heteroakd("export", "out", "--out", "best", "--no-onnx", cwd=code, env=environment).returncode == 0
     assert TrialConfig.load(code / "best/best.yaml").method == "mine_swept:Own"
 
 

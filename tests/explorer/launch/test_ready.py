@@ -22,6 +22,7 @@ from explorer.study import StudySpec
 from trainables.errors import StudyError, TeacherError
 
 transformers = pytest.importorskip("transformers")
+STUDENT = "segformer:tu-test_efficientnet"
 HEAR = "from explorer.cli.app import main; main()"
 
 
@@ -37,7 +38,7 @@ def folders(tmp_path_factory):
     small = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 8, 16, 16], "decoder_hidden_size": 16}
     hf, theirs = (tmp_path_factory.mktemp(name) for name in ("hf", "smp"))
     transformers.SegformerForSemanticSegmentation(transformers.SegformerConfig(**small, **labels)).save_pretrained(hf)
-    smp.create_model("fpn", "resnet18", encoder_weights=None, classes=3).save_pretrained(theirs)
+    smp.create_model("fpn", "tu-test_resnet", encoder_weights=None, classes=3).save_pretrained(theirs)
     return hf, theirs
 
 
@@ -47,7 +48,7 @@ def spec(folders, tiny_data):
     crop = {"crop_height": 64, "crop_width": 64, "batch_size": 2}
     return {
         "name": "ready",
-        "space": {"pair": [f"hf:{hf}>mbv3s", f"smp:{theirs}>mbv3s"], "lambda_kd": {"low": 0.1, "high": 1.0}},
+        "space": {"pair": [f"hf:{hf}>{STUDENT}", f"smp:{theirs}>{STUDENT}"], "lambda_kd": {"low": 0.1, "high": 1.0}},
         "base": {**crop, "data": str(tiny_data), "steps": 6, "eval_every": 2, "lambda_hakd": 1.0},
         "num_trials": 4,
         "pruner": "nop",
@@ -112,7 +113,7 @@ def test_what_cannot_teach_ends_with_2_before_a_worker_starts(
 ):
     name = teacher.format(hf=folders[0])
     space = {"lr": {"low": 1e-4, "high": 1e-3}} if "method" in fields else {"lambda_kd": {"low": 0.1, "high": 1.0}}
-    base = {**spec["base"], "pair": f"{name}>mbv3s", **fields}
+    base = {**spec["base"], "pair": f"{name}>{STUDENT}", **fields}
     changed = {**spec, "space": space, "base": base, "balance": None}
     if "method" in fields:
         base.pop("lambda_hakd")

@@ -213,7 +213,7 @@ def test_the_slurm_script_parses_and_sets_a_token_before_ray():
 def test_the_slurm_script_runs_a_sweep_and_again_finds_it_whole(slurm, tiny_spec, tmp_path):
     spec = {**tiny_spec, "num_trials": 2, "pruner": "nop", "enqueue": [], "max_concurrent": 1}
     spec["space"] = {"lambda_kd": tiny_spec["space"]["lambda_kd"]}
-    spec["base"] = {**tiny_spec["base"], "pair": "fpn_r18:mbv3s"}
+    spec["base"] = {**tiny_spec["base"], "pair": tiny_spec["space"]["pair"][0]}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
     first = slurm(tmp_path / "spec.yaml", tmp_path / "studies" / "a")
     assert first[0] == 0, first[1]
