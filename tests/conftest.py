@@ -52,6 +52,10 @@ class Beneath:
                 importlib.import_module(library)
 
 
+OURS = ("trainables", "explorer", "search_spaces", "dashboards")
+FORGOTTEN = [sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in OURS]
+"""What a process that started warm has of ours, not checked (tests/warm); kept, since one holds torchvision's operators."""
+
 install_import_hook(HOOKED, "beartype.beartype")
 sys.meta_path.insert(0, Beneath())
 

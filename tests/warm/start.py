@@ -2,7 +2,7 @@
 
 A worker of Ray imports PyTorch, Ray and this product before its first step: 8 s of a CPU, a hundred times in these
 tests, and five more processes of every Ray likewise. Here they fork from a server instead; what they do is the same.
-Where Ray ships the product's code, it is imported from there. What the server cannot know (Ray's agents, a command in a
+Where Ray ships the product's code, it is imported from there. pytest-xdist's processes start so, too. What the server cannot know (Ray's agents, a command in a
 runtime environment) starts cold, and so does all of `make demo`.
 
 `sitecustomize.py` tells every Python process of the tests, Ray's drivers above all, to start Ray's processes by
@@ -46,6 +46,9 @@ def start(config: pytest.Config) -> None:
         start_new_session=True,  # so that no Ctrl-C of a test's process group reaches it
         env=os.environ | environment,
     )
+
+    if config.getoption("tx", None):  # pytest-xdist's processes, which conftest.py has forget our modules
+        config.option.tx = [f"{spec}//python={client}" for spec in config.option.tx]
 
     def stop() -> None:
         assert server.stdin is not None

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
+from ray._private import ray_constants, services
 from ray._private.utils import write_ray_address
 from ray.cluster_utils import Cluster
 
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "dashboard_agent_listen_port": 0}
+
+start = services.start_ray_process
+
+
+def with_fewer_modules(command: list[str], kind: str, *given: Any, **named: Any) -> Any:
+    """Of the dashboard's nine modules, a process each, those that a job needs and the nodes' list, which is asked for."""
+    fewer = ["--modules-to-load=JobHead,NodeHead"] if kind == ray_constants.PROCESS_TYPE_DASHBOARD else []
+    return start([*command, *fewer], kind, *given, **named)
 
 
 def main(temp: str, gcs: int, dashboard: int, client: int) -> None:
@@ -22,6 +32,7 @@ def main(temp: str, gcs: int, dashboard: int, client: int) -> None:
         "min_worker_port": 0,  # any; the default range may hold one of those above
         "max_worker_port": 0,
     }
+    services.start_ray_process = with_fewer_modules
     head = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "temp_dir": f"{temp}/0", **ports, **NODE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     # Machines of their own share no folder either: one node would unpack a job's working folder over another's.
