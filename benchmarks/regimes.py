@@ -24,7 +24,7 @@ TUNING_SEED = 100
 LRS = (3e-3, 6e-3)
 NETWORKS = {
     "Transformer->CNN": {"student": "small_students:cnn", "teacher": "earth:transformer"},
-    "CNN->Transformer": {"student": "small_students:transformer", "teacher": "earth:cnn"},
+    "CNN->Transformer": {"student": "small_students:late_transformer", "teacher": "earth:cnn"},
 }
 LARGER = {
     "Transformer->CNN": {"student": "segformer:tu-mobilenetv3_small_050"},

@@ -84,6 +84,11 @@ def wide_transformer(num_classes: int) -> SegModel:
     return _transformer(num_classes, WIDE)
 
 
+def late_transformer(num_classes: int) -> SegModel:
+    """Attention from stride 8 on: at stride 4 a crop of 128 pixels has 1,024 places, each of which looks at all."""
+    return _transformer(num_classes, 1, late=True)
+
+
 def _cnn(num_classes: int, times: int) -> SegModel:
     first, *widths = (times * width for width in (16, *WIDTHS))
     stem = nn.Sequential(*_norm(nn.Conv2d(3, first, 3, stride=2, padding=1)))
@@ -91,10 +96,12 @@ def _cnn(num_classes: int, times: int) -> SegModel:
     return _whole(Encoder(stem, *stages), tuple(widths), times, num_classes)
 
 
-def _transformer(num_classes: int, times: int) -> SegModel:
+def _transformer(num_classes: int, times: int, *, late: bool = False) -> SegModel:
     widths = tuple(times * width for width in WIDTHS)
-    taken = zip((3, *widths), widths, (4, 2, 2, 2), strict=False)
-    return _whole(Encoder(*(TransformerStage(*one) for one in taken)), widths, times, num_classes)
+    stages: list[nn.Module] = [TransformerStage(*one) for one in zip((3, *widths), widths, (4, 2, 2, 2), strict=False)]
+    if late:
+        stages[0] = nn.Sequential(*_norm(nn.Conv2d(3, widths[0], 7, stride=4, padding=3)))
+    return _whole(Encoder(*stages), widths, times, num_classes)
 
 
 def _whole(encoder: Encoder, widths: tuple[int, ...], times: int, num_classes: int) -> SegModel:

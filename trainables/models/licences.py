@@ -13,6 +13,7 @@ from trainables.sources import is_ready, parse
 UNKNOWN = "unknown"
 NVIDIA = "NVIDIA Source Code License, non-commercial"
 _IMAGENET = "ImageNet: research and education only"
+_TIMM_ENCODER = "MIT (segmentation-models-pytorch), Apache-2.0 (timm)"
 _LIBRARIES = {
     "hf": "Apache-2.0 (transformers)",
     "smp": "MIT (segmentation-models-pytorch)",
@@ -37,6 +38,8 @@ def licences(model: str) -> Licences:
     """By a network's name; the weights of a ready one are looked at only where they are named with their licence."""
     if is_ready(model):
         kind, place, _ = parse(model)
+        if kind == "earth":
+            return Licences(_TIMM_ENCODER, "Apache-2.0", "NASA Blue Marble and MODIS: free to reuse")
         weights = _by_timm(place) if kind == "timm" else UNKNOWN
         return Licences(_LIBRARIES.get(kind, UNKNOWN), weights, UNKNOWN)
     if is_own(model):
@@ -44,7 +47,7 @@ def licences(model: str) -> Licences:
     encoder = model.partition(":")[2]
     if encoder.startswith("tu-"):
         stated = _by_timm(encoder.removeprefix("tu-"))
-        return Licences("MIT (segmentation-models-pytorch), Apache-2.0 (timm)", stated, _IMAGENET)
+        return Licences(_TIMM_ENCODER, stated, _IMAGENET)
     if encoder.startswith("mit_"):  # the header of segmentation-models-pytorch's mix_transformer.py
         return Licences(f"MIT (segmentation-models-pytorch); encoder: {NVIDIA}", NVIDIA, _IMAGENET)
     return Licences("MIT (segmentation-models-pytorch)", UNKNOWN, _IMAGENET)
