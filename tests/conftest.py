@@ -54,7 +54,7 @@ class Beneath:
 
 OURS = ("trainables", "explorer", "search_spaces", "dashboards")
 FORGOTTEN = [sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in OURS]
-"""What a process that started warm has of ours, not checked (tests/warm); kept, since one holds torchvision's operators."""
+"""Ours that a warm process has, unchecked; kept, since one holds torchvision's operators (tests/warm)."""
 
 install_import_hook(HOOKED, "beartype.beartype")
 sys.meta_path.insert(0, Beneath())

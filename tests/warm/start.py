@@ -2,8 +2,9 @@
 
 A worker of Ray imports PyTorch, Ray and this product before its first step: 8 s of a CPU, a hundred times in these
 tests, and five more processes of every Ray likewise. Here they fork from a server instead; what they do is the same.
-Where Ray ships the product's code, it is imported from there. pytest-xdist's processes start so, too. What the server cannot know (Ray's agents, a command in a
-runtime environment) starts cold, and so does all of `make demo`.
+Where Ray ships the product's code, it is imported from there. pytest-xdist's processes start so, too, and import the
+product anew. What the server cannot know (Ray's agents, a command in a runtime environment) starts cold, and so does
+all of `make demo`.
 
 `sitecustomize.py` tells every Python process of the tests, Ray's drivers above all, to start Ray's processes by
 `client.py`; that asks `server.py`, which imports at the first request and ends with pytest.

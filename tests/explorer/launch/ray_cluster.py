@@ -19,7 +19,7 @@ start = services.start_ray_process
 
 
 def with_fewer_modules(command: list[str], kind: str, *given: Any, **named: Any) -> Any:
-    """Of the dashboard's nine modules, a process each, those that a job needs and the nodes' list, which is asked for."""
+    """Of the dashboard's nine modules, a process each, the two that tests ask for: jobs and the nodes' list."""
     fewer = ["--modules-to-load=JobHead,NodeHead"] if kind == ray_constants.PROCESS_TYPE_DASHBOARD else []
     return start([*command, *fewer], kind, *given, **named)
 
