@@ -35,7 +35,7 @@ BASE += (
 def test_a_trial_is_trained_and_what_a_sweep_and_a_worker_import_is_there_without_any_extra(tmp_path):
     """One after the other in one process. For the imports aiohttp is there: Ray looks for it, and goes on without."""
     (tmp_path / "trial.yaml").write_text(
-        "method: task\nsteps: 1\nbatch_size: 2\ncrop_height: 64\ncrop_width: 64\nstudent: fpn:resnet18\n"
+        "method: task\nsteps: 1\nbatch_size: 2\ncrop_height: 64\ncrop_width: 64\nstudent: fpn:tu-test_resnet\n"
         "device: cpu\nnum_threads: 1\neval_every: 1\n"
     )
     code = (

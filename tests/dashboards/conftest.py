@@ -85,7 +85,7 @@ def serve():
     running = []
 
     def go(source, port=0):
-        server = app.server(source, host="127.0.0.1", port=port, every_s=0.3)
+        server = app.server(source, host="127.0.0.1", port=port, every_s=1.0)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
 

@@ -21,7 +21,7 @@ from trainables.errors import StudyError
 from trainables.run import run
 from trainables.scoring.metrics import Score
 
-CNN, SMALL = "fpn:resnet18", "fpn:tu-mobilenetv3_small_050"
+CNN, SMALL = "fpn:tu-test_resnet", "segformer:tu-test_efficientnet"
 
 
 @pytest.fixture

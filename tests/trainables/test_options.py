@@ -113,6 +113,7 @@ def test_compiled_students_draw_the_same_dropout_learn_the_same_and_share_code(s
 
     Of one stage: each kernel costs a second of g++.
     """
+    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)  # else g++ is asked for each kind of vectors
     monkeypatch.setattr(inductor, "compile_threads", 1)  # no pool of processes that import PyTorch
     monkeypatch.setattr(SegModel, "forward", inspect.unwrap(SegModel.forward))  # shapes are not checked in a graph
     config = small(compile="default")

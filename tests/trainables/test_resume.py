@@ -99,7 +99,7 @@ def test_a_torn_newest_checkpoint_costs_steps_and_nothing_else(run, fields, whol
 
 def test_a_network_of_the_library_goes_on_as_ours_do(run, outcome, tmp_path):
     """With its BatchNorm and its dropout; the others are networks of a few hundred weights."""
-    fields = METHODS["heteroakd"] | {"student": "fpn:tu-mobilenetv3_small_050", "steps": 3, "eval_every": 2}
+    fields = METHODS["heteroakd"] | {"student": "fpn:tu-test_efficientnet", "steps": 3, "eval_every": 2}
     whole = outcome(run(fields, tmp_path / "whole"))
     with pytest.raises(Interrupted):
         run(fields, tmp_path / "trial", stop_at(2))

@@ -70,10 +70,12 @@ def serve(listener: socket.socket) -> dict[str, Any] | None:
 
 
 def preload() -> None:
+    sys.modules["wandb"] = None  # type: ignore[assignment] # each fork that ends would remove its folder from all others
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for module in PRELOADED:
             import_module(module)
+    del sys.modules["wandb"]
     assert "ray" not in sys.modules
     assert len([*Path("/proc/self/task").iterdir()]) == 1, "The server has threads, which no fork would have."
     gc.collect()
