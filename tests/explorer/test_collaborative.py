@@ -168,7 +168,7 @@ def test_the_bundle_holds_both_students_scored_on_both_splits(finished, tmp_path
     for name in ("student", "peer"):
         with safe_open(out / f"{name}.safetensors", framework="pt") as weights:
             sizes[name] = sum(weights.get_tensor(key).numel() for key in weights.keys())  # noqa: SIM118
-    assert sizes["peer"] > 1.1e7 > sizes["student"]
+    assert sizes["peer"] > 2e6 > sizes["student"]
     assert TrialConfig.parse(yaml.safe_load((out / "best.yaml").read_text())).method == "collaborative"
     assert json.loads((out / "provenance.json").read_text())["teacher"] is None
 
