@@ -110,6 +110,11 @@ def test_the_bundle_is_of_the_confirmed_config_and_says_so(followed):
     assert "fresh seeds" in (home / "bundle/README.md").read_text()
     assert all("size" in facts for facts in metrics["files"].values()), metrics["files"]
     assert "confirmed on 2 fresh seeds" in printed["export"]
+    told = metrics["confirmed"]
+    low, high = (f"{100 * told[name]:+.2f}" for name in ("gain_low", "gain_high"))
+    last = printed["export"].splitlines()[-1]
+    assert f"on test: mIoU {100 * told['miou']:.2f} %, {100 * told['gain']:+.2f} points over the student alone" in last
+    assert last.endswith(f"(90 % interval {low} to {high})")
 
 
 def test_predictions_are_masks_of_the_data_sets_kind(followed):
