@@ -74,15 +74,9 @@ bench-search: .venv/installed
 	$(BIN)/python benchmarks/stop_when.py
 	$(BIN)/python benchmarks/transfer.py
 
-# uv takes seconds for what takes pip a minute, from where pip is told to look; where it cannot, pip does it.
-setting = $(shell $(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.$(1)='\(.*\)'$$/\1/p" | head -n 1)
-UV = $(if $(call setting,index-url),UV_DEFAULT_INDEX="$(call setting,index-url)") \
-	$(if $(call setting,find-links),UV_FIND_LINKS="$(call setting,find-links)") $(BIN)/uv pip install --python $(BIN)/python
-PIP := $(BIN)/python -m pip install
-WITH := --quiet --constraint constraints.txt
 define install
 [ -d .venv ] || $(PYTHON) -m venv .venv
-{ $(PIP) $(WITH) uv && $(UV) $(WITH) --editable "$(1)"; } || $(PIP) $(WITH) --no-compile --editable "$(1)"
+$(BIN)/python install.py "$(1)"
 endef
 # Compiled once, and no more than is imported: processes that start side by side would each compile all of it.
 compile = -PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "$(strip $(foreach one,$(1),import $(one);))"
