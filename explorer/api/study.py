@@ -352,6 +352,8 @@ class Study:
 
         if by not in (*_RANKED, None):
             raise ConfigError(f"by must be miou or gain, got {by!r}.")
+        if qat_steps and not onnx:
+            raise ConfigError("qat_steps fine-tunes for int8, and no graphs are asked for. Leave one of the two out.")
         precision: dict[str, Any] = {"quantize": quantize, "max_loss": max_loss, "qat_steps": qat_steps}
         graphs = Graphs(size=size, opset=opset, ids=ids, nhwc=nhwc, **precision)
         which: dict[str, Any] = {"by": by, "trial": trial, "graphs": graphs if onnx else None, "licence": licence}

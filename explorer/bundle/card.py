@@ -273,9 +273,14 @@ def _precisions(metrics: Metrics) -> list[str]:
     words = f" In int8: {', '.join(sorted(how))}." if how else ""
     tuned = [facts for facts in every if "tuned_lost" in facts]
     words += "".join(
-        f" Fine-tuned for int8 it loses {_points(facts['tuned_lost'])}, as it was {_points(facts['plain_lost'])}; the "
-        "file is the better one's."
+        f" Fine-tuned for int8 it loses {_points(facts['tuned_lost'])}, as it was {_points(facts['plain_lost'])}; int8 "
+        "is the better one's."
         for facts in tuned
+    )
+    words += "".join(
+        f" The student fine-tuned for int8 left no graph: {escape(facts['tuned_reason'])}."
+        for facts in every
+        if "tuned_reason" in facts
     )
     return [
         "On all of val, by ONNX Runtime on a CPU; points of mIoU are lost to `student.onnx`. int8 is scored as the "

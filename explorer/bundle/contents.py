@@ -110,10 +110,13 @@ def graphs(
         with tempfile.TemporaryDirectory() as folder:
             if tuned is not None:
                 student.load_state_dict(tuned)
-                exported.write(student, on_cpu, images, Path(folder), **how)
-            other = Path(folder) / exported.ONNX
-            given = (out, on_cpu, dataset, found[exported.ONNX])
-            found |= quantised.write(*given, max_loss=asked.max_loss, tuned=other if other.exists() else None)
+                again = exported.write(student, on_cpu, images, Path(folder), **how)[exported.ONNX]
+            plain = found[exported.ONNX]
+            usable = tuned is not None and "size" in again and again["size"] == plain.get("size")
+            other = Path(folder) / exported.ONNX if usable else None
+            found |= quantised.write(out, on_cpu, dataset, plain, max_loss=asked.max_loss, tuned=other)
+            if tuned is not None and not usable:
+                found[quantised.INT8]["tuned_reason"] = again.get("reason", "its graph takes other sizes")
     if asked.ids or asked.nhwc:
         for name, facts in found.items():
             if name.endswith(".onnx") and "size" in facts:

@@ -25,6 +25,7 @@ from trainables.device import pick_device
 from trainables.errors import StudyError
 from trainables.extras import need
 from trainables.kept import atomic, checkpoint
+from trainables.losses.find import find_method
 from trainables.scoring.evaluate import evaluate_weights
 from trainables.serving import aware, exported, samples
 
@@ -63,6 +64,7 @@ def export(
         ModelError: `for_hub` with a network that segmentation-models-pytorch does not have.
         StudyError: no such trial, its checkpoint is gone, the data set changed, the weights score otherwise, or what
             taught is gone and was to teach on.
+        NonFiniteLoss: it could not be fine-tuned for int8.
         Interrupted: the disk is full.
     """
     if graphs:
@@ -84,11 +86,11 @@ def export(
         "study": spec.name,
         "device": chosen.trained.trial.user_attrs.get("device"),
     }
+    tuned = _tuned(chosen, directory, graphs.qat_steps) if graphs and graphs.qat_steps else None
     atomic.write_text(out / contents.MARK, json.dumps(made_by, indent=2) + "\n")
     contents.copy_code(metrics["own_code"], out)
     _write_weights(chosen, out)
     contents.without_graphs(out)
-    tuned = _tuned(chosen, directory, graphs.qat_steps) if graphs and graphs.qat_steps else None
     told = contents.graphs(config, chosen.trained.student, dataset, out, graphs, tuned=tuned) if graphs else {}
     metrics |= {"files": told, "layout": "nhwc" if graphs and graphs.nhwc else "nchw"}
     metrics["gives"] = "ids" if graphs and graphs.ids else "logits"
@@ -108,12 +110,12 @@ def export(
 def _tuned(chosen: Chosen, directory: Path, steps: int) -> dict[str, Any]:
     """The student's weights, fine-tuned for int8 by what taught it."""
     config, dataset = samples.here(chosen.trained.config), chosen.trained.dataset
-    taught = config.is_taught and not chosen.trained.peer
+    taught = find_method(config.method).needs_teacher
     teacher = samples.known_teacher(config, dataset, caches=teacher_caches(directory)) if taught else None
     if taught and teacher is None:
         raise StudyError(
-            f"{config.teacher} taught trial {chosen.number} and is not here any more, so it cannot teach on for int8. "
-            "Leave --qat-steps out."
+            f"{config.teacher} taught trial {chosen.number} and is not here any more, or not as trained on a "
+            f"{pick_device(config).type}, so it cannot teach on for int8. Leave --qat-steps out."
         )
     return aware.fine_tune(config, chosen.trained.learnt, dataset=dataset, teacher=teacher, steps=steps)
 

@@ -130,10 +130,12 @@ def _why(metrics: dict[str, Any]) -> str:
 
 def _gained(found: dict[str, Any]) -> str:
     """What was confirmed, as the last word: mean over fresh seeds, and the 90 % interval of the gain."""
-    gain, low, high = (f"{100 * found[name]:+.2f}" for name in ("gain", "gain_low", "gain_high"))
+    between = "one seed gives no interval"
+    if found["gain_low"] is not None:
+        between = f"90 % interval {100 * found['gain_low']:+.2f} to {100 * found['gain_high']:+.2f}"
     return (
         f"on average over {found['num_seeds']} fresh seeds, on {found['split']}: mIoU {100 * found['miou']:.2f} %, "
-        f"{gain} points over the student alone on the same seeds (90 % interval {low} to {high})"
+        f"{100 * found['gain']:+.2f} points over the student alone on the same seeds ({between})"
     )
 
 

@@ -41,7 +41,7 @@ def fine_tune(
 ) -> dict[str, Tensor]:
     """The student's weights after some more steps of its trial, from a tenth of its learning rate downwards.
 
-    A method that trains two students goes on with the labels alone.
+    A method that trains two students goes on with the labels alone, and no weights are averaged.
 
     Args:
         learnt: a whole checkpoint of the trial: the student as it is scored, and what its losses have learnt.
@@ -57,6 +57,9 @@ def fine_tune(
         "warmup_steps": 0,
         "lr": LR * config.lr,
         "ema_decay": None,
+        "pretrained": False,
+        "encoder_weights": None,
+        "teacher_cache": False,
     }
     changes |= {"compile": "off", "processes": 1, "feature_share": None, "folds": None}
     changes |= {"method": "task"} if find_method(config.method).needs_peer else {}
@@ -69,7 +72,7 @@ def fine_tune(
                 state.criterion.load_state_dict(criterion_weights({**learnt}))
             stack.enter_context(rounded(state.student))
 
-        guide = teacher if again.is_taught else None
+        guide = teacher if find_method(again.method).needs_teacher else None
         state = train(again, dataset=dataset, teacher=guide, directory=Path(folder), cache=cache, begin=begin)
         stack.close()
         return {name: tensor.detach().cpu() for name, tensor in state.student.state_dict().items()}
@@ -112,6 +115,8 @@ class Inputs:
         self._ends: Tensor | None = None
 
     def __call__(self, module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if not given:  # named, in code of the user's own
+            return given
         values = given[0].float()
         if module.training or self._ends is None:
             low, high = values.detach().aminmax()

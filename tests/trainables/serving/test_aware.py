@@ -141,3 +141,18 @@ def test_what_two_students_taught_each_other_goes_on_with_the_labels(folder, tmp
     monkeypatch.setattr(aware, "train", noted)
     aware.fine_tune(config, {}, dataset=open_dataset(config.data), teacher=None, steps=5)
     assert seen == [("task", None)]
+
+
+def test_the_encoders_published_weights_are_not_asked_for_again(folder, monkeypatch):
+    config = TrialConfig.parse(
+        {"data": str(folder), "method": "task", "device": "cpu", "encoder_weights": "/gone.safetensors"}
+    )
+    seen = []
+
+    def noted(again, **_):
+        seen.append((again.pretrained, again.encoder_weights))
+        return SimpleNamespace(student=nn.Linear(1, 1))
+
+    monkeypatch.setattr(aware, "train", noted)
+    aware.fine_tune(config, {}, dataset=open_dataset(config.data), teacher=None, steps=5)
+    assert seen == [(False, None)]
