@@ -113,6 +113,12 @@ def test_the_bundle_is_of_the_confirmed_config(folder, printed):
     assert wanted <= {path.name for path in (folder / "best").iterdir()}
 
 
+def test_the_last_line_is_the_confirmed_gain_of_which_one_seed_gives_no_interval(printed):
+    last = printed["export"].splitlines()[-1]
+    assert last.startswith("on average over 1 fresh seeds, on test: mIoU ")
+    assert last.endswith("points over the student alone on the same seeds (one seed gives no interval)")
+
+
 def test_every_test_image_has_a_mask_of_class_ids_and_an_overlay(folder, printed):
     names = {path.stem for path in TEST_IMAGES.iterdir()}
     assert len(names) == 42
