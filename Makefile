@@ -61,12 +61,14 @@ bench-after: .venv/installed-test
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/exported.py
 	$(BIN)/python benchmarks/quantised.py
+	$(BIN)/python benchmarks/aware.py
 	$(BIN)/python benchmarks/dashboard.py
 
 # How good, and what the search engine costs.
 bench-search: .venv/installed
 	$(BIN)/python benchmarks/methods.py
 	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/regimes.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/storage.py
 	$(BIN)/python benchmarks/thousand.py

@@ -8,6 +8,7 @@ from functools import partial
 
 from writers import study, trial, verbs
 from writers.figures import (
+    aware,
     dashboard,
     data,
     demo,
@@ -63,6 +64,7 @@ BLOCKS: dict[str, Block] = {
     "trial_what": Block(trial.what, code=_CONFIG),
     "trial_methods": Block(trial.methods, code=_CONFIG),
     "trial_speed": Block(trial.speed, code=_CONFIG),
+    "aware_rows": Block(aware.rows, ("aware.json",)),
     "dashboard_setting": Block(dashboard.setting, ("dashboard.json",)),
     "dashboard_times": Block(dashboard.times, ("dashboard.json",)),
     "data_rates": Block(data.rates, ("data.json",)),
