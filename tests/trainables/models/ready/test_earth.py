@@ -11,6 +11,7 @@ from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.errors import TeacherError
 from trainables.kept import checkpoint
+from trainables.models.licences import licences
 from trainables.models.ready import load
 from trainables.scoring.evaluate import evaluate
 from trainables.teachers import load_teacher
@@ -57,3 +58,10 @@ def test_it_scores_what_its_card_says(kind):
 def test_another_name_says_which_there_are():
     with pytest.raises(TeacherError, match=r"Unknown teacher of earth .rnn.. Nearest: cnn."):
         load.shipped("rnn")
+
+
+def test_its_licences_are_stated():
+    found = licences("earth:cnn")
+    assert found.weights == "Apache-2.0"
+    assert found.data == "NASA Blue Marble and MODIS: free to reuse"
+    assert "timm" in found.code
