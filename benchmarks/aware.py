@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from explorer.bundle.contents import to_try
+from explorer.bundle.contents import Graphs, graphs
 from trainables.config import TrialConfig
 from trainables.data.catalogue import open_dataset
 from trainables.kept import atomic, checkpoint
@@ -46,21 +46,15 @@ def measure(student: str, seed: int) -> dict[str, Any]:
     dataset = open_dataset(config.data)
     teacher = load_teacher(config, dataset=dataset)
     with tempfile.TemporaryDirectory() as place:
-        out, other = Path(place, "plain"), Path(place, "tuned")
-        out.mkdir()
-        other.mkdir()
+        out = Path(place)
         train(config, dataset=dataset, teacher=teacher, directory=out)
         found = checkpoint.latest(out, digest=config.digest())
         assert found is not None
         began = time.process_time()
         tuned = aware.fine_tune(config, found[0], dataset=dataset, teacher=teacher, steps=STEPS)
         seconds = time.process_time() - began
-        on_cpu, network, images = to_try(config, student_weights(found[0]), dataset)
-        facts = exported.write(network, on_cpu, images, out, size=(128, 128))[exported.ONNX]
-        network.load_state_dict(tuned)
-        exported.write(network, on_cpu, images, other, size=(128, 128))
-        tuned_graph = other / exported.ONNX
-        files = quantised.write(out, on_cpu, dataset, facts, max_loss=math.inf, tuned=tuned_graph)
+        asked = Graphs(size=(128, 128), max_loss=math.inf)
+        files = graphs(config, student_weights(found[0]), dataset, out, asked, tuned=tuned)
     told = files[quantised.INT8]
     lost = {name: round(told[name], 3) for name in ("plain_lost", "tuned_lost")}
     return {"student": student, "seed": seed, "miou": round(files[exported.ONNX]["miou"], 5), **lost,

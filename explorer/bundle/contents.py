@@ -106,17 +106,21 @@ def graphs(
     bands = dataset.bands
     how: dict[str, Any] = {"bands": bands, "size": asked.size, "opset": asked.opset}
     found = exported.write(student, on_cpu, images, out, **how)
+    plain = found[exported.ONNX]
     if asked.quantize:
         with tempfile.TemporaryDirectory() as folder:
+            other, reason = None, ""
             if tuned is not None:
                 student.load_state_dict(tuned)
-                again = exported.write(student, on_cpu, images, Path(folder), **how)[exported.ONNX]
-            plain = found[exported.ONNX]
-            usable = tuned is not None and "size" in again and again["size"] == plain.get("size")
-            other = Path(folder) / exported.ONNX if usable else None
+                made = exported.write(student, on_cpu, images, Path(folder), only=exported.ONNX, **how)
+                again = made[exported.ONNX]
+                if "size" in again and again["size"] == plain.get("size"):
+                    other = Path(folder) / exported.ONNX
+                else:
+                    reason = again.get("reason", "its graph takes other sizes")
             found |= quantised.write(out, on_cpu, dataset, plain, max_loss=asked.max_loss, tuned=other)
-            if tuned is not None and not usable:
-                found[quantised.INT8]["tuned_reason"] = again.get("reason", "its graph takes other sizes")
+            if reason:
+                found[quantised.INT8]["tuned_reason"] = reason
     if asked.ids or asked.nhwc:
         for name, facts in found.items():
             if name.endswith(".onnx") and "size" in facts:

@@ -24,16 +24,23 @@ if TYPE_CHECKING:
 
 class Trained(NamedTuple):
     """Attributes:
-    student, peer: tensors by name; peer: of the other student, empty where there was none.
-    learnt: all of the checkpoint.
+    learnt: all of its last checkpoint, tensors by name.
     """
 
     trial: FrozenTrial
     config: TrialConfig
     dataset: SegDataset
-    student: dict[str, Any]
-    peer: dict[str, Any]
     learnt: dict[str, Any]
+
+    @property
+    def student(self) -> dict[str, Any]:
+        """Its weights."""
+        return student_weights(self.learnt)
+
+    @property
+    def peer(self) -> dict[str, Any]:
+        """Of the other student; empty where there was none."""
+        return peer_weights(self.learnt)
 
 
 def teacher_caches(directory: Path) -> tuple[Path | None, ...]:
@@ -72,4 +79,4 @@ def load(
     if found is None:
         why = "only complete ones keep theirs" if trial.state.name == "PRUNED" else "was the folder moved or cleaned?"
         raise StudyError(f"Trial {number} of the {role} has no checkpoint in {store}: {why}")
-    return Trained(trial, config, dataset, student_weights(found[0]), peer_weights(found[0]), found[0])
+    return Trained(trial, config, dataset, found[0])

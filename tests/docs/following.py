@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typer.main import get_command
 from explorer.cli.app import app
 
 ROOT = Path(__file__).parents[2]
+TINY_PAIR = "fpn:tu-test_resnet>segformer:tu-test_efficientnet"  # timm's networks for tests
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -51,6 +53,14 @@ def unknown(text: str) -> Iterator[str]:
         return
     known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)} | {"--help"}
     yield from (option for option in re.findall(r"(?<!\S)--[\w-]+", text) if option not in known)
+
+
+def heteroakd(words: list[str]) -> str:
+    """What the command prints, run in this process."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = app(words, standalone_mode=False)
+    assert not code, output.getvalue()
+    return output.getvalue()
 
 
 @contextlib.contextmanager

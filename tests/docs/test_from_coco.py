@@ -1,14 +1,11 @@
 """docs/from-coco.md as a reader follows it: every command in it, in its order, on an export of the embedded images.
 
 As in test_start.py `heteroakd` runs in this process, and what only makes it longer is smaller (SMALLER). No Ray is
-started: the sweep of test_start.py has one. The bundle has no graphs, which the tutorial's test
-holds against PyTorch.
+started: the sweep of test_start.py has one. The bundle has no graphs, which the tutorial's test holds against PyTorch.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import sys
 from pathlib import Path
@@ -17,9 +14,8 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from following import ROOT, blocks, commands
+from following import ROOT, TINY_PAIR, blocks, commands, heteroakd
 
-from explorer.cli.app import app
 from trainables.data.masks import read_mask
 
 COMMANDS = [words for block in blocks(ROOT / "docs/from-coco.md") for words in commands(block)]
@@ -75,17 +71,14 @@ def printed(home, without_ray):
         with without_ray():
             for words in COMMANDS:
                 assert words[0] == "heteroakd"
-                with contextlib.redirect_stdout(io.StringIO()) as output:
-                    code = app(_smaller(words[1:]), standalone_mode=False)
-                assert not code, output.getvalue()
-                said[words[2] if words[1] == "data" else words[1]] = output.getvalue()
+                said[words[2] if words[1] == "data" else words[1]] = heteroakd(_smaller(words[1:]))
     return said
 
 
 def _smaller(words):
     """The same command, shorter."""
     taken = [SMALLER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
-    taken = ["fpn:tu-test_resnet>segformer:tu-test_efficientnet" if word == "mit_b0:mbv3s" else word for word in taken]
+    taken = [TINY_PAIR if word == "mit_b0:mbv3s" else word for word in taken]
     return [*taken, "--no-onnx"] if words[0] == "export" else taken
 
 

@@ -8,8 +8,6 @@ for: the environment of this test is what it would have made.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -21,9 +19,7 @@ import pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from following import ROOT, blocks, commands, one_core
-
-from explorer.cli.app import app
+from following import ROOT, TINY_PAIR, blocks, commands, heteroakd, one_core
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,8 +28,7 @@ else:
 
 PAGE = ROOT / "docs/start.md"
 INSTALL, *REST = blocks(PAGE)
-SMALLER = {"--trials": "2", "--steps": "2", "--top": "1", "--seeds": "1"}
-SMALLER |= {"--pair": "fpn:tu-test_resnet>segformer:tu-test_efficientnet"}
+SMALLER = {"--trials": "2", "--steps": "2", "--top": "1", "--seeds": "1", "--pair": TINY_PAIR}
 RECIPE = "teacher_recipe={steps: 120}"
 TEST_IMAGES = ROOT / "trainables/data/earth/images/test"
 
@@ -57,10 +52,7 @@ def printed(folder):
         with one_core():
             for words in (words for block in REST for words in commands(block)):
                 assert words[0] == "heteroakd"
-                with contextlib.redirect_stdout(io.StringIO()) as output:
-                    code = app(_smaller(words[1:]), standalone_mode=False)
-                assert not code, output.getvalue()
-                said[words[1]] = output.getvalue()
+                said[words[1]] = heteroakd(_smaller(words[1:]))
     return said
 
 

@@ -8,7 +8,7 @@ Deviation: weights by output channel, and BatchNorm as a layer of its own instea
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,11 @@ _LEAST = 1e-12  # a scale; the channel is 0
 
 def fine_tune(
     config: TrialConfig,
-    learnt: Mapping[str, Tensor],
+    learnt: dict[str, Tensor],
     *,
     dataset: SegDataset,
     teacher: SegModel | None,
     steps: int,
-    cache: Path | None = None,
 ) -> dict[str, Tensor]:
     """The student's weights after some more steps of its trial, from a tenth of its learning rate downwards.
 
@@ -45,8 +44,7 @@ def fine_tune(
 
     Args:
         learnt: a whole checkpoint of the trial: the student as it is scored, and what its losses have learnt.
-        teacher: the trial's own; None for a method without one.
-        cache: as in `train`.
+        teacher: the trial's own; None for a method without a frozen one.
 
     Raises:
         NonFiniteLoss: a loss became NaN or infinite.
@@ -67,13 +65,12 @@ def fine_tune(
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
 
         def begin(state: TrialState) -> None:
-            state.student.load_state_dict(student_weights({**learnt}))
+            state.student.load_state_dict(student_weights(learnt))
             if again.method == config.method:
-                state.criterion.load_state_dict(criterion_weights({**learnt}))
+                state.criterion.load_state_dict(criterion_weights(learnt))
             stack.enter_context(rounded(state.student))
 
-        guide = teacher if find_method(again.method).needs_teacher else None
-        state = train(again, dataset=dataset, teacher=guide, directory=Path(folder), cache=cache, begin=begin)
+        state = train(again, dataset=dataset, teacher=teacher, directory=Path(folder), begin=begin)
         stack.close()
         return {name: tensor.detach().cpu() for name, tensor in state.student.state_dict().items()}
 

@@ -77,6 +77,7 @@ def write(
     bands: Bands = RGB,
     size: tuple[int, int] | None = None,
     opset: int | None = None,
+    only: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Write `student.onnx` and `student.pt2`; a minute for a small network. Never raises for a network's sake.
 
@@ -89,6 +90,7 @@ def write(
         bands: of the images.
         size: height and width, multiples of 32 from 64 on, of graphs that take nothing else; images are cut or padded.
         opset: of ONNX; none: the exporter's own.
+        only: the file to write; none: both.
 
     Returns:
         By file: `size` (SIZES or "HxW"), `max_abs_diff` of the logits, `agreement` (share of pixels with the same
@@ -119,7 +121,11 @@ def write(
         return found
 
     ways = (True, False) if size is None else (False,)
-    return {form.file: _write_one(form, traced, cases, out / form.file, ways, opset) for form in FORMS}
+    return {
+        form.file: _write_one(form, traced, cases, out / form.file, ways, opset)
+        for form in FORMS
+        if only in (None, form.file)
+    }
 
 
 def pad(images: Real[Tensor, "batch channels H W"], bands: Bands = RGB, size: tuple[int, int] | None = None) -> Images:

@@ -59,8 +59,7 @@ def write(
     Returns:
         By file: `size`, `miou` and `iou` by class on val, `points_lost` to `student.onnx`, `mib`, and of int8 what is
         `quantised`, `points_lost_here` and, with `tuned`, the points that each of both loses as `plain_lost` and
-        `tuned_lost`; or `reason`, one sentence, and then the file is not there, though its scores
-        may be.
+        `tuned_lost`; or `reason`, one sentence, and then the file is not there, though its scores may be.
     """
     if "size" not in facts:
         return {name: {"reason": f"{name} was not made: there is no {ONNX}."} for name in (INT8, FP16)}

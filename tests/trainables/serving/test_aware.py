@@ -130,29 +130,30 @@ def test_a_student_goes_on_from_its_checkpoint_with_its_projectors_and_is_better
     assert losses["after"] < losses["before"]
 
 
-def test_what_two_students_taught_each_other_goes_on_with_the_labels(folder, tmp_path, monkeypatch):
-    config = TrialConfig.parse({"data": str(folder), "method": "collaborative", "device": "cpu", "lr": 0.01})
-    seen = []
+@pytest.fixture
+def asked(monkeypatch):
+    """What `train` is called with; nothing is trained."""
+    calls = []
 
-    def noted(again, *, teacher, **_):
-        seen.append((again.method, teacher))
+    def noted(again, **given):
+        calls.append((again, given))
         return SimpleNamespace(student=nn.Linear(1, 1))
 
     monkeypatch.setattr(aware, "train", noted)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"method": "collaborative"}, {"method": "task"}),
+        ({"method": "task", "encoder_weights": "/gone.safetensors"}, {"pretrained": False, "encoder_weights": None}),
+    ],
+    ids=["two students go on with the labels alone", "an encoder's published weights are not asked for again"],
+)
+def test_what_is_not_there_is_not_asked_for(folder, asked, fields, wanted):
+    config = TrialConfig.parse({"data": str(folder), "device": "cpu", "lr": 0.01, **fields})
     aware.fine_tune(config, {}, dataset=open_dataset(config.data), teacher=None, steps=5)
-    assert seen == [("task", None)]
-
-
-def test_the_encoders_published_weights_are_not_asked_for_again(folder, monkeypatch):
-    config = TrialConfig.parse(
-        {"data": str(folder), "method": "task", "device": "cpu", "encoder_weights": "/gone.safetensors"}
-    )
-    seen = []
-
-    def noted(again, **_):
-        seen.append((again.pretrained, again.encoder_weights))
-        return SimpleNamespace(student=nn.Linear(1, 1))
-
-    monkeypatch.setattr(aware, "train", noted)
-    aware.fine_tune(config, {}, dataset=open_dataset(config.data), teacher=None, steps=5)
-    assert seen == [(False, None)]
+    [(again, given)] = asked
+    assert wanted.items() <= again.model_dump().items()
+    assert given["teacher"] is None
