@@ -19,8 +19,14 @@ test:
 	@$(MAKE) --no-print-directory --jobs 5 ruff mypy imports docs pytest
 
 # Compiled tests are kept, whatever the environment says: three processes read them, and each would rewrite all of them.
+# What they write is small, much and flushed at once: it lies in memory where 4 GiB are free and programs may lie there.
 pytest: .venv/installed-test
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+	@place=$$(mktemp -d -p "$$(grep -q ' /dev/shm tmpfs rw' /proc/mounts 2>/dev/null \
+	&& ! grep ' /dev/shm ' /proc/mounts | grep -q noexec \
+	&& [ "$$(df -Pk /dev/shm | awk 'END { print $$4 }')" -ge 4194304 ] && echo /dev/shm || echo "$${TMPDIR:-/tmp}")") \
+	&& trap 'rm -rf "$$place"' EXIT && chmod 1777 "$$place" \
+	&& TMPDIR="$$place" PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 \
+	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 ruff: .venv/installed-test
 	$(BIN)/ruff check .

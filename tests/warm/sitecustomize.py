@@ -1,4 +1,7 @@
-"""Ray's processes are started by `client.py`. Python imports this by its name wherever the tests' environment holds."""
+"""Ray's processes are started by `client.py`. Python imports this by its name wherever the tests' environment holds.
+
+A Ray without a dashboard starts its process all the same, which then only reports how Ray is used; here it does not.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,10 @@ class Services:
         def executed(module: Any) -> None:
             execute(module)
             module.sys = SimpleNamespace(**{**vars(sys), "executable": os.environ[CLIENT]})
+            start = module.start_api_server
+            module.start_api_server = lambda wanted, *others, **more: (
+                ("", None) if wanted is False else start(wanted, *others, **more)
+            )
 
         spec.loader.exec_module = executed  # type: ignore[method-assign]
         return spec
