@@ -102,17 +102,20 @@ IMPORTED_TEST := dash moto.server mlflow transformers playwright.sync_api nbclie
 	$(call compile,$(IMPORTED) $(IMPORTED_TEST))
 	touch .venv/installed $@
 
+# Without manual pages, which would have all of the machine's indexed anew.
+APT := apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--path-exclude=/usr/share/man/*
+
 # The browser tests need Chromium; where it cannot be installed they are skipped and say so.
 chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \
-	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium; } \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && $(APT) chromium fonts-liberation; } \
 	|| echo "No Chromium: the browser tests will be skipped."
 
 # The PostgreSQL tests start a server of their own; the package must therefore make no cluster and start no service.
 postgresql: chromium
 	@command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
-	&& apt-get install -y -qq --no-install-recommends postgresql-common \
+	&& $(APT) postgresql-common \
 	&& sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf \
-	&& apt-get install -y -qq --no-install-recommends postgresql; } \
+	&& $(APT) postgresql; } \
 	|| echo "No PostgreSQL: the tests that need a server will be skipped."
