@@ -7,7 +7,7 @@ one, so a function's variance is the sum of its squared coefficients, and a bloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -22,7 +22,7 @@ _DETAIL = (1.0, 0.4, 0.2, 0.12)  # prior variance of the degrees beyond, where i
 _FEW = 12  # whole numbers that are levels rather than an interval
 
 Key = tuple[str, ...]
-"""The dimensions of a block: one, or two that act together; twice the same one: the detail of what it does."""
+"""The dimensions of a block: one, or two that act together; with one of them once more: the detail of what they do."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,23 @@ class Axis:
     choices: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, values: pd.Series, kind: str, log: bool, ends: tuple[float, float]) -> Axis:
+    def of(
+        cls, values: pd.Series, kind: str, log: bool, ends: tuple[float, float], inside: Container[str] | None = None
+    ) -> Axis:
         """The axis of a dimension.
 
         Args:
             values: `plain` ones, of which at least two differ; missing ones are passed over.
             ends: of the space; NaN: as far as the values reach.
+            inside: which levels the space holds, as texts, where it does not hold all between its ends.
         """
         seen = values.dropna()
         if kind == "categorical":
             return cls("category", choices=tuple(sorted(seen.unique())))
         low, high = float(np.fmin(ends[0], seen.min())), float(np.fmax(ends[1], seen.max()))
         if kind == "int" and not log and high - low < _FEW:
-            return cls("level", choices=tuple(range(round(low), round(high) + 1)))
+            levels = range(round(low), round(high) + 1)
+            return cls("level", choices=tuple(one for one in levels if inside is None or str(one) in inside))
         return cls("number", low, high)
 
     @cached_property
@@ -77,7 +81,7 @@ class Axis:
             index = {choice: place for place, choice in enumerate(self.choices)}
             return values.map(index).fillna(0).to_numpy(int)
         if self.kind == "level":
-            return (values.fillna(self.choices[0]) - self.choices[0]).round().to_numpy(int)
+            return np.searchsorted(self.choices, values.fillna(self.choices[0]).round())
         return ((values - self.low) / (self.high - self.low)).fillna(0.5).to_numpy(float)
 
     def spread(self, uniform: np.ndarray) -> np.ndarray:
@@ -112,17 +116,33 @@ def plain(values: pd.Series, kind: str, log: bool) -> pd.Series:
 def design(
     axes: Mapping[str, Axis], places: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]
 ) -> dict[Key, np.ndarray]:
-    """Block -> (trials, columns): each dimension, its detail, and each two of them; 0 where one is not read."""
+    """Block -> (trials, columns): each dimension, each two of them, and the detail of both; 0 where one is not read.
+
+    The detail of two is what one does beyond a slope and a hump, times the slope and hump of the other.
+    """
     every = {name: axis.columns(places[name]) * present[name][:, None] for name, axis in axes.items()}
     plain = {name: columns[:, : axes[name].num_plain] for name, columns in every.items()}
     blocks: dict[Key, np.ndarray] = {(name,): columns for name, columns in plain.items()}
-    blocks |= {(name, name): every[name][:, axis.num_plain :] for name, axis in axes.items() if len(axis.detail)}
+    detail = {name: every[name][:, axis.num_plain :] for name, axis in axes.items()}
+    blocks |= {(name, name): columns for name, columns in detail.items() if columns.shape[1]}
     for first, second in combinations(axes, 2):
-        product = plain[first][:, :, None] * plain[second][:, None, :]
-        blocks[first, second] = product.reshape(len(product), -1)
-    return blocks
+        blocks[first, second] = _products(plain[first], plain[second])
+        parts = [_products(detail[first], plain[second]), _products(plain[first], detail[second])]
+        blocks[first, second, first] = np.concatenate(parts, axis=1)
+    return {key: columns for key, columns in blocks.items() if columns.shape[1]}
+
+
+def _products(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(trials, columns of the first times columns of the second)"""
+    return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
 
 
 def weights(axes: Mapping[str, Axis], key: Key, num_columns: int) -> np.ndarray:
     """(columns,) share of the prior variance of a block that each of its columns has."""
-    return axes[key[0]].detail if key[1:] == key[:1] else np.full(num_columns, 1 / num_columns)
+    if len(key) == len({*key}):
+        return np.full(num_columns, 1 / num_columns)
+    one, other = (axes[name] for name in key[:2])
+    if len(key) == 2:
+        return one.detail
+    parts = np.concatenate([np.repeat(one.detail, other.num_plain), np.tile(other.detail, one.num_plain)])
+    return parts / parts.sum()

@@ -11,7 +11,7 @@ Source: selection that depends on what was seen can be ignored: Rubin, Biometrik
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,7 +28,10 @@ MIN_TRIALS = 12
 NUM_CHAINS = 64
 
 _NUM_DRAWS = 6  # of a chain
-_ABSENT_ALONE, _ABSENT_DETAIL, _ABSENT_TOGETHER = 0.5, 0.8, 0.95  # prior probability that a block does nothing
+# Prior probability that a block does nothing; of two dimensions: where none, one, both of them do something alone; of
+# the detail of two: where they do nothing or something together.
+_ABSENT_ALONE, _ABSENT_DETAIL = (0.5,), (0.8,)
+_ABSENT_TOGETHER, _ABSENT_TOGETHER_DETAIL = (0.99, 0.97, 0.6), (0.99, 0.8)
 _MOST = 300  # more trials are thinned: the cost grows with them, the intervals are narrow anyway
 _MOST_CHOICES = 12  # of a category that acts together with another one
 
@@ -142,15 +145,21 @@ def model(
     curves: pd.DataFrame | None,
     rng: np.random.Generator,
     num_chains: int,
+    condition: Condition | None = None,
 ) -> Effects:
     """The model of trials as from `ended`, of which at least one dimension varies.
 
     At most 300 of them count: the probes, then others whatever their state.
+
+    Args:
+        condition: under which these trials alone fall: the space is the part of the whole one where it holds.
     """
     names = [name for name in dimensions["name"] if group[PARAM + name].nunique() > 1]
     kinds, logs = (dict(zip(dimensions["name"], dimensions[part], strict=True)) for part in ("kind", "log"))
     rows = dimensions.drop_duplicates("name").set_index("name", drop=False)
-    axes = {name: _axis(group[PARAM + name], rows.loc[name]) for name in names}
+    needs = condition.needs if condition else {}
+    inside = {name: held for name, (held, _) in needs.items()}
+    axes = {name: _axis(group[PARAM + name], rows.loc[name], inside.get(name)) for name in names}
     found = conditions_of(group, dimensions)
     counted = _thinned(group, rng)
     blocks = _blocks(counted, axes)
@@ -170,9 +179,9 @@ def _thinned(group: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return group.iloc[np.sort(order[probes_first][:_MOST])].reset_index(drop=True)
 
 
-def _axis(values: pd.Series, dimension: pd.Series) -> Axis:
+def _axis(values: pd.Series, dimension: pd.Series, inside: frozenset[str] | None) -> Axis:
     ends = basis.plain(dimension.reindex(["low", "high"]), "float", bool(dimension["log"]))
-    return Axis.of(values, dimension["kind"], bool(dimension["log"]), (ends["low"], ends["high"]))
+    return Axis.of(values, dimension["kind"], bool(dimension["log"]), (ends["low"], ends["high"]), inside)
 
 
 def _blocks(group: pd.DataFrame, axes: Mapping[str, Axis]) -> dict[Key, Block]:
@@ -183,7 +192,7 @@ def _blocks(group: pd.DataFrame, axes: Mapping[str, Axis]) -> dict[Key, Block]:
         {name: group[PARAM + name].notna().to_numpy() for name in axes},
     )
     return {
-        key: Block(values, basis.weights(axes, key, values.shape[1]), _absent(key))
+        key: Block(values, basis.weights(axes, key, values.shape[1]), *_prior(key))
         for key, values in columns.items()
         if len(key) == 1 or (values.any() and _few_choices(key, axes))
     }
@@ -193,10 +202,15 @@ def _few_choices(key: Key, axes: Mapping[str, Axis]) -> bool:
     return all(len(axes[name].choices) <= _MOST_CHOICES for name in key)
 
 
-def _absent(key: Key) -> float:
+def _prior(key: Key) -> tuple[tuple[float, ...], tuple[Key, ...]]:
+    """Of a block: the probability that it does nothing, and the blocks that this depends on."""
     if len(key) == 1:
-        return _ABSENT_ALONE
-    return _ABSENT_DETAIL if key[0] == key[1] else _ABSENT_TOGETHER
+        return _ABSENT_ALONE, ()
+    if key[0] == key[1]:
+        return _ABSENT_DETAIL, ()
+    if len(key) == 2:
+        return _ABSENT_TOGETHER, (key[:1], key[1:])
+    return _ABSENT_TOGETHER_DETAIL, (key[:2],)
 
 
 def _through_rungs(
@@ -228,11 +242,11 @@ def _at_rung(
     """A model of one rung from the trials whose values there and at all rungs before are known."""
     here = np.isfinite(row) & np.isfinite(luck[0]).all(axis=-1)
     parts: dict[Hashable, Block] = {
-        key: Block(block.columns[..., here, :], block.weights, block.absent) for key, block in blocks.items()
+        key: replace(block, columns=block.columns[..., here, :]) for key, block in blocks.items()
     }
     if luck.shape[2]:
         unit = row[here].std() or 1.0
-        parts["luck"] = Block(luck[:, here] / unit, np.ones(luck.shape[2]), 0.0)
+        parts["luck"] = Block(luck[:, here] / unit, np.ones(luck.shape[2]), (0.0,))
     level, draws = surrogate.sample(row[here], parts, rng, num_chains=num_chains, num_draws=num_draws)
     return level, {key: draws[key] for key in blocks}
 

@@ -77,7 +77,8 @@ def importance(
             (question, text, name, *_UNKNOWN, why) for question in QUESTIONS for name, why in reasons.items() if why
         ]
         if judged:
-            fitted = (None if text else effects) or model(group, dimensions, curves, rng, num_chains)
+            fitted = effects if effects and not text else None
+            fitted = fitted or model(group, dimensions, curves, rng, num_chains, found[names[0]])
             rows += _judged(fitted, judged, text, _caveat(group), rng)
     table = pd.DataFrame(rows, columns=list(COLUMNS["importance"])).astype(COLUMNS["importance"])
     return table.sort_values(["question", "mean"], ascending=False, kind="stable", ignore_index=True)

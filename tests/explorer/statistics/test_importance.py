@@ -186,7 +186,7 @@ def test_intervals_hold_the_truth_about_nine_times_in_ten():
     held = []
     for seed in range(14):
         trials, curves = pruned(crossing, num=60, seed=seed)
-        part = of(judge(trials, TWO, curves=curves, seed=seed, num_chains=12))
+        part = of(judge(trials, TWO, curves=curves, seed=seed, num_chains=64))
         held += [part["low"][name] <= truth <= part["high"][name] for name, truth in (("lambda_kd", 0.9), ("lr", 0.1))]
     assert sum(held) >= 21
 
@@ -201,6 +201,33 @@ def test_a_conditional_dimension_is_judged_among_the_trials_that_have_it():
     assert part["condition"].to_dict() == {"width": "depth = 2 or 3", "depth": "", NOISE: ""}
     assert part["mean"]["width"] > 0.9
     assert not part["identifiable"]["depth"]
+
+
+@pytest.mark.parametrize("read", [(2, 3), (1, 3)])
+def test_under_a_condition_only_what_fulfils_it_is_the_space(read):
+    """Where width is read, depth has two values 0.04 apart, and width rises by 0.02 sqrt(12): as much variance each."""
+
+    def miou(table):
+        inside = 0.02 * np.where(table["param.depth"] == 3, 1, -1) + 0.02 * np.sqrt(12) * table["param.width"]
+        return 0.4 + np.where(table["param.depth"].isin(read), inside, 0)
+
+    trials = frame(80, miou, noise=0.002, depth=lambda rng, num: rng.integers(1, 4, num), width=uniform)
+    trials.loc[~trials["param.depth"].isin(read), "param.width"] = np.nan
+    dims = dimensions(depth="int", width="float").assign(low=[1.0, 0.0], high=[3.0, 1.0])
+    assert of(judge(trials, dims))["mean"]["width"] == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_bump_whose_height_hangs_on_another_dimension_is_found():
+    """A narrow bump b of variance 1 and mean 0, b + b kem, kem -1 or 1: half is of x alone, half of both together."""
+
+    def miou(table):
+        bump = (np.exp(-(((table["param.x"] - 0.7) / 0.12) ** 2)) - 0.21265) / 0.32431
+        return 0.4 + 0.02 * bump * (1 + np.where(table["param.kem"], 1, -1))
+
+    trials = frame(150, miou, noise=0.002, x=uniform, kem=coin)
+    row = of(judge(trials, dimensions(x="float", kem="categorical"))).loc["x"]
+    assert row["mean"] == pytest.approx(0.5, abs=0.05)
+    assert row["low"] <= 0.5 <= row["high"]
 
 
 def one_of_three(rng, num):
