@@ -9,6 +9,7 @@ from functools import partial
 from writers import study, trial, verbs
 from writers.figures import (
     aware,
+    camvid,
     dashboard,
     data,
     demo,
@@ -65,6 +66,10 @@ BLOCKS: dict[str, Block] = {
     "trial_methods": Block(trial.methods, code=_CONFIG),
     "trial_speed": Block(trial.speed, code=_CONFIG),
     "aware_rows": Block(aware.rows, ("aware.json",)),
+    "camvid_reading": Block(camvid.reading, ("camvid.json",)),
+    "camvid_rows": Block(camvid.rows, ("camvid.json",)),
+    "camvid_setting": Block(camvid.setting, ("camvid.json",)),
+    "camvid_tried": Block(camvid.tried, ("camvid.json",)),
     "dashboard_setting": Block(dashboard.setting, ("dashboard.json",)),
     "dashboard_times": Block(dashboard.times, ("dashboard.json",)),
     "data_rates": Block(data.rates, ("data.json",)),

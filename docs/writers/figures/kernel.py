@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from writers.words import count, table
@@ -33,13 +32,6 @@ def forms(found: Any) -> str:
         "time over the floor",
     )
     return table(head, rows, right=range(2, 7))
-
-
-def ratios(found: Any) -> Iterator[tuple[float, float]]:
-    """Time and memory of the one-pass form over those of the term-by-term form, for each shape."""
-    for shape in shapes(found):
-        lean, plain = form(found, shape, "lean"), form(found, shape, "plain")
-        yield lean["step_ms"] / plain["step_ms"], lean["peak_mib"] / plain["peak_mib"]
 
 
 def shapes(found: Any) -> list[list[int]]:
