@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from runs import Runs, opened, paired, placed, smaller
+from runs import ALONE, SELF, Runs, compared, opened, paired, placed, smaller
 from scipy.stats import qmc
 
 from trainables.config import TrialConfig
@@ -40,14 +40,12 @@ STUDENTS = {"cnn": "small_students:cnn", "transformer": "small_students:late_tra
 TEACHERS = {"cnn": "segformer:tu-tf_efficientnet_lite0", "transformer": "segformer:tu-pvt_v2_b0"}
 DIRECTIONS = {"CNN->Transformer": ("cnn", "transformer"), "Transformer->CNN": ("transformer", "cnn")}
 VIEW = {"crop_height": 128, "crop_width": 160, "scale_min": 0.75, "scale_max": 1.5, "num_threads": 1}
-RECIPE: dict[str, Any] = {
-    **{"data": f"camvid@{LABELS}", "steps": 300, "batch_size": 4, "ema_decay": 0.97, "views": 2},
-    **VIEW,
-}
+RECIPE: dict[str, Any] = VIEW | {
+    "data": f"camvid@{LABELS}", "steps": 300, "batch_size": 4, "ema_decay": 0.97, "views": 2,
+}  # fmt: skip
 TEACHER: dict[str, Any] = {"steps": 500, "batch_size": 8, "lr": 1e-3, "ema_decay": 0.99, **VIEW}
 UNLABELLED = {"unlabelled_ratio": 0.75}
 LR, KD = ("lr", 2e-3, 1e-2), ("lambda_kd", 1.0, 40.0)
-ALONE, SELF = "student alone", "self-training"
 ROWS: dict[str, tuple[dict[str, Any], tuple[tuple[str, float, float], ...]]] = {
     ALONE: ({"method": "task"}, (LR,)),
     SELF: ({"method": "task", **UNLABELLED}, (LR, ("pseudo_weight", 0.1, 3.0))),
@@ -107,7 +105,7 @@ class Study:
         settings |= {row: {**settings["heteroakd"], **change} for row, change in ABLATIONS.items()}
         done = {row: self._seeds(direction, setting) for row, setting in settings.items()}
         for row, setting in settings.items():
-            found = {"direction": direction, "row": row, "setting": setting, **_told(row, done[row], done)}
+            found = {"direction": direction, "row": row, "setting": setting, **_told(row, done)}
             if row in ABLATIONS:
                 found["over_heteroakd"] = paired(done[row], done["heteroakd"])
             yield found
@@ -122,7 +120,7 @@ class Study:
                 share = min(1.0, whole / median(run["cpu_seconds"] for run in done[row]))
                 steps = round(RECIPE["steps"] * share / 10) * 10
                 runs = self._seeds(direction, {**setting, "steps": steps})
-                yield {"direction": direction, "row": row, "steps": steps, **_told(row, runs, done)}
+                yield {"direction": direction, "row": row, "steps": steps, **_told(row, {**done, row: runs})}
 
     def _seeds(self, direction: str, setting: dict[str, Any]) -> list[dict[str, Any]]:
         return [self.run(direction, setting, seed) for seed in SEEDS]
@@ -147,14 +145,8 @@ def points(row: str) -> list[dict[str, Any]]:
     return [fixed | placed(searched, place) for place in qmc.Sobol(3, seed=1).random(TRIALS)]
 
 
-def _told(row: str, runs: list[dict[str, Any]], done: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"test": round(100 * sum(run["test"] for run in runs) / len(runs), 2)}
-    found["cpu_seconds"] = round(median(run["cpu_seconds"] for run in runs), 1)
-    if row != ALONE:
-        found["over_alone"] = paired(runs, done[ALONE])
-    if row not in (ALONE, SELF):
-        found["over_self"] = paired(runs, done[SELF])
-    return found
+def _told(row: str, done: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    return compared(row, done) | {"cpu_seconds": round(median(run["cpu_seconds"] for run in done[row]), 1)}
 
 
 def train_teachers(work: Path, weights: Path, directions: list[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from runs import Runs, paired
+from runs import ALONE, SELF, Runs, compared
 
 SEEDS = (0, 1, 2, 3)
 TUNING_SEED = 100
@@ -35,7 +35,7 @@ BASE: dict[str, Any] = {
     "scale_max": 1.5, "flip_vertical": 0.5, "ema_decay": 0.97, "views": 2, "projector_tap": "stage3", "num_threads": 1,
 }  # fmt: skip
 UNLABELLED = {"unlabelled_ratio": 0.75}
-ALONE, SELF, LARGE = "student alone", "self-training", "larger students"
+LARGE = "larger students"
 ROWS: dict[str, dict[str, Any]] = {
     ALONE: {"method": "task"},
     SELF: {"method": "task", "pseudo_weight": 1.0, **UNLABELLED},
@@ -95,10 +95,8 @@ def table(runs: Runs, directions: list[str], regimes: list[str]) -> Iterator[dic
             for row, own in done.items():
                 yield {
                     "direction": direction, "regime": regime, "row": row, "lr": lr,
-                    "test": round(100 * sum(run["test"] for run in own) / len(own), 2),
                     "seconds": round(sum(run["cpu_seconds"] for run in own) / len(own), 1),
-                    **({} if row == ALONE else {"over_alone": paired(own, done[ALONE])}),
-                    **({} if row in (ALONE, SELF) else {"over_self": paired(own, done[SELF])}),
+                    **compared(row, done),
                 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from trainables.scoring.evaluate import evaluate
 from trainables.teachers import load_teacher
 
 SPLITS = ("val", "test")
+ALONE, SELF = "student alone", "self-training"
 
 
 class Runs:
@@ -106,6 +107,20 @@ def paired(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]
     """Mean and 90 % interval (Student's t) of the differences seed by seed, in points of mIoU."""
     gains = [100 * (one[split] - other[split]) for one, other in zip(runs, others, strict=True)]
     return [round(value, 2) for value in interval(gains)]
+
+
+def compared(row: str, done: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """A row's mean mIoU on test, and its gains over the student alone and over self-training, in points.
+
+    Args:
+        done: the runs of each row, by seed.
+    """
+    runs = done[row]
+    return {
+        "test": round(100 * sum(run["test"] for run in runs) / len(runs), 2),
+        **({} if row == ALONE else {"over_alone": paired(runs, done[ALONE])}),
+        **({} if row in (ALONE, SELF) else {"over_self": paired(runs, done[SELF])}),
+    }
 
 
 def placed(searched: Iterable[tuple[str, float, float]], place: Iterable[float]) -> dict[str, float]:

@@ -1,42 +1,30 @@
-"""CamVid, 30 of its masks: benchmarks/camvid.json."""
+"""CamVid, 10 of its masks: benchmarks/camvid.json."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from writers.words import count, listed, table
-
-ALONE, SELF = "student alone", "self-training"
+from writers.figures import paired
+from writers.figures.paired import ALONE, SELF, above, gain
+from writers.words import listed, table
 
 
 def setting(found: Any) -> str:
     """What was trained, how each row was tuned, and with what effort."""
-    own, hours = found["recipe"], sum(run["cpu_seconds"] for run in found["runs"]) / 3600
+    own = found["recipe"]
     teachers = listed(f"`{one['network']}` ({one['test']:.1f} % on test)" for one in found["teachers"].values())
     return (
         f"`{own['data']}` at half of its sides, {own['steps']} steps at batch {own['batch_size']} on crops of "
         f"{own['crop_width']} x {own['crop_height']} pixels. Teachers: {teachers}, which have seen all masks of train. "
         f"Each row: {found['trials']} settings of one quasi-random design on one seed, the best on val again on "
         f"{len(found['seeds'])} fresh seeds, scored on test; intervals are 90 %, paired by seed. "
-        f"{count(len(found['runs']))} trainings took {hours:.1f} CPU hours."
+        f"{paired.effort(found)}"
     )
 
 
 def rows(found: Any) -> str:
     """Every row at equal steps, in points of mIoU on test."""
-    head = ("direction", "row", "mIoU, %", "over the student alone", "over self-training", "CPU s")
-    cells = [
-        [
-            row["direction"],
-            row["row"],
-            f"{row['test']:.1f}",
-            gain(row.get("over_alone")),
-            gain(row.get("over_self")),
-            f"{row['cpu_seconds']:.0f}",
-        ]
-        for row in found["rows"]
-    ]
-    return table(head, cells, right=range(2, len(head)))
+    return paired.rows(found["rows"], ("direction", "row"), seconds="cpu_seconds")
 
 
 def reading(found: Any) -> str:
@@ -53,9 +41,9 @@ def _told(direction: str, found: Any) -> str:
         if "over_heteroakd" in row
     ]
     return (
-        f"{direction}: of {len(taught)} methods, {_above(taught, 'over_alone')} gain over the student alone at equal "
-        f"steps with the whole interval above 0, and {_above(taught, 'over_self')} over self-training. Most gains "
-        f"{most['row']}: {gain(most['over_alone'])} points. HeteroAKD with a part taken out, in points beside "
+        f"{direction}: of {len(taught)} methods, {above(taught, 'over_alone')} gain over the student alone at "
+        f"equal steps with the whole interval above 0, and {above(taught, 'over_self')} over self-training. Most "
+        f"gains {most['row']}: {gain(most['over_alone'])} points. HeteroAKD with a part taken out, in points beside "
         f"all of it: {listed(parts)}."
     )
 
@@ -73,18 +61,6 @@ def best(direction: str, found: Any) -> Any:
 
 def directions(found: Any) -> list[str]:
     return list(dict.fromkeys(row["direction"] for row in found["rows"]))
-
-
-def gain(interval: list[float] | None) -> str:
-    """A mean with its interval; empty without one."""
-    if interval is None:
-        return ""
-    mean, low, high = interval
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-def _above(rows: list[Any], over: str) -> int:
-    return sum(row[over][1] > 0 for row in rows)
 
 
 def tried(found: Any) -> str:

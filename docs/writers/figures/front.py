@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from writers.figures import camvid, exported, intervals, loop, search, sensitivity
+from writers.figures import camvid, exported, intervals, loop, paired, search, sensitivity
 from writers.words import between, count, listed, percent, table
 
 SOURCES: tuple[str, ...] = (
@@ -54,7 +54,7 @@ def _demo(found: Any) -> str:
 
 def _camvid(found: Any) -> str:
     best = (camvid.best(direction, found) for direction in camvid.directions(found))
-    return "; ".join(f"{one['direction']} {camvid.gain(one['over_alone'])} points, by {one['row']}" for one in best)
+    return "; ".join(f"{one['direction']} {paired.gain(one['over_alone'])} points, by {one['row']}" for one in best)
 
 
 def _order(found: Any) -> str:
