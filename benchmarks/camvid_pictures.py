@@ -58,7 +58,7 @@ def surfaces(found: dict[str, Any]) -> go.Figure:
         template=theme.TEMPLATE, title="Gain over the student alone, points of mIoU", height=420, margin_t=90
     )
     figure.update_xaxes(title="lambda_1 (KL of logits)", type="category")
-    figure.update_yaxes(type="category", col=1, title="lambda_2 (HeteroAKD)")
+    figure.update_yaxes(type="category").update_yaxes(title="lambda_2 (HeteroAKD)", col=1)
     return figure
 
 
