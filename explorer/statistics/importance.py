@@ -77,8 +77,8 @@ def importance(
             (question, text, name, *_UNKNOWN, why) for question in QUESTIONS for name, why in reasons.items() if why
         ]
         if judged:
-            fitted = effects if effects and not text else None
-            fitted = fitted or model(group, dimensions, curves, rng, num_chains, found[names[0]])
+            known = None if text else effects
+            fitted = known or model(group, dimensions, curves, rng, num_chains, found[names[0]])
             rows += _judged(fitted, judged, text, _caveat(group), rng)
     table = pd.DataFrame(rows, columns=list(COLUMNS["importance"])).astype(COLUMNS["importance"])
     return table.sort_values(["question", "mean"], ascending=False, kind="stable", ignore_index=True)

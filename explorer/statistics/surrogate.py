@@ -148,11 +148,12 @@ def sample(
 def _odds(block: _Turned, children: Iterable[_Turned], turned: Mapping[Hashable, _Turned]) -> np.ndarray:
     """(chains,) log odds that a block does something, given what its parents and its children do."""
 
-    def others(one: _Turned) -> np.ndarray:
-        return np.sum([turned[key].is_there for key in one.parents if turned[key] is not block], axis=0, dtype=int)
+    none = np.zeros(len(block.state), int)
 
-    number = others(block) + np.zeros(len(block.state), int)
-    found = np.zeros(len(number)) if block.is_fixed else block.odds(number)
+    def others(one: _Turned) -> np.ndarray:
+        return sum((turned[key].is_there for key in one.parents if turned[key] is not block), start=none)
+
+    found = none.astype(float) if block.is_fixed else block.odds(others(block))
     for child in children:
         found = found + child.chance(others(child) + 1) - child.chance(others(child))
     return found

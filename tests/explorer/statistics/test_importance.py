@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboards.frames import COLUMNS, NOISE
-from explorer.statistics.basis import Axis, design
 from explorer.statistics.importance import importance
-from explorer.statistics.rungs import at_rungs
 
 CHAINS = 16
 
@@ -351,57 +349,3 @@ def test_a_seed_fixes_the_result():
     first, again, other = (judge(strong_trials(12), seed=seed) for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
     assert not first["mean"].equals(other["mean"])
-
-
-@pytest.mark.parametrize(
-    ("axis", "places"),
-    [
-        (Axis("number"), (np.arange(20000) + 0.5) / 20000),
-        (Axis("level", choices=(1, 2, 3)), np.arange(3)),
-        (Axis("category", choices=("a", "b", "c", "d", "e")), np.arange(5)),
-    ],
-)
-def test_columns_are_orthonormal_over_the_space(axis, places):
-    columns = axis.columns(places)
-    np.testing.assert_allclose(columns.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(columns.T @ columns / len(places), np.eye(columns.shape[1]), atol=1e-5)
-
-
-def test_products_are_orthonormal_too():
-    points = np.stack(np.meshgrid((np.arange(400) + 0.5) / 400, np.arange(3)), axis=-1).reshape(-1, 2)
-    axes = {"x": Axis("number"), "y": Axis("level", choices=(1, 2, 3))}
-    places = {"x": points[:, 0], "y": points[:, 1].astype(int)}
-    blocks = design(axes, places, {name: np.ones(len(points), bool) for name in axes})
-    columns = np.concatenate(list(blocks.values()), axis=1)
-    np.testing.assert_allclose(columns.T @ columns / len(points), np.eye(columns.shape[1]), atol=1e-3)
-
-
-def test_rungs_are_the_steps_at_which_trials_were_stopped():
-    trials = pd.DataFrame(
-        {
-            "number": [4, 5, 6],
-            "state": ["COMPLETE", "PRUNED", "PRUNED"],
-            "step": [8, 2, 4],
-            "miou": [0.5, 0.2, 0.3],
-        }
-    )
-    rows = [("search", 4, step, value) for step, value in ((2, 0.21), (4, 0.33), (8, 0.5))]
-    rows += [("search", 5, 2, 0.2), ("search", 6, 2, 0.25), ("search", 6, 4, 0.3), ("baseline", 5, 4, 0.9)]
-    curves = pd.DataFrame(rows, columns=["role", "number", "step", "miou"])
-    nan = np.nan
-    expected = [[0.21, 0.2, 0.25], [0.33, nan, 0.3], [0.5, nan, nan]]
-    np.testing.assert_array_equal(at_rungs(trials, curves), expected)
-    np.testing.assert_array_equal(at_rungs(trials, None), [[0.5, nan, nan]])
-
-
-def test_stops_everywhere_are_gathered_at_the_later_step_with_the_usual_gain():
-    num, stops = 8, np.array([9, 9, 1, 2, 3, 4, 5, 6])
-    trials = pd.DataFrame({"number": range(num), "step": stops, "state": np.where(stops == 9, "COMPLETE", "PRUNED")})
-    rows = [("search", n, s, 0.1 * s + 0.01 * n) for n, stop in enumerate(stops) for s in range(1, stop + 1)]
-    curves = pd.DataFrame(rows, columns=["role", "number", "step", "miou"])
-    trials["miou"] = 0.1 * stops + 0.01 * np.arange(num)
-    values = at_rungs(trials, curves)
-    assert len(values) == 4  # stops 1, 2 | 3, 4 | 5, 6 and the end
-    np.testing.assert_allclose(values[0], 0.2 + 0.01 * np.arange(num))  # the one stopped at 1 gains 0.1 by 2
-    np.testing.assert_allclose(values[1][[0, 1, 4, 5, 6, 7]], 0.4 + 0.01 * np.array([0, 1, 4, 5, 6, 7]))
-    assert np.isnan(values[1][[2, 3]]).all()
