@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainables.config import TrialConfig
 from trainables.errors import ConfigError
 
+KINDS = ("cpu", "cuda", "mps")
 _CALLED = {"cuda": "CUDA device", "mps": "Apple GPU"}
 
 

@@ -16,7 +16,7 @@ from trainables import own
 from trainables.bands import RGB
 from trainables.config import TrialConfig, digest
 from trainables.data.dataset import SegDataset
-from trainables.device import pick_device, place
+from trainables.device import KINDS, pick_device, place
 from trainables.errors import TeacherError
 from trainables.kept import atomic, checkpoint
 from trainables.kept.cache import CACHE, default_cache
@@ -43,7 +43,11 @@ def load_teacher(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
         found = load_ready(config, dataset=dataset)
         place(found, config, pick_device(config))
         return found
-    path = ensure_teacher(config, dataset=dataset, cache=cache)
+    return opened(config, ensure_teacher(config, dataset=dataset, cache=cache), dataset=dataset)
+
+
+def opened(config: TrialConfig, path: Path, *, dataset: SegDataset) -> SegModel:
+    """The trial's teacher with the weights of this file, frozen."""
     tensors = given.read(path)
     teacher = build(config.teacher, num_classes=dataset.num_classes, channels=dataset.bands.channels)
     _load_weights(teacher, tensors, path, config.teacher)
@@ -146,14 +150,26 @@ def refuse_unscored(name: str, miou: float, dataset: SegDataset) -> None:
         )
 
 
-def cached_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path:
-    """Where the cache holds, or will hold, this trial's teacher: named by what determines its weights."""
+def cached_path(
+    config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None, device: str | None = None
+) -> Path:
+    """Where the cache holds, or will hold, this trial's teacher: named by what determines its weights.
+
+    Args:
+        device: the kind on which it is trained; none: that of this process.
+    """
     recipe = config.teacher_config()
     content = recipe.digest(without=("data", "device", "num_workers", "eval_every", "on_corrupt"))
     code = [own.fingerprint(config.teacher)] if is_own(config.teacher) else []
-    key = digest([content, dataset.digest(), pick_device(recipe).type, *code])
+    key = digest([content, dataset.digest(), device or pick_device(recipe).type, *code])
     name = config.teacher.replace(":", "-")
     return (cache or default_cache()) / f"{name}-{key}" / "teacher.safetensors"
+
+
+def kept_path(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> Path | None:
+    """What the cache holds of this trial's teacher, whatever kind of device trained it; this process's own first."""
+    paths = (cached_path(config, dataset=dataset, cache=cache, device=kind) for kind in (None, *KINDS))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def weights_hash(config: TrialConfig, *, dataset: SegDataset, cache: Path | None = None) -> str | None:

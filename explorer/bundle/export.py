@@ -114,8 +114,8 @@ def _tuned(chosen: Chosen, directory: Path, steps: int) -> dict[str, Any]:
     teacher = samples.known_teacher(config, dataset, caches=teacher_caches(directory)) if taught else None
     if taught and teacher is None:
         raise StudyError(
-            f"{config.teacher} taught trial {chosen.number} and is not here any more, or not as trained on a "
-            f"{pick_device(config).type}, so it cannot teach on for int8. Leave --qat-steps out."
+            f"{config.teacher} taught trial {chosen.number} and is not here any more, so it cannot teach on for int8. "
+            "Leave --qat-steps out."
         )
     return aware.fine_tune(config, chosen.trained.learnt, dataset=dataset, teacher=teacher, steps=steps)
 

@@ -18,7 +18,8 @@ from trainables.errors import TeacherError
 from trainables.kept import checkpoint
 from trainables.kept.cache import default_cache
 from trainables.loop import train
-from trainables.teachers import cached_path, ensure_teacher, load_teacher, weights_hash
+from trainables.serving.samples import known_teacher
+from trainables.teachers import cached_path, ensure_teacher, kept_path, load_teacher, weights_hash
 from trainables.tune import train_teacher
 
 
@@ -54,6 +55,19 @@ def test_the_cache_holds_the_weights_of_the_teachers_own_trial(small, dataset, c
     assert meta["miou"] == state.history[-1].miou
     assert meta["data"] == dataset.digest()
     assert meta["config"] == config.teacher_config().model_dump(mode="json")
+
+
+def test_a_teacher_of_a_gpu_is_found_where_there_is_none_and_ones_own_comes_first(small, dataset, cache, tmp_path):
+    config = small(method="kd")
+    trained = ensure_teacher(config, dataset=dataset, cache=cache)
+    own, gpu = (cached_path(config, dataset=dataset, cache=tmp_path, device=kind) for kind in ("cpu", "cuda"))
+    assert kept_path(config, dataset=dataset, cache=tmp_path) is None
+    shutil.copytree(trained.parent, gpu.parent)
+    assert kept_path(config, dataset=dataset, cache=tmp_path) == gpu
+    found = known_teacher(config, dataset, caches=[tmp_path / "empty", tmp_path])
+    assert all(torch.equal(value, checkpoint.load(gpu)[0][name]) for name, value in found.state_dict().items())
+    shutil.copytree(trained.parent, own.parent)
+    assert kept_path(config, dataset=dataset, cache=tmp_path) == own
 
 
 def test_an_interrupted_teacher_goes_on_from_its_checkpoint(small, dataset, cache, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from trainables.models.segmodel import SegModel
 from trainables.scoring.evaluate import predict
 from trainables.scoring.metrics import ConfusionMatrix, miou
 from trainables.sources import is_ready
-from trainables.teachers import cached_path, load_teacher
+from trainables.teachers import kept_path, load_teacher, opened
 
 Ids = UInt8[np.ndarray, "height width"]
 
@@ -112,8 +112,8 @@ def known_teacher(config: TrialConfig, dataset: SegDataset, *, caches: Sequence[
     if config.teacher_checkpoint is not None:
         there = Path(config.teacher_checkpoint).expanduser().is_file()
         return load_teacher(config, dataset=dataset) if there else None
-    found = (cache for cache in caches if cached_path(config, dataset=dataset, cache=cache).is_file())
-    return next((load_teacher(config, dataset=dataset, cache=cache) for cache in found), None)
+    found = (kept_path(config, dataset=dataset, cache=cache) for cache in caches)
+    return next((opened(config, path, dataset=dataset) for path in found if path), None)
 
 
 def _seen(config: TrialConfig, dataset: SegDataset, sample: Sample, networks: list[SegModel]) -> Seen:
