@@ -179,8 +179,8 @@ def weights_hash(config: TrialConfig, *, dataset: SegDataset, cache: Path | None
     if is_ready(config.teacher):
         return digest(ready.origin(config.teacher).files)
     own = config.teacher_checkpoint
-    path = Path(own).expanduser() if own is not None else cached_path(config, dataset=dataset, cache=cache)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    path = Path(own).expanduser() if own is not None else kept_path(config, dataset=dataset, cache=cache)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else None
 
 
 def _load_weights(model: SegModel, tensors: dict[str, Tensor], path: Path, name: str) -> None:

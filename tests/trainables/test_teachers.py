@@ -66,6 +66,7 @@ def test_a_teacher_of_a_gpu_is_found_where_there_is_none_and_ones_own_comes_firs
     assert kept_path(config, dataset=dataset, cache=tmp_path) == gpu
     found = known_teacher(config, dataset, caches=[tmp_path / "empty", tmp_path])
     assert all(torch.equal(value, checkpoint.load(gpu)[0][name]) for name, value in found.state_dict().items())
+    assert weights_hash(config, dataset=dataset, cache=tmp_path) == hashlib.sha256(gpu.read_bytes()).hexdigest()
     shutil.copytree(trained.parent, own.parent)
     assert kept_path(config, dataset=dataset, cache=tmp_path) == own
 
