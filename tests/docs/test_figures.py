@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from writers import pages
 from writers.figures import (
+    camvid,
+    factorial,
     front,
     intervals,
     kernel,
     losses,
     methods,
+    pairs,
     record,
     search,
     soak,
@@ -41,9 +44,9 @@ def test_losses_are_told_to_two_digits_in_kds():
     told = {row[0].strip("`"): row for row in rows(losses.costs(found))}
     step = {own["method"]: own["step_ms"] for own in found["losses"]}
     assert set(told) == set(step)
-    assert told["afdcd"][1] == f"{step['afdcd'] / step['kd']:.0f}" == "33"
+    assert told["afdcd"][1] == f"{step['afdcd'] / step['kd']:.0f}" == "34"
     assert told["heteroakd"][1] == f"{step['heteroakd'] / step['kd']:.1f}" == "1.7"
-    assert told["afdcd"][3] == "10,117"
+    assert told["afdcd"][3] == "6,448"
 
 
 def test_gains_are_paired_by_seed_and_the_tuned_student_is_the_best_on_validation():
@@ -195,3 +198,38 @@ def test_gains_from_unlabelled_images_are_paired_and_the_better_self_training_is
     assert (low, high) == pytest.approx((gain.mean() - reach, gain.mean() + reach), abs=0.02)
     self_trained = max((test_scores(row) for row in told if row.startswith("self-training")), key=np.mean)
     assert told["heteroakd"][4] == f"{100 * (test_scores('heteroakd') - self_trained).mean():+.2f}"
+
+
+def test_of_a_surface_the_least_and_the_most_gain_are_told_with_their_weights():
+    cells = [
+        {"lambda_kd": kd, "lambda_hakd": hakd, "test": test}
+        for kd, hakd, test in [(0.1, 0.01, [0.30, 0.32]), (0.1, 10, [0.25, 0.26]), (40, 0.01, [0.34, 0.40])]
+    ]
+    study = {"direction": "CNN->Transformer", "lr": 0.005, "cells": cells, "alone": [0.29, 0.31]}
+    said = camvid.factorial({"factorial": [study]})
+    assert "the student alone scores 30.0 %" in said
+    assert "Least is gained -4.5 at (0.1, 10), most +7.0 at (40, 0.01); 2 pairs gain on average." in said
+
+
+def test_each_share_of_a_factorial_stands_beside_its_intervals():
+    own = {
+        "direction": "CNN->Transformer",
+        "names": ["lambda_kd", "lambda_hakd", "both together"],
+        "truth": [0.7, 0.2, 0.1],
+        "truth_over_seeds": [[0.6, 0.8], [0.1, 0.3], [0.0, 0.2]],
+        "held": [0.9, 0.85, 1.0],
+        "median_width": [0.4, 0.3, 0.25],
+    }
+    told = rows(factorial.rows({"directions": [own]}))
+    assert told[0][1:] == ["lambda_1", "70 (60 to 80)", "90", "40"]
+    assert [row[1] for row in told] == ["lambda_1", "lambda_2", "both together"]
+
+
+def test_what_the_first_ranked_teacher_brings_is_told_in_points():
+    found = {"setting": {"teachers": ["a", "b"]}}
+    found["first"] = {"small": {"teacher": "a", "gain": 0.012, "mean": -0.003, "best": 0.02}}
+    said = pairs.first(found)
+    assert (
+        said
+        == "- `small`: the teacher ranked first (a) brings +1.2 points; all 2 on average -0.3, the best of them +2.0."
+    )

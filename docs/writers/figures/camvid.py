@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import mean
 from typing import Any
 
 from writers.figures import paired
@@ -25,6 +26,36 @@ def setting(found: Any) -> str:
 def rows(found: Any) -> str:
     """Every row at equal steps, in points of mIoU on test."""
     return paired.rows(found["rows"], ("direction", "row"), seconds="cpu_seconds")
+
+
+def compute(found: Any) -> str:
+    """Every row at the compute of the student alone: with as many steps as its seconds pay for."""
+    head = ("direction", "row", "steps", "mIoU, %", "over the student alone", "over self-training")
+    cells = [
+        [one["direction"], one["row"], str(one["steps"]), f"{one['test']:.1f}", gain(one["over_alone"]),
+         gain(one.get("over_self"))]
+        for one in found["compute"]
+    ]  # fmt: skip
+    return table(head, cells, right=range(2, len(head)))
+
+
+def factorial(found: Any) -> str:
+    """The pairs of weights of each direction's surface, and where on it most and least is gained."""
+    told = []
+    for one in found["factorial"]:
+        gains = sorted((_gain(cell, one), cell["lambda_kd"], cell["lambda_hakd"]) for cell in one["cells"])
+        least, most = (f"{gain:+.1f} at ({kd:g}, {hakd:g})" for gain, kd, hakd in (gains[0], gains[-1]))
+        alone = 100 * mean(one["alone"])
+        told.append(
+            f"- {one['direction']}: {len(gains)} pairs of weights on {len(one['alone'])} seeds, each at lr "
+            f"{one['lr']:g}; the student alone scores {alone:.1f} %. Least is gained {least}, most {most}; "
+            f"{sum(gain > 0 for gain, *_ in gains)} pairs gain on average."
+        )
+    return "\n".join(told)
+
+
+def _gain(cell: Any, one: Any) -> float:
+    return 100 * (mean(cell["test"]) - mean(one["alone"]))
 
 
 def reading(found: Any) -> str:
