@@ -87,9 +87,9 @@ def share(part: np.ndarray, total: np.ndarray) -> np.ndarray:
     return np.divide(part, total, out=np.zeros_like(part), where=total > 0)
 
 
-def interval(draws: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 90 % interval, which holds the mean even where few draws are apart from the others."""
-    low, high = np.quantile(draws, [0.05, 0.95])
+def interval(draws: np.ndarray, *, inside: float = 0.9) -> tuple[float, float, float]:
+    """Mean and the interval of so many of the draws, which holds the mean even where few are apart from the others."""
+    low, high = np.quantile(draws, [(1 - inside) / 2, (1 + inside) / 2])
     mean = float(draws.mean())
     return mean, min(float(low), mean), max(float(high), mean)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from writers.words import percent, table
+from writers.words import listed, percent, table
 
 OURS, PED, FANOVA = "ours", "stock (PED-ANOVA)", "stock fANOVA"
 STRONG, WEAK = "all", "all, weak"
@@ -15,10 +15,11 @@ SHARE, NOTHING = "coverage_where_a_share", "coverage_where_nothing"
 def setting(found: Any) -> str:
     """What was studied."""
     cases, pruned = kinds(found), (found[STRONG]["pruned"] + found[WEAK]["pruned"]) / 2
+    more = [f"“{kind}”: {found[kind]['studies']}" for kind in cases if found[kind]["studies"] > found["repeats"]]
     return (
         f"{len(cases)} kinds of synthetic studies whose importances are known, {found['repeats']} of each with a "
-        f"strong signal and {found['repeats']} with a weak one. Each has {found['trials']} trials, of which "
-        f"{percent(pruned)} % are pruned and {found['probes']} are probes."
+        f"strong signal and {found['repeats']} with a weak one ({listed(more)}). Each has {found['trials']} trials, of "
+        f"which {percent(pruned)} % are pruned and {found['probes']} are probes."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explorer.statistics.effects import effects
+from explorer.statistics.effects import effects, interval
 from explorer.statistics.interactions import interactions
 from explorer.statistics.local import local
 
@@ -177,3 +177,12 @@ def test_no_model_gives_no_slices():
     table = local(None, study(3, plain))
     assert table.empty
     assert "miou_mean" in table
+
+
+@pytest.mark.parametrize(("inside", "low", "high"), [(0.9, 0.05, 0.95), (0.95, 0.025, 0.975)])
+def test_an_interval_is_made_of_as_many_draws_as_asked(inside, low, high):
+    assert interval(np.arange(1001) / 1000, inside=inside) == pytest.approx((0.5, low, high))
+
+
+def test_an_interval_holds_its_mean_where_few_draws_are_apart():
+    assert interval(np.r_[np.zeros(99), 100.0]) == (1.0, 0.0, 1.0)
