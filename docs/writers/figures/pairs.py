@@ -23,10 +23,11 @@ def setting(found: Any) -> str:
     brief = sorted(one["seconds"] for one in found["evidence"])[len(found["evidence"]) // 2]
     return (
         f"{len(own['teachers'])} teachers, {len(students)} small students ({listed(f'`{name}`' for name in students)}) "
-        f"and {len(own['seeds'])} seeds on `earth`: {count(len(found['runs']))} trainings of {own['student']['steps']} "
-        f"steps, gains over the student alone by kd, on test. A pair's evidence takes {brief:.0f} s (median, with the "
-        f"teacher trained), a training {found['seconds_a_run']:.0f} s. Spearman's rank correlation over the teachers, "
-        f"the mean over students; 90 % bootstrap interval over teachers and seeds."
+        f"and {len(own['seeds'])} seeds on `{own['student']['data']}`, whose other tiles are unlabelled: "
+        f"{count(len(found['runs']))} trainings of {own['student']['steps']} steps, gains by kd over the student alone "
+        f"on test. A pair's evidence takes {brief:.0f} s (median, with the teacher trained), a training "
+        f"{found['seconds_a_run']:.0f} s. Spearman's rank correlation over the teachers, the mean over students; 90 % "
+        f"bootstrap interval over teachers and seeds."
     )
 
 
