@@ -38,10 +38,12 @@ def rows(found: Any) -> str:
 
 
 def reading(found: Any) -> str:
-    """What one gets on test who follows a study's surface, or its best trial."""
+    """Whether the region of the best holds the best, and what one gets who follows the surface, or the best trial."""
     return "\n".join(
-        f"- {one['direction']}: the pair at the top of a study's surface scores {one['test_of_surface']:.1f} % on "
-        f"test, averaged over seeds; the pair of its best trial {one['test_of_best_trial']:.1f} %; all pairs on "
-        f"average {one['mean_cell']:.1f} %, the best of them {one['best_cell']:.1f} %."
+        f"- {one['direction']}: the region within noise of a surface's best holds the best pair of weights in "
+        f"{percent(one['region_holds_best'])} % of studies, and is {percent(one['region'])} % of the surface. The pair "
+        f"at the top of a study's surface scores {one['test_of_surface']:.1f} % on test, averaged over seeds; the pair "
+        f"of its best trial {one['test_of_best_trial']:.1f} %; all pairs on average {one['mean_cell']:.1f} %, the best "
+        f"of them {one['best_cell']:.1f} %."
         for one in found["directions"]
     )
