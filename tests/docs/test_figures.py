@@ -208,7 +208,7 @@ def test_of_a_surface_the_least_and_the_most_gain_are_told_with_their_weights():
     study = {"direction": "CNN->Transformer", "lr": 0.005, "cells": cells, "alone": [0.29, 0.31]}
     said = camvid.factorial({"factorial": [study]})
     assert "the student alone scores 30.0 %" in said
-    assert "Least is gained -4.5 at (0.1, 10), most +7.0 at (40, 0.01); 2 pairs gain on average." in said
+    assert "Least is gained -4.5 at (0.1, 10), most +7.0 at (40, 0.01); 2 of them gain on average." in said
 
 
 def test_each_share_of_a_factorial_stands_beside_its_intervals():

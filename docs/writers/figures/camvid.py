@@ -49,7 +49,7 @@ def factorial(found: Any) -> str:
         told.append(
             f"- {one['direction']}: {len(gains)} pairs of weights on {len(one['alone'])} seeds, each at lr "
             f"{one['lr']:g}; the student alone scores {alone:.1f} %. Least is gained {least}, most {most}; "
-            f"{sum(gain > 0 for gain, *_ in gains)} pairs gain on average."
+            f"{sum(gain > 0 for gain, *_ in gains)} of them gain on average."
         )
     return "\n".join(told)
 
