@@ -3,10 +3,9 @@
 Ten tiles keep their labels, the other training tiles are unlabelled ones (`earth@10`, as in demo.yaml). Eight teachers
 of three families teach two small students of both families by kd with three seeds: six were trained on the ten labels,
 briefly or long, and two come with the data. Gains over the student alone are paired by seed and scored on test. The
-evidence is what
-`preflight/evidence.py` finds on val before any of that. A piece's correlation is Spearman's over the teachers of a
-student, with gains averaged over seeds; the mean over both students, with a 90 % bootstrap interval over teachers and
-seeds. `first` is what the teacher that is ranked first gains beyond the teachers' mean.
+evidence is what `preflight/evidence.py` finds on val before any of that. A piece's correlation is Spearman's over the
+teachers of a student, with gains averaged over seeds; the mean over both students, with a 90 % bootstrap interval over
+teachers and seeds. `first` is what the teacher that is ranked first gains beyond the teachers' mean.
 
 Run: `python benchmarks/pairs.py [--minutes 6]`; writes benchmarks/pairs.json, and goes on where it was stopped.
 """
